@@ -1,0 +1,162 @@
+//! What a kind is: its descriptor and its hooks. Routes, discovery, tables, keys and caches derive from these.
+
+use crate::field;
+use serde_json::Value;
+use smol_str::SmolStr;
+
+/// One served resource. Built-in kinds make theirs at start; a CustomResourceDefinition makes one at run time.
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: SmolStr,
+    /// Version served and stored.
+    pub version: SmolStr,
+    /// The kind's name, such as `Pod`.
+    pub kind: SmolStr,
+    /// The resource's name in paths, such as `pods`.
+    pub plural: SmolStr,
+    /// The name for one, such as `pod`.
+    pub singular: SmolStr,
+    /// Short names for kubectl.
+    pub short_names: Vec<SmolStr>,
+    /// Categories, such as `all`.
+    pub categories: Vec<SmolStr>,
+    /// Whether objects live in namespaces.
+    pub scope: Scope,
+    /// Where objects stand in the store: `/registry/<storage_prefix>/[<namespace>/]<name>`, laid out as upstream's.
+    pub storage_prefix: SmolStr,
+    /// Subresources served under an object.
+    pub subresources: Vec<Subresource>,
+    /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads.
+    pub selectable_fields: Vec<(&'static str, &'static str)>,
+    /// Columns of the table that kubectl prints.
+    pub columns: Vec<Column>,
+    /// The kind's own behaviour.
+    pub hooks: Box<dyn Hooks>,
+}
+
+/// Whether objects live in namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In the cluster as a whole.
+    Cluster,
+    /// In a namespace.
+    Namespaced,
+}
+
+/// A part of an object, or an action on it, with a path of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subresource {
+    /// `status`: the whole object, of which only the status is written.
+    Status,
+    /// `scale`: an `autoscaling/v1 Scale` over `spec.replicas` and `status.replicas`.
+    Scale,
+    /// `binding` of pods: gives a pod its node.
+    Binding,
+    /// `finalize` of namespaces: writes `spec.finalizers`.
+    Finalize,
+    /// `token` of service accounts: issues a token.
+    Token,
+}
+
+impl Subresource {
+    /// The last part of its path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Subresource::Status => "status",
+            Subresource::Scale => "scale",
+            Subresource::Binding => "binding",
+            Subresource::Finalize => "finalize",
+            Subresource::Token => "token",
+        }
+    }
+}
+
+/// One column of a kind's table.
+pub struct Column {
+    /// Heading, such as `Name`.
+    pub name: &'static str,
+    /// OpenAPI type: `string`, `integer`, `date`.
+    pub type_: &'static str,
+    /// OpenAPI format; `name` marks the name column.
+    pub format: &'static str,
+    /// 0 is always shown; 1 only with `-o wide`.
+    pub priority: i32,
+    /// The cell's value. Ages are given relative to `now` (Unix seconds).
+    pub cell: fn(object: &Value, now: i64) -> Value,
+}
+
+/// What a kind does of its own. All hooks are pure; they see objects as trees.
+///
+/// Order on create: `default`, `prepare_create`, `validate`. On update: `default`, `prepare_update`, `validate`,
+/// `validate_update`.
+pub trait Hooks: Send + Sync {
+    /// Fills in defaults.
+    fn default(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// Sets what a client may not: clears the status, starts the generation.
+    fn prepare_create(&self, object: &mut Value) {
+        if let Some(map) = object.as_object_mut() {
+            map.remove("status");
+        }
+    }
+
+    /// Keeps what an ordinary update may not change. The server has kept the status when it is a subresource.
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        let _ = (object, old);
+    }
+
+    /// Checks a whole object. `metadata` has been checked already.
+    fn validate(&self, object: &Value) -> Vec<field::Error> {
+        let _ = object;
+        Vec::new()
+    }
+
+    /// Checks a change.
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<field::Error> {
+        let _ = (object, old);
+        Vec::new()
+    }
+
+    /// The rule for names of this kind.
+    fn validate_name(&self, name: &str) -> Result<(), String> {
+        crate::meta::validate_subdomain(name)
+    }
+
+    /// Seconds a deleted object is given to shut down; `None` for kinds that go at once.
+    fn grace_period(&self, object: &Value) -> Option<i64> {
+        let _ = object;
+        None
+    }
+}
+
+/// Hooks of a kind that has no behaviour of its own.
+pub struct NoHooks;
+
+impl Hooks for NoHooks {}
+
+impl Kind {
+    /// `v1`, or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// Whether the kind has this subresource.
+    pub fn has(&self, subresource: Subresource) -> bool {
+        self.subresources.contains(&subresource)
+    }
+
+    /// The store's key prefix of all objects, or of those in one namespace. It ends with a slash.
+    pub fn prefix(&self, namespace: Option<&str>) -> String {
+        match namespace {
+            Some(ns) => format!("/registry/{}/{ns}/", self.storage_prefix),
+            None => format!("/registry/{}/", self.storage_prefix),
+        }
+    }
+
+    /// The store's key of one object.
+    pub fn key(&self, namespace: Option<&str>, name: &str) -> String {
+        format!("{}{name}", self.prefix(namespace))
+    }
+}

@@ -1,0 +1,13 @@
+//! The Kubernetes API as data: kinds, schema tables, codecs, patches, selectors. No I/O.
+//!
+//! Objects are JSON trees ([`serde_json::Value`]); a [`kind::Kind`] says what is served under which names, its
+//! [`kind::Hooks`] give a kind its own behaviour, and [`schema`] knows every field's type. Start reading there.
+
+pub mod field;
+pub mod kind;
+pub mod kinds;
+pub mod meta;
+pub mod patch;
+pub mod schema;
+pub mod selector;
+pub mod status;
