@@ -1,1 +1,0 @@
-//! What every field of every kind is: its type, list keys and patch strategy.

@@ -1,0 +1,186 @@
+//! What every field of every kind is: its type, list keys and patch strategy.
+//!
+//! The tables in `schema/*.schema` are text: `message <name>`, then `gvk <group or -> <version> <kind>` lines,
+//! then one indented line per field: JSON name, protobuf number (0 if none), type, and attributes.
+
+mod check;
+mod openapi;
+mod tables;
+
+pub use check::check;
+pub use openapi::openapi_v3;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// One object type, named as upstream's OpenAPI names it.
+#[derive(Debug)]
+pub struct Message {
+    /// Such as `io.k8s.api.apps.v1.Deployment`.
+    pub name: &'static str,
+    /// Group, version and kind under which it is a whole object; most messages have none.
+    pub gvks: Vec<(&'static str, &'static str, &'static str)>,
+    /// Its fields, in alphabetical order.
+    pub fields: Vec<Field>,
+}
+
+/// One field of a message.
+#[derive(Debug)]
+pub struct Field {
+    /// JSON name.
+    pub name: &'static str,
+    /// Protobuf number; 0 when the message has no protobuf form.
+    pub number: u32,
+    /// Type of its value.
+    pub type_: Type,
+    /// `atomic`, `set` or `map`; empty when upstream says nothing.
+    pub list_type: &'static str,
+    /// Keys of a `map` list.
+    pub list_map_keys: Vec<&'static str>,
+    /// Patch strategies: `merge`, `replace`, `retainKeys`.
+    pub patch_strategy: Vec<&'static str>,
+    /// Key by which strategic merge patches match list items; empty for none.
+    pub merge_key: &'static str,
+    /// Whether OpenAPI marks it as required.
+    pub required: bool,
+}
+
+/// What a value may be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    /// Text.
+    String,
+    /// 32-bit integer.
+    Int32,
+    /// 64-bit integer.
+    Int64,
+    /// True or false.
+    Bool,
+    /// Base64 text.
+    Bytes,
+    /// Floating-point number.
+    Double,
+    /// A quantity such as `100m`.
+    Quantity,
+    /// An integer or a text.
+    IntOrString,
+    /// RFC 3339, to the second.
+    Time,
+    /// RFC 3339, to the microsecond.
+    MicroTime,
+    /// Anything, kept as it is.
+    Any,
+    /// Another message, by name; see [`message`].
+    Message(&'static str),
+    /// A list.
+    List(Box<Type>),
+    /// An object with free keys.
+    Map(Box<Type>),
+}
+
+impl Message {
+    /// The field with this JSON name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.name == name)
+    }
+
+    /// The last part of the name, such as `DeploymentSpec`.
+    pub fn short_name(&self) -> &'static str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+}
+
+static MESSAGES: LazyLock<HashMap<&'static str, Message>> = LazyLock::new(|| {
+    let mut all: HashMap<&'static str, Message> = HashMap::new();
+    for table in tables::TABLES {
+        for block in table.split("\n\n") {
+            if let Some(message) = parse(block) {
+                all.insert(message.name, message);
+            }
+        }
+    }
+    all
+});
+
+type Gvk = (&'static str, &'static str, &'static str);
+
+static KINDS: LazyLock<HashMap<Gvk, &'static Message>> = LazyLock::new(|| {
+    // DeleteOptions and WatchEvent are listed under every group; others have one.
+    MESSAGES.values().flat_map(|m| m.gvks.iter().map(move |gvk| (*gvk, m))).collect()
+});
+
+/// The message of a kind; the core group is empty.
+pub fn message_for(group: &str, version: &str, kind: &str) -> Option<&'static Message> {
+    KINDS.get(&(group, version, kind)).copied()
+}
+
+/// The message with this full name.
+pub fn message(name: &str) -> Option<&'static Message> {
+    MESSAGES.get(name)
+}
+
+fn parse(block: &'static str) -> Option<Message> {
+    let mut lines = block.lines();
+    let name = lines.next()?.strip_prefix("message ")?;
+    let mut message = Message { name, gvks: Vec::new(), fields: Vec::new() };
+    for line in lines {
+        let words: Vec<&'static str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["gvk", group, version, kind] if !line.starts_with(' ') => {
+                message.gvks.push((if *group == "-" { "" } else { group }, version, kind));
+            }
+            [name, number, type_, attributes @ ..] => {
+                message.fields.push(parse_field(name, number, type_, attributes));
+            }
+            _ => {}
+        }
+    }
+    Some(message)
+}
+
+fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes: &[&'static str]) -> Field {
+    let mut field = Field {
+        name,
+        number: number.parse().unwrap_or(0),
+        type_: parse_type(type_),
+        list_type: "",
+        list_map_keys: Vec::new(),
+        patch_strategy: Vec::new(),
+        merge_key: "",
+        required: false,
+    };
+    for attribute in attributes {
+        match attribute.split_once('=') {
+            Some(("list", v)) => field.list_type = v,
+            Some(("keys", v)) => field.list_map_keys = v.split(',').collect(),
+            Some(("patch", v)) => field.patch_strategy = v.split(',').collect(),
+            Some(("merge", v)) => field.merge_key = v,
+            _ => field.required |= *attribute == "required",
+        }
+    }
+    field
+}
+
+fn parse_type(text: &'static str) -> Type {
+    let inner = |prefix: &str| text.strip_prefix(prefix).and_then(|t| t.strip_suffix('>'));
+    if let Some(item) = inner("list<") {
+        return Type::List(Box::new(parse_type(item)));
+    }
+    if let Some(value) = inner("map<") {
+        return Type::Map(Box::new(parse_type(value)));
+    }
+    match text {
+        "string" => Type::String,
+        "int32" => Type::Int32,
+        "int64" => Type::Int64,
+        "bool" => Type::Bool,
+        "bytes" => Type::Bytes,
+        "double" => Type::Double,
+        "quantity" => Type::Quantity,
+        "intorstring" => Type::IntOrString,
+        "time" => Type::Time,
+        "microtime" => Type::MicroTime,
+        "any" => Type::Any,
+        name => Type::Message(name),
+    }
+}
