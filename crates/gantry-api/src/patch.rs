@@ -69,12 +69,11 @@ fn object(
         map.retain(|k, _| kept(k));
     }
     for (key, value) in patch {
-        if let Some(name) = key.strip_prefix(DELETE) {
-            if let (Some(list), Some(gone)) =
+        if let Some(name) = key.strip_prefix(DELETE)
+            && let (Some(list), Some(gone)) =
                 (map.get_mut(name).and_then(Value::as_array_mut), value.as_array())
-            {
-                list.retain(|v| !gone.contains(v));
-            }
+        {
+            list.retain(|v| !gone.contains(v));
         }
     }
     for (key, value) in patch.iter().filter(|(k, _)| !k.starts_with('$')) {
