@@ -5,6 +5,14 @@
 //! it was created. History is kept until it is compacted, so that a range can be read as of a past revision and
 //! a watch can start from one. Start reading at [`Store`]; every backend passes the same suite.
 
+mod embedded;
+mod hub;
+mod memory;
+mod mvcc;
+
+pub use embedded::{Embedded, OpenError};
+pub use memory::Memory;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
