@@ -1,0 +1,141 @@
+//! Discovery: which groups, versions and resources are served. All of it derives from the kinds.
+
+use crate::request::Kinds;
+use gantry_api::kind::{Kind, Scope, Subresource};
+use serde_json::{Value, json};
+
+const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// The answer at a discovery path; `aggregated` when the client asked for all in one.
+pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    match parts.as_slice() {
+        ["api" | "apis"] if aggregated => Some(all(kinds, parts[0] == "api")),
+        ["api"] => Some(json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})),
+        ["apis"] => {
+            let groups: Vec<Value> = groups(kinds).iter().map(|g| group(kinds, g)).collect();
+            Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+        }
+        ["apis", name] => groups(kinds).iter().any(|g| g == name).then(|| {
+            let mut answer = group(kinds, name);
+            answer["kind"] = "APIGroup".into();
+            answer["apiVersion"] = "v1".into();
+            answer
+        }),
+        ["api", version] => resources(kinds, "", version),
+        ["apis", group, version] => resources(kinds, group, version),
+        _ => None,
+    }
+}
+
+fn groups(kinds: &Kinds) -> Vec<String> {
+    let mut groups: Vec<String> =
+        kinds.group_versions().into_iter().map(|(g, _)| g).filter(|g| !g.is_empty()).collect();
+    groups.dedup();
+    groups
+}
+
+fn group(kinds: &Kinds, name: &str) -> Value {
+    let versions: Vec<Value> = kinds
+        .group_versions()
+        .into_iter()
+        .filter(|(g, _)| g == name)
+        .map(|(g, v)| json!({"groupVersion": format!("{g}/{v}"), "version": v}))
+        .collect();
+    json!({"name": name, "versions": versions, "preferredVersion": versions[0]})
+}
+
+fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
+    let kinds = kinds.of(group, version);
+    let first = kinds.first()?;
+    let resources: Vec<Value> = kinds.iter().flat_map(|k| entries(k)).collect();
+    Some(json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(), "resources": resources,
+    }))
+}
+
+fn entries(kind: &Kind) -> Vec<Value> {
+    let namespaced = kind.scope == Scope::Namespaced;
+    let mut main = json!({
+        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": VERBS,
+    });
+    if !kind.short_names.is_empty() {
+        main["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        main["categories"] = json!(kind.categories);
+    }
+    let mut all = vec![main];
+    for sub in &kind.subresources {
+        let mut entry = json!({
+            "name": format!("{}/{}", kind.plural, sub.name()), "singularName": "", "namespaced": namespaced,
+            "kind": kind.kind, "verbs": sub_verbs(*sub),
+        });
+        if let Some((group, version, name)) = sub_kind(*sub) {
+            entry["group"] = group.into();
+            entry["version"] = version.into();
+            entry["kind"] = name.into();
+        }
+        all.push(entry);
+    }
+    all
+}
+
+fn sub_verbs(sub: Subresource) -> &'static [&'static str] {
+    match sub {
+        Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
+        Subresource::Finalize => &["update"],
+        Subresource::Binding | Subresource::Token => &["create"],
+    }
+}
+
+fn sub_kind(sub: Subresource) -> Option<(&'static str, &'static str, &'static str)> {
+    match sub {
+        Subresource::Scale => Some(("autoscaling", "v1", "Scale")),
+        Subresource::Binding => Some(("", "v1", "Binding")),
+        Subresource::Token => Some(("authentication.k8s.io", "v1", "TokenRequest")),
+        Subresource::Status | Subresource::Finalize => None,
+    }
+}
+
+/// The aggregated form, version v2.
+fn all(kinds: &Kinds, core: bool) -> Value {
+    let mut items: Vec<Value> = Vec::new();
+    for (group, version) in kinds.group_versions() {
+        if group.is_empty() != core {
+            continue;
+        }
+        let resources: Vec<Value> = kinds.of(&group, &version).iter().map(|k| aggregated_entry(k)).collect();
+        let entry = json!({"version": version, "freshness": "Current", "resources": resources});
+        match items.last_mut().filter(|i| !core && i["metadata"]["name"] == group.as_str()) {
+            Some(item) => item["versions"].as_array_mut().into_iter().for_each(|v| v.push(entry.clone())),
+            None => items.push(json!({"metadata": {"name": group}, "versions": [entry]})),
+        }
+    }
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}
+
+fn aggregated_entry(kind: &Kind) -> Value {
+    let own = |name: &str| json!({"group": kind.group, "version": kind.version, "kind": name});
+    let mut entry = json!({
+        "resource": kind.plural, "responseKind": own(&kind.kind), "singularResource": kind.singular, "verbs": VERBS,
+        "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
+    });
+    if !kind.short_names.is_empty() {
+        entry["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        entry["categories"] = json!(kind.categories);
+    }
+    let subs: Vec<Value> = kind.subresources.iter().map(|sub| {
+        let response = match sub_kind(*sub) {
+            Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
+            None => own(&kind.kind),
+        };
+        json!({"subresource": sub.name(), "responseKind": response, "verbs": sub_verbs(*sub)})
+    }).collect();
+    if !subs.is_empty() {
+        entry["subresources"] = subs.into();
+    }
+    entry
+}

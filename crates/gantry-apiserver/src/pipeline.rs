@@ -1,0 +1,186 @@
+//! The way of a write: `Decoded -> Admitted -> Validated`. The registry stores only [`Validated`] objects, and only
+//! this module makes them, so no path can skip a step.
+
+use crate::options::FieldValidation;
+use gantry_api::kind::{Kind, Scope};
+use gantry_api::status::Status;
+use gantry_api::{field, meta, schema};
+use serde_json::{Value, json};
+
+/// A request's object, checked against the schema: known fields of the right types.
+pub struct Decoded(Value);
+
+/// A decoded object, defaulted, that policy lets in.
+pub struct Admitted(Value);
+
+/// An admitted object that obeys its kind's rules; what the store takes.
+pub struct Validated(Value);
+
+impl Validated {
+    /// The object.
+    pub fn object(&self) -> &Value {
+        &self.0
+    }
+
+    /// An object that was validated when it was stored, whose metadata alone the server changed.
+    pub fn with_metadata_of(stored: Value) -> Self {
+        Validated(stored)
+    }
+}
+
+/// Parses a body as JSON.
+pub fn parse_json(body: &[u8]) -> Result<Value, Status> {
+    let value: Value = serde_json::from_slice(body).map_err(|e| {
+        Status::bad_request(format!("couldn't get version/kind; json parse error: {e}"))
+    })?;
+    if value.is_object() { Ok(value) } else { Err(Status::bad_request("the body must be a JSON object")) }
+}
+
+/// Checks an object of a request against its kind's schema. Unknown fields go, with warnings or an error.
+pub fn decode(
+    kind: &Kind,
+    mut object: Value,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Decoded, Status> {
+    let cannot = |why: String| {
+        Status::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {why}",
+            kind.kind, kind.version, kind.kind
+        ))
+    };
+    let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or("").to_string();
+    let kind_name = object.get("kind").and_then(Value::as_str).unwrap_or("").to_string();
+    if !api_version.is_empty() && api_version != kind.api_version() {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            kind.api_version()
+        )));
+    }
+    if !kind_name.is_empty() && kind_name != kind.kind {
+        return Err(Status::bad_request(format!(
+            "{kind_name} in version {:?} cannot be handled as a {}: no kind {kind_name:?} is registered at this path",
+            kind.version, kind.kind
+        )));
+    }
+    if let Some(message) = schema::message_for(&kind.group, &kind.version, &kind.kind) {
+        let unknown = schema::check(message, &mut object).map_err(cannot)?;
+        match validation {
+            FieldValidation::Strict if !unknown.is_empty() => {
+                return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
+            }
+            FieldValidation::Warn => warnings.extend(unknown),
+            _ => {}
+        }
+    }
+    object["apiVersion"] = kind.api_version().into();
+    object["kind"] = kind.kind.as_str().into();
+    if !object.get("metadata").is_some_and(Value::is_object) {
+        object["metadata"] = json!({});
+    }
+    Ok(Decoded(object))
+}
+
+impl Decoded {
+    /// Puts the object at its place: namespace and name of the path, which the body may leave out but not contradict.
+    pub fn place(&mut self, namespace: Option<&str>, name: Option<&str>) -> Result<(), Status> {
+        let own = meta::namespace(&self.0);
+        match namespace {
+            Some(ns) if own.is_empty() => self.0["metadata"]["namespace"] = ns.into(),
+            Some(ns) if own != ns => {
+                return Err(Status::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+            None if !own.is_empty() => {
+                return Err(Status::bad_request("namespace may not be set on an object of the whole cluster"));
+            }
+            _ => {}
+        }
+        let own = meta::name(&self.0);
+        match name {
+            Some(name) if own.is_empty() => self.0["metadata"]["name"] = name.into(),
+            Some(name) if own != name => {
+                return Err(Status::bad_request(format!(
+                    "the name of the object ({own}) does not match the name on the URL ({name})"
+                )));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The object, to read.
+    pub fn object(&self) -> &Value {
+        &self.0
+    }
+
+    /// The object, for what the server itself sets in its metadata.
+    pub fn metadata(&mut self) -> &mut Value {
+        &mut self.0["metadata"]
+    }
+
+    /// Defaults and admits an object to be created.
+    pub fn admit_create(mut self, kind: &Kind) -> Admitted {
+        kind.hooks.default(&mut self.0);
+        kind.hooks.prepare_create(&mut self.0);
+        Admitted(self.0)
+    }
+
+    /// Defaults and admits a change of `old`; `part` keeps what this path may not write.
+    pub fn admit_update(mut self, kind: &Kind, old: &Value, part: fn(&mut Value, &Value)) -> Admitted {
+        kind.hooks.default(&mut self.0);
+        for fixed in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+            keep(&mut self.0["metadata"], &old["metadata"], fixed);
+        }
+        part(&mut self.0, old);
+        kind.hooks.prepare_update(&mut self.0, old);
+        Admitted(self.0)
+    }
+}
+
+/// Makes one field of `object` what it is in `old`.
+pub fn keep(object: &mut Value, old: &Value, field: &str) {
+    match (old.get(field), object.as_object_mut()) {
+        (Some(value), Some(map)) => {
+            map.insert(field.to_string(), value.clone());
+        }
+        (None, Some(map)) => {
+            map.remove(field);
+        }
+        (_, None) => {}
+    }
+}
+
+impl Admitted {
+    /// Checks the object, and the change if there was an `old` one.
+    pub fn validate(self, kind: &Kind, old: Option<&Value>) -> Result<Validated, Status> {
+        let object = self.0;
+        let mut errors = metadata_errors(kind, &object);
+        errors.extend(kind.hooks.validate(&object));
+        if let Some(old) = old {
+            errors.extend(kind.hooks.validate_update(&object, old));
+        }
+        if errors.is_empty() {
+            return Ok(Validated(object));
+        }
+        Err(Status::invalid(&kind.group, &kind.kind, meta::name(&object), &errors))
+    }
+}
+
+fn metadata_errors(kind: &Kind, object: &Value) -> Vec<field::Error> {
+    let mut errors = Vec::new();
+    let name = meta::name(object);
+    if name.is_empty() {
+        errors.push(field::Error::required("metadata.name", "name or generateName is required"));
+    } else if let Err(why) = kind.hooks.validate_name(name) {
+        errors.push(field::Error::invalid("metadata.name", name, why));
+    }
+    if kind.scope == Scope::Namespaced {
+        let namespace = meta::namespace(object);
+        if let Err(why) = meta::validate_label_name(namespace) {
+            errors.push(field::Error::invalid("metadata.namespace", namespace, why));
+        }
+    }
+    errors
+}

@@ -1,0 +1,102 @@
+//! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
+
+use gantry_api::kind::{Kind, Scope};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The kinds served, by group, version and plural.
+pub struct Kinds(BTreeMap<(String, String, String), Arc<Kind>>);
+
+impl Kinds {
+    /// Indexes `kinds`.
+    pub fn new(kinds: Vec<Kind>) -> Self {
+        let key = |k: &Kind| (k.group.to_string(), k.version.to_string(), k.plural.to_string());
+        Kinds(kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect())
+    }
+
+    /// The kind served at a place, if any.
+    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
+        self.0.get(&(group.to_string(), version.to_string(), plural.to_string())).cloned()
+    }
+
+    /// All kinds, ordered by group, version and plural.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
+        self.0.values()
+    }
+
+    /// The kinds of one group version.
+    pub fn of(&self, group: &str, version: &str) -> Vec<&Kind> {
+        self.iter().map(Arc::as_ref).filter(|k| k.group == group && k.version == version).collect()
+    }
+
+    /// The group versions served, in order.
+    pub fn group_versions(&self) -> Vec<(String, String)> {
+        let mut all: Vec<_> = self.0.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
+        all.dedup();
+        all
+    }
+}
+
+/// What a resource request is about.
+pub struct Target {
+    /// The kind.
+    pub kind: Arc<Kind>,
+    /// The namespace, for namespaced kinds; `None` means all namespaces.
+    pub namespace: Option<String>,
+    /// The object; `None` means the collection.
+    pub name: Option<String>,
+    /// The subresource's name.
+    pub subresource: Option<String>,
+}
+
+/// A parsed path.
+pub enum Parsed {
+    /// A resource.
+    Resource(Target),
+    /// Anything else: health, discovery, version.
+    Other,
+    /// Below /api or /apis, but nothing is served there.
+    Unknown,
+}
+
+/// Parses a request's path.
+pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
+    let parts: Vec<String> = path
+        .split('/')
+        .filter(|p| !p.is_empty())
+        .map(|p| percent_encoding::percent_decode_str(p).decode_utf8_lossy().into_owned())
+        .collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
+        ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
+        _ => return Parsed::Other,
+    };
+    // "namespaces" is both a kind and the way into one; status and finalize are the only words under a namespace
+    // that are not resources.
+    let (namespace, rest) = match rest {
+        ["namespaces", ns, sub, ..] if !matches!(*sub, "status" | "finalize") => (Some(*ns), &rest[2..]),
+        _ => (None, rest),
+    };
+    let (plural, name, subresource) = match rest {
+        [plural] => (*plural, None, None),
+        [plural, name] => (*plural, Some(*name), None),
+        [plural, name, sub] => (*plural, Some(*name), Some(*sub)),
+        _ => return Parsed::Unknown,
+    };
+    let Some(kind) = kinds.get(group, version, plural) else { return Parsed::Unknown };
+    let scoped_right = match kind.scope {
+        Scope::Namespaced => namespace.is_some() || name.is_none(),
+        Scope::Cluster => namespace.is_none(),
+    };
+    let known = subresource.is_none_or(|s| kind.subresources.iter().any(|k| k.name() == s));
+    if !scoped_right || !known {
+        return Parsed::Unknown;
+    }
+    Parsed::Resource(Target {
+        kind,
+        namespace: namespace.map(str::to_string),
+        name: name.map(str::to_string),
+        subresource: subresource.map(str::to_string),
+    })
+}

@@ -1,0 +1,53 @@
+//! Answers on the wire.
+
+use bytes::Bytes;
+use gantry_api::status::Status;
+use http::{Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use std::convert::Infallible;
+
+/// The body of every answer.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A body that is known whole.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
+}
+
+/// A JSON answer.
+pub fn json(code: u16, object: &Value) -> Response<Body> {
+    with_type(code, "application/json", object.to_string())
+}
+
+/// A plain-text answer.
+pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+    with_type(code, "text/plain; charset=utf-8", text)
+}
+
+/// An answer of any type.
+pub fn with_type(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}
+
+/// An error's answer.
+pub fn error(status: &Status) -> Response<Body> {
+    if status.code >= 500 {
+        tracing::error!(code = status.code, "{}", status.message);
+    }
+    json(status.code, &status.to_object())
+}
+
+/// Adds `Warning` headers, one for each text.
+pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    for text in warnings {
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = header::HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+}

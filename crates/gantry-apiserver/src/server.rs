@@ -1,0 +1,152 @@
+//! Listening: TLS, HTTP/1.1 and HTTP/2, and who is at the other end.
+
+use crate::authz::RbacCache;
+use crate::handler::Handler;
+use crate::registry::Registry;
+use crate::request::Kinds;
+use crate::verbs::Api;
+use crate::{bootstrap, respond};
+use gantry_api::status::Status;
+use gantry_auth::{User, x509};
+use gantry_store::Store;
+use http::{Request, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// Connections open at once; further ones wait in the kernel's queue.
+const CONNECTIONS: usize = 10_000;
+/// A TLS handshake must be done after this long, and so must a request's head.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The server's certificate, its key, and the authority whose client certificates it believes, all as PEM text.
+pub struct TlsFiles<'a> {
+    /// Certificate chain.
+    pub certificate: &'a str,
+    /// Private key.
+    pub key: &'a str,
+    /// Client authority.
+    pub client_ca: &'a str,
+}
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The certificate, key or authority is unusable.
+    #[error("the server's certificate is unusable: {0}; move the pki folder away to have it made anew")]
+    Tls(String),
+    /// The first objects could not be made.
+    #[error("the cluster's first objects could not be stored: {0}")]
+    Bootstrap(#[from] Status),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] gantry_store::ReadError),
+}
+
+/// An API server, ready to serve.
+pub struct Server {
+    handler: Arc<Handler>,
+    acceptor: TlsAcceptor,
+}
+
+impl Server {
+    /// Prepares a server over `store`: makes the cluster's first objects and reads the RBAC rules.
+    pub async fn new(store: Arc<dyn Store>, tls: TlsFiles<'_>) -> Result<Self, ServeError> {
+        let acceptor = acceptor(&tls)?;
+        let kinds = Kinds::new(gantry_api::kinds::builtin());
+        let registry = Registry::new(store.clone());
+        bootstrap::run(&registry, &kinds).await?;
+        let rbac = RbacCache::start(store).await?;
+        Ok(Server { handler: Arc::new(Handler { api: Api { kinds, registry }, rbac }), acceptor })
+    }
+
+    /// Serves until `shutdown` completes. Open connections are dropped with the runtime.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let accept = async {
+            loop {
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let (handler, acceptor) = (self.handler.clone(), self.acceptor.clone());
+                        tokio::spawn(async move {
+                            connection(handler, acceptor, stream).await;
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!("a connection could not be accepted: {error}");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accept => {}
+            () = shutdown => {}
+        }
+    }
+}
+
+fn acceptor(tls: &TlsFiles<'_>) -> Result<TlsAcceptor, ServeError> {
+    let bad = |e: &dyn std::fmt::Display| ServeError::Tls(e.to_string());
+    let chain = CertificateDer::pem_slice_iter(tls.certificate.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| bad(&e))?;
+    let key = PrivateKeyDer::from_pem_slice(tls.key.as_bytes()).map_err(|e| bad(&e))?;
+    let mut roots = rustls::RootCertStore::empty();
+    for ca in CertificateDer::pem_slice_iter(tls.client_ca.as_bytes()) {
+        roots.add(ca.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
+    }
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| bad(&e))?;
+    let mut config = rustls::ServerConfig::builder()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|e| bad(&e))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    // Whoever cannot finish a handshake learns why from TLS itself.
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let user: Option<Arc<User>> = match certificate.map(|c| x509::user_from_certificate(c)) {
+        None => Some(Arc::new(User::anonymous())),
+        Some(Ok(user)) => Some(Arc::new(user)),
+        Some(Err(error)) => {
+            tracing::warn!("a client certificate names no user: {error}");
+            None
+        }
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (handler, user) = (handler.clone(), user.clone());
+        async move {
+            // No bearer token is believed yet; one that is sent must not pass for anonymous.
+            let response = match user.filter(|_| !request.headers().contains_key(header::AUTHORIZATION)) {
+                Some(user) => handler.answer(&user, request).await,
+                None => respond::error(&Status::unauthorized()),
+            };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250).keep_alive_interval(Duration::from_secs(30));
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!("a connection ended: {error}");
+    }
+}

@@ -1,0 +1,505 @@
+//! The verbs: one function each, for every kind.
+
+use crate::options::Options;
+use crate::pipeline::{self, Decoded, Validated, keep};
+use crate::registry::{self, Registry};
+use crate::request::{Kinds, Target};
+use crate::respond::{self, Body};
+use crate::{table, watch};
+use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::selector::{Fields, Labels};
+use gantry_api::status::Status;
+use gantry_api::{meta, patch, schema};
+use http::Response;
+use rand::Rng;
+use serde_json::{Value, json};
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What the verbs work on.
+pub struct Api {
+    /// The kinds served.
+    pub kinds: Kinds,
+    /// The objects.
+    pub registry: Registry,
+}
+
+/// One request, read whole.
+pub struct Call {
+    /// What it is about.
+    pub target: Target,
+    /// Its query.
+    pub options: Options,
+    /// Its Accept header.
+    pub accept: String,
+    /// Its Content-Type header.
+    pub content_type: String,
+    /// Its body.
+    pub body: bytes::Bytes,
+}
+
+/// A list's or watch's selectors.
+pub struct Filter {
+    labels: Labels,
+    fields: Fields,
+    name: Option<String>,
+}
+
+impl Filter {
+    fn of(call: &Call) -> Result<Self, Status> {
+        Ok(Filter {
+            labels: Labels::parse(call.options.text("labelSelector"))?,
+            fields: Fields::parse(call.options.text("fieldSelector"), &call.target.kind)?,
+            name: call.target.name.clone(),
+        })
+    }
+
+    /// Whether an object is wanted.
+    pub fn matches(&self, object: &Value) -> bool {
+        self.name.as_deref().is_none_or(|name| name == meta::name(object))
+            && self.labels.matches(object)
+            && self.fields.matches(object)
+    }
+}
+
+/// How often a write that named no resourceVersion is tried again when others write in between.
+const TRIES: usize = 8;
+/// Patches and deletes read bodies of these types.
+const PATCH_TYPES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+
+impl Call {
+    fn namespace(&self) -> Option<&str> {
+        self.target.namespace.as_deref()
+    }
+
+    fn name(&self) -> Result<&str, Status> {
+        self.target.name.as_deref().ok_or_else(Status::no_such_path)
+    }
+
+    fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
+        let mut response = match table::wanted(&self.accept) {
+            true => respond::json(code, &table::of_one(&self.target.kind, object)),
+            false => respond::json(code, object),
+        };
+        respond::warn(&mut response, warnings);
+        response
+    }
+
+    fn subresource(&self) -> Option<Subresource> {
+        let name = self.target.subresource.as_deref()?;
+        self.target.kind.subresources.iter().copied().find(|s| s.name() == name)
+    }
+}
+
+impl Api {
+    /// get
+    pub async fn get(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let object = self.registry.get(&call.target.kind, call.namespace(), call.name()?).await?;
+        match call.subresource() {
+            Some(Subresource::Scale) => Ok(respond::json(200, &scale_of(&object))),
+            _ => Ok(call.answer(200, &object, &[])),
+        }
+    }
+
+    /// list, and watch of a collection
+    pub async fn list(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let filter = Filter::of(call)?;
+        let mut prefix = kind.prefix(call.namespace());
+        if let Some(name) = filter.fields.exact_name() && (kind.scope == Scope::Cluster || call.namespace().is_some()) {
+            // One name is one key; the filter below still drops longer names that begin with it.
+            prefix.push_str(name);
+        }
+        let version = call.options.number("resourceVersion")?.filter(|v| *v > 0);
+        if call.options.flag("watch") {
+            let initial = call.options.flag("sendInitialEvents");
+            let request = watch::Request {
+                kind: kind.clone(),
+                prefix,
+                filter,
+                after: version.filter(|_| !initial),
+                mark_initial: initial,
+                bookmarks: call.options.flag("allowWatchBookmarks"),
+                table: table::wanted(&call.accept),
+                timeout: Duration::from_secs(call.options.number("timeoutSeconds")?.unwrap_or(1800).clamp(1, 3600)),
+            };
+            return watch::start(self, request).await;
+        }
+        let limit = call.options.number("limit")?.unwrap_or(0) as usize;
+        let exact = version.filter(|_| call.options.text("resourceVersionMatch") == "Exact");
+        let (start, revision) = match call.options.text("continue") {
+            "" => (None, exact),
+            token => {
+                let (start, revision) = read_token(token, &prefix)?;
+                (Some(start), Some(revision))
+            }
+        };
+        let page = self.registry.list(&prefix, start, limit, revision).await?;
+        let objects: Vec<Value> = page.objects.into_iter().filter(|o| filter.matches(o)).collect();
+        let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+        if let Some((next, left)) = page.next {
+            metadata["continue"] = write_token(&next, &prefix, page.revision).into();
+            metadata["remainingItemCount"] = left.into();
+        }
+        if table::wanted(&call.accept) {
+            return Ok(respond::json(200, &table::of(kind, &objects, metadata)));
+        }
+        let list = json!({
+            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
+        });
+        Ok(respond::json(200, &list))
+    }
+
+    /// create
+    pub async fn create(&self, call: &Call) -> Result<Response<Body>, Status> {
+        match call.subresource() {
+            None => {}
+            Some(Subresource::Binding) => return self.bind(call).await,
+            Some(_) => return Err(Status::method_not_supported(&call.target.kind.group, &call.target.kind.plural, "create")),
+        }
+        let kind = &call.target.kind;
+        if kind.scope == Scope::Namespaced && call.namespace().is_none() {
+            return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+        }
+        let mut warnings = Vec::new();
+        let body = pipeline::parse_json(&call.body)?;
+        let mut decoded = pipeline::decode(kind, body, call.options.field_validation()?, &mut warnings)?;
+        decoded.place(call.namespace(), call.target.name.as_deref())?;
+        if !meta::text(decoded.object(), "resourceVersion").is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        stamp(decoded.metadata());
+        self.admit_namespace(kind, call.namespace(), meta::name(decoded.object())).await?;
+        let validated = decoded.admit_create(kind).validate(kind, None)?;
+        let object = match call.options.dry_run()? {
+            true => validated.object().clone(),
+            false => self.registry.create(kind, &validated).await?,
+        };
+        Ok(call.answer(201, &object, &warnings))
+    }
+
+    /// Nothing new goes into a namespace that is not there or is on its way out.
+    async fn admit_namespace(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<(), Status> {
+        let (Some(namespace), Some(namespaces)) = (namespace, self.kinds.get("", "v1", "namespaces")) else {
+            return Ok(());
+        };
+        let object = self.registry.get(&namespaces, None, namespace).await?;
+        if !meta::is_deleting(&object) {
+            return Ok(());
+        }
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        Err(Status::forbidden(&kind.group, &kind.plural, name, &why))
+    }
+
+    /// update
+    pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let body = pipeline::parse_json(&call.body)?;
+        self.change(call, &mut |_| Ok(body.clone())).await
+    }
+
+    /// patch
+    pub async fn patch(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let type_ = call.content_type.split(';').next().unwrap_or("").trim();
+        let parsed = || {
+            serde_json::from_slice::<Value>(&call.body)
+                .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))
+        };
+        match type_ {
+            "application/json-patch+json" => {
+                self.change(call, &mut |mut object| patch::json(&mut object, &call.body).map(|()| object)).await
+            }
+            "application/merge-patch+json" => {
+                let change = parsed()?;
+                self.change(call, &mut |mut object| {
+                    patch::merge(&mut object, &change);
+                    Ok(object)
+                })
+                .await
+            }
+            "application/strategic-merge-patch+json" => {
+                let change = parsed()?;
+                let (group, version, name) = match call.subresource() {
+                    Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
+                    _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
+                };
+                let message = schema::message_for(group, version, name)
+                    .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
+                self.change(call, &mut |mut object| {
+                    patch::strategic(&mut object, &change, message).map(|()| object)
+                })
+                .await
+            }
+            _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
+        }
+    }
+
+    /// Reads, changes and stores an object; again, when others wrote in between and the client named no version.
+    async fn change(
+        &self,
+        call: &Call,
+        make: &mut (dyn FnMut(Value) -> Result<Value, Status> + Send),
+    ) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let name = call.name()?;
+        let mut last = registry::modified(kind, name);
+        for _ in 0..TRIES {
+            let old = self.registry.get(kind, call.namespace(), name).await?;
+            let scale = call.subresource() == Some(Subresource::Scale);
+            let mut wanted = make(if scale { scale_of(&old) } else { old.clone() })?;
+            let version = meta::text(&wanted, "resourceVersion").to_string();
+            let old_version = meta::text(&old, "resourceVersion");
+            if !version.is_empty() && version != old_version {
+                return Err(registry::modified(kind, name));
+            }
+            if scale {
+                let mut scaled = old.clone();
+                scaled["spec"]["replicas"] = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
+                wanted = scaled;
+            }
+            let mut warnings = Vec::new();
+            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)?;
+            decoded.place(call.namespace(), Some(name))?;
+            let uid = meta::text(decoded.object(), "uid");
+            if !uid.is_empty() && uid != meta::text(&old, "uid") {
+                let why = format!(
+                    "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                    meta::text(&old, "uid")
+                );
+                return Err(Status::conflict(&kind.group, &kind.plural, name, &why));
+            }
+            decoded.metadata()["resourceVersion"] = old_version.into();
+            let stored = self.store_change(call, decoded, &old).await;
+            match stored {
+                Err(status) if status.reason == "Conflict" && version.is_empty() => last = status,
+                Err(status) => return Err(status),
+                Ok(object) if scale => return Ok(respond::json(200, &scale_of(&object))),
+                Ok(object) => return Ok(call.answer(200, &object, &warnings)),
+            }
+        }
+        Err(last)
+    }
+
+    async fn store_change(&self, call: &Call, decoded: Decoded, old: &Value) -> Result<Value, Status> {
+        let kind = &call.target.kind;
+        let part: fn(&mut Value, &Value) = match call.subresource() {
+            Some(Subresource::Status) => only_status,
+            Some(Subresource::Finalize) => only_finalizers,
+            Some(_) => |_, _| {},
+            None if kind.has(Subresource::Status) => |object, old| keep(object, old, "status"),
+            None => |_, _| {},
+        };
+        let validated = decoded.admit_update(kind, old, part).validate(kind, Some(old))?;
+        if call.options.dry_run()? || validated.object() == old {
+            return Ok(validated.object().clone());
+        }
+        let revision = registry::revision_of(old);
+        if meta::is_deleting(old) && is_free(validated.object()) {
+            self.registry.delete(kind, validated.object(), revision).await?;
+            return Ok(validated.object().clone());
+        }
+        self.registry.update(kind, &validated, revision).await
+    }
+
+    /// Gives a pod its node.
+    async fn bind(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let name = call.name()?;
+        let body = pipeline::parse_json(&call.body)?;
+        let node = body["target"]["name"].as_str().unwrap_or("");
+        if node.is_empty() {
+            let missing = gantry_api::field::Error::required("target.name", "");
+            return Err(Status::invalid("", "Binding", name, &[missing]));
+        }
+        let mut pod = self.registry.get(kind, call.namespace(), name).await?;
+        let bound = pod["spec"]["nodeName"].as_str().unwrap_or("");
+        if !bound.is_empty() || meta::is_deleting(&pod) {
+            let why = format!("pod {name} is already assigned to node {bound:?} or being deleted");
+            return Err(Status::conflict("", "pods/binding", name, &why));
+        }
+        let revision = registry::revision_of(&pod);
+        pod["spec"]["nodeName"] = node.into();
+        self.registry.update(kind, &Validated::with_metadata_of(pod), revision).await?;
+        let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+        Ok(respond::json(201, &done))
+    }
+
+    /// delete
+    pub async fn delete(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let name = call.name()?;
+        let options = match call.body.is_empty() {
+            true => json!({}),
+            false => pipeline::parse_json(&call.body)?,
+        };
+        let mut last = registry::modified(kind, name);
+        for _ in 0..TRIES {
+            let object = self.registry.get(kind, call.namespace(), name).await?;
+            for field in ["uid", "resourceVersion"] {
+                let demanded = options["preconditions"][field].as_str().unwrap_or("");
+                if !demanded.is_empty() && demanded != meta::text(&object, field) {
+                    let why = format!(
+                        "Precondition failed: {field} in precondition: {demanded}, in object meta: {}",
+                        meta::text(&object, field)
+                    );
+                    return Err(Status::conflict(&kind.group, &kind.plural, name, &why));
+                }
+            }
+            match self.delete_one(call, &options, object).await {
+                Err(status) if status.reason == "Conflict" => last = status,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    async fn delete_one(&self, call: &Call, options: &Value, mut object: Value) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let asked = options["gracePeriodSeconds"].as_i64().or(call.options.number("gracePeriodSeconds")?.map(|n| n as i64));
+        let grace = match kind.hooks.grace_period(&object) {
+            Some(own) if own > 0 => asked.unwrap_or(own).max(0),
+            _ => 0,
+        };
+        let dry = call.options.dry_run()? || !options["dryRun"].as_array().is_none_or(Vec::is_empty);
+        let revision = registry::revision_of(&object);
+        if grace == 0 && is_free(&object) {
+            if !dry {
+                self.registry.delete(kind, &object, revision).await?;
+            }
+            let mut details = json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
+            if !kind.group.is_empty() {
+                details["group"] = kind.group.as_str().into();
+            }
+            let done = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+            });
+            return Ok(respond::json(200, &done));
+        }
+        let shorter = object["metadata"]["deletionGracePeriodSeconds"].as_i64().is_none_or(|now| grace < now);
+        if !meta::is_deleting(&object) || shorter {
+            let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
+            object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
+            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+            if kind.kind == "Namespace" {
+                object["status"]["phase"] = "Terminating".into();
+            }
+            if !dry {
+                object = self.registry.update(kind, &Validated::with_metadata_of(object), revision).await?;
+            }
+        }
+        Ok(respond::json(200, &object))
+    }
+
+    /// deletecollection
+    pub async fn delete_collection(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let filter = Filter::of(call)?;
+        let page = self.registry.list(&kind.prefix(call.namespace()), None, 0, None).await?;
+        let options = match call.body.is_empty() {
+            true => json!({}),
+            false => pipeline::parse_json(&call.body)?,
+        };
+        let mut deleted = Vec::new();
+        for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
+            match self.delete_one(call, &options, object.clone()).await {
+                Ok(_) => deleted.push(object),
+                Err(status) if status.code == 404 => {}
+                Err(status) => return Err(status),
+            }
+        }
+        let list = json!({
+            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+            "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
+        });
+        Ok(respond::json(200, &list))
+    }
+}
+
+/// Gives a new object what the server alone decides: name from generateName, uid, creation time.
+pub fn stamp(metadata: &mut Value) {
+    let base = metadata["generateName"].as_str().unwrap_or("").to_string();
+    if metadata["name"].as_str().unwrap_or("").is_empty() && !base.is_empty() {
+        // Letters and digits that spell no words, as upstream has them.
+        const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let mut rng = rand::rng();
+        let suffix: String = (0..5).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect();
+        let kept: String = base.chars().take(58).collect();
+        metadata["name"] = format!("{kept}{suffix}").into();
+    }
+    metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
+    metadata["creationTimestamp"] = rfc3339(OffsetDateTime::now_utc()).into();
+    if let Some(map) = metadata.as_object_mut() {
+        for own in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            map.remove(own);
+        }
+    }
+}
+
+fn rfc3339(at: OffsetDateTime) -> String {
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    whole.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
+}
+
+/// Whether nothing holds back a deleted object.
+fn is_free(object: &Value) -> bool {
+    let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    none(&object["metadata"]["finalizers"])
+        && (object["kind"] != "Namespace" || none(&object["spec"]["finalizers"]))
+        && grace == 0
+}
+
+fn only_status(object: &mut Value, old: &Value) {
+    let status = object.get("status").cloned();
+    *object = old.clone();
+    if let (Some(status), Some(map)) = (status, object.as_object_mut()) {
+        map.insert("status".into(), status);
+    }
+}
+
+fn only_finalizers(object: &mut Value, old: &Value) {
+    let finalizers = object["spec"].get("finalizers").cloned().unwrap_or(json!([]));
+    *object = old.clone();
+    object["spec"]["finalizers"] = finalizers;
+}
+
+/// The autoscaling/v1 Scale over an object.
+fn scale_of(object: &Value) -> Value {
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        metadata[field] = meta::text(object, field).into();
+    }
+    let labels = object["spec"]["selector"]["matchLabels"].as_object();
+    let selector: Vec<String> =
+        labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect();
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": object["spec"].get("replicas").cloned().unwrap_or(json!(0))},
+        "status": {
+            "replicas": object["status"].get("replicas").cloned().unwrap_or(json!(0)),
+            "selector": selector.join(","),
+        },
+    })
+}
+
+/// A continue token: the revision and the rest of the next key, in hexadecimal.
+fn write_token(next: &[u8], prefix: &str, revision: u64) -> String {
+    let rest: String = next[prefix.len()..].iter().map(|b| format!("{b:02x}")).collect();
+    format!("{revision}-{rest}")
+}
+
+fn read_token(token: &str, prefix: &str) -> Result<(bytes::Bytes, u64), Status> {
+    let bad = || Status::bad_request("continue key is not valid: start the list again without it");
+    let (revision, rest) = token.split_once('-').ok_or_else(bad)?;
+    let revision = revision.parse().map_err(|_| bad())?;
+    if rest.len() % 2 != 0 || !rest.is_ascii() {
+        return Err(bad());
+    }
+    let mut key = prefix.as_bytes().to_vec();
+    for at in (0..rest.len()).step_by(2) {
+        key.push(u8::from_str_radix(&rest[at..at + 2], 16).map_err(|_| bad())?);
+    }
+    Ok((key.into(), revision))
+}
