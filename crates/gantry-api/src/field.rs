@@ -75,7 +75,12 @@ pub struct Error {
 impl Error {
     /// An error of any kind.
     pub fn new(kind: ErrorKind, field: impl Into<String>, value: Value, detail: impl Into<String>) -> Self {
-        Error { kind, field: field.into(), value, detail: detail.into() }
+        Error {
+            kind,
+            field: field.into(),
+            value,
+            detail: detail.into(),
+        }
     }
 
     /// A value is missing.

@@ -16,7 +16,11 @@ pub fn namespace(object: &Value) -> &str {
 
 /// A string of `metadata`, or nothing.
 pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or("")
+    object
+        .get("metadata")
+        .and_then(|m| m.get(field))
+        .and_then(Value::as_str)
+        .unwrap_or("")
 }
 
 /// Whether deletion has begun.

@@ -46,7 +46,9 @@ fn object(
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Some(map) = target.as_object_mut() else { return Ok(()) };
+    let Some(map) = target.as_object_mut() else {
+        return Ok(());
+    };
     match patch.get("$patch").map(|d| d.as_str().unwrap_or_default()) {
         Some("replace") => {
             *map = patch.clone();
@@ -61,10 +63,17 @@ fn object(
         Some(other) => return Err(Status::bad_request(format!("unknown patch type: {other}"))),
     }
     if let Some(keep) = patch.get("$retainKeys") {
-        let keep = keep.as_array().ok_or_else(|| Status::bad_request("$retainKeys must be a list"))?;
+        let keep = keep
+            .as_array()
+            .ok_or_else(|| Status::bad_request("$retainKeys must be a list"))?;
         let kept = |k: &str| keep.iter().any(|v| v.as_str() == Some(k));
-        if patch.iter().any(|(k, v)| !k.starts_with('$') && !v.is_null() && !kept(k)) {
-            return Err(Status::bad_request("invalid retainKeys: patch has keys that are not retained"));
+        if patch
+            .iter()
+            .any(|(k, v)| !k.starts_with('$') && !v.is_null() && !kept(k))
+        {
+            return Err(Status::bad_request(
+                "invalid retainKeys: patch has keys that are not retained",
+            ));
         }
         map.retain(|k, _| kept(k));
     }
@@ -91,10 +100,19 @@ fn object(
                     Some(Type::Map(item)) => (None, Some(&**item)),
                     _ => (None, None),
                 };
-                object(map.entry(key.clone()).or_insert(Value::Null), inner, message, values)?;
+                object(
+                    map.entry(key.clone()).or_insert(Value::Null),
+                    inner,
+                    message,
+                    values,
+                )?;
             }
             Value::Array(items) if has("merge") => {
-                let old = map.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+                let old = map
+                    .get(key)
+                    .and_then(Value::as_array)
+                    .cloned()
+                    .unwrap_or_default();
                 if let Some(field) = field {
                     map.insert(key.clone(), Value::Array(list(old, items, field)?));
                 }
@@ -106,7 +124,9 @@ fn object(
     }
     for (key, value) in patch {
         if let Some(name) = key.strip_prefix(ORDER) {
-            let wanted = value.as_array().ok_or_else(|| Status::bad_request(format!("{key} must be a list")))?;
+            let wanted = value
+                .as_array()
+                .ok_or_else(|| Status::bad_request(format!("{key} must be a list")))?;
             let merge_key = message.and_then(|m| m.field(name)).map_or("", |f| f.merge_key);
             if let Some(list) = map.get_mut(name).and_then(Value::as_array_mut) {
                 let server = list.clone();
@@ -130,8 +150,15 @@ fn list(old: Vec<Value>, patch: &[Value], field: &Field) -> Result<Vec<Value>, S
         }
         return Ok(ordered(merged, patch, &server, key));
     }
-    let plain: Vec<Value> = patch.iter().filter(|i| i.get("$patch").is_none_or(|d| d == "merge")).cloned().collect();
-    if patch.iter().any(|i| i.get("$patch").is_some_and(|d| d == "replace")) {
+    let plain: Vec<Value> = patch
+        .iter()
+        .filter(|i| i.get("$patch").is_none_or(|d| d == "merge"))
+        .cloned()
+        .collect();
+    if patch
+        .iter()
+        .any(|i| i.get("$patch").is_some_and(|d| d == "replace"))
+    {
         return Ok(plain);
     }
     let message = match &field.type_ {
@@ -143,7 +170,9 @@ fn list(old: Vec<Value>, patch: &[Value], field: &Field) -> Result<Vec<Value>, S
     };
     for item in patch {
         let Some(inner) = item.as_object().filter(|i| i.contains_key(key)) else {
-            return Err(Status::bad_request(format!("map: {item} does not contain declared merge key: {key}")));
+            return Err(Status::bad_request(format!(
+                "map: {item} does not contain declared merge key: {key}"
+            )));
         };
         if item.get("$patch").is_some_and(|d| d == "delete") {
             merged.retain(|v| !same(v, item, key));
@@ -159,7 +188,11 @@ fn list(old: Vec<Value>, patch: &[Value], field: &Field) -> Result<Vec<Value>, S
 }
 
 fn same(a: &Value, b: &Value, key: &str) -> bool {
-    if key.is_empty() { a == b } else { a.get(key).is_some() && a.get(key) == b.get(key) }
+    if key.is_empty() {
+        a == b
+    } else {
+        a.get(key).is_some() && a.get(key) == b.get(key)
+    }
 }
 
 /// Upstream's normalizeElementOrder: wanted items in their order, the others where the server had them.
@@ -193,9 +226,18 @@ mod tests {
         let m = schema::message_for("", "v1", "Pod").unwrap();
         let ab = json!([{"name": "a", "image": "1"}, {"name": "b", "image": "2"}]);
         let cases = [
-            (json!([{"name": "b", "image": "3"}]), json!([{"name": "a", "image": "1"}, {"name": "b", "image": "3"}])),
-            (json!([{"name": "a", "$patch": "delete"}]), json!([{"name": "b", "image": "2"}])),
-            (json!([{"$patch": "replace"}, {"name": "c"}]), json!([{"name": "c"}])),
+            (
+                json!([{"name": "b", "image": "3"}]),
+                json!([{"name": "a", "image": "1"}, {"name": "b", "image": "3"}]),
+            ),
+            (
+                json!([{"name": "a", "$patch": "delete"}]),
+                json!([{"name": "b", "image": "2"}]),
+            ),
+            (
+                json!([{"$patch": "replace"}, {"name": "c"}]),
+                json!([{"name": "c"}]),
+            ),
         ];
         for (patch, want) in cases {
             let mut v = json!({"spec": {"containers": ab}});
@@ -213,6 +255,11 @@ mod tests {
     #[test]
     fn json_errors() {
         assert_eq!(json(&mut json!({}), b"{").unwrap_err().code, 400);
-        assert_eq!(json(&mut json!({}), br#"[{"op":"remove","path":"/a"}]"#).unwrap_err().code, 422);
+        assert_eq!(
+            json(&mut json!({}), br#"[{"op":"remove","path":"/a"}]"#)
+                .unwrap_err()
+                .code,
+            422
+        );
     }
 }

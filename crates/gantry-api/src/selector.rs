@@ -25,7 +25,9 @@ impl Labels {
         let mut requirements = Vec::new();
         for part in split(text).map(str::trim).filter(|p| !p.is_empty()) {
             requirements.push(requirement(part).ok_or_else(|| {
-                Status::bad_request(format!("unable to parse requirement: {part:?} is not a label requirement"))
+                Status::bad_request(format!(
+                    "unable to parse requirement: {part:?} is not a label requirement"
+                ))
             })?);
         }
         Ok(Labels(requirements))
@@ -62,7 +64,10 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
 fn requirement(part: &str) -> Option<Requirement> {
     let set = |key: &str, list: &str, test: fn(Vec<String>) -> Test| {
         let inner = list.trim().strip_prefix('(')?.strip_suffix(')')?;
-        make(key, test(inner.split(',').map(|v| v.trim().to_string()).collect()))
+        make(
+            key,
+            test(inner.split(',').map(|v| v.trim().to_string()).collect()),
+        )
     };
     if let Some((key, list)) = part.split_once(" notin ") {
         return set(key, list, Test::NotIn);
@@ -85,7 +90,10 @@ fn requirement(part: &str) -> Option<Requirement> {
 fn make(key: &str, test: Test) -> Option<Requirement> {
     let key = key.trim();
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    (!key.is_empty() && key.chars().all(fits)).then(|| Requirement { key: key.to_string(), test })
+    (!key.is_empty() && key.chars().all(fits)).then(|| Requirement {
+        key: key.to_string(),
+        test,
+    })
 }
 
 /// A field selector: all of its terms must hold.
@@ -107,14 +115,26 @@ impl Fields {
             } else if let Some((l, v)) = part.split_once("==").or_else(|| part.split_once('=')) {
                 (l, v, true)
             } else {
-                return Err(Status::bad_request(format!("invalid selector: {text:?}; can't understand {part:?}")));
+                return Err(Status::bad_request(format!(
+                    "invalid selector: {text:?}; can't understand {part:?}"
+                )));
             };
-            let common = ["metadata.name", "metadata.namespace"].into_iter().find(|f| *f == label);
-            let own = kind.selectable_fields.iter().find(|(l, _)| *l == label).map(|(_, path)| *path);
+            let common = ["metadata.name", "metadata.namespace"]
+                .into_iter()
+                .find(|f| *f == label);
+            let own = kind
+                .selectable_fields
+                .iter()
+                .find(|(l, _)| *l == label)
+                .map(|(_, path)| *path);
             let path = common
                 .or(own)
                 .ok_or_else(|| Status::bad_request(format!("field label not supported: {label}")))?;
-            terms.push(Term { path: path.to_string(), value: value.to_string(), equal });
+            terms.push(Term {
+                path: path.to_string(),
+                value: value.to_string(),
+                equal,
+            });
         }
         Ok(Fields(terms))
     }
@@ -134,7 +154,10 @@ impl Fields {
 
     /// The one name selected, if a term demands one.
     pub fn exact_name(&self) -> Option<&str> {
-        self.0.iter().find(|t| t.equal && t.path == "metadata.name").map(|t| t.value.as_str())
+        self.0
+            .iter()
+            .find(|t| t.equal && t.path == "metadata.name")
+            .map(|t| t.value.as_str())
     }
 }
 

@@ -20,7 +20,12 @@ pub struct Status {
 impl Status {
     /// An error with no details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Status { code, reason, message: message.into(), details: None }
+        Status {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
     }
 
     fn about(mut self, group: &str, resource: &str, name: &str) -> Self {
@@ -44,7 +49,11 @@ impl Status {
 
     /// 404 for a path that nothing is served under.
     pub fn no_such_path() -> Self {
-        let mut status = Status::new(404, "NotFound", "the server could not find the requested resource");
+        let mut status = Status::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
         status.details = Some(json!({}));
         status
     }
@@ -57,8 +66,10 @@ impl Status {
 
     /// 409 on update and delete.
     pub fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
-        let message =
-            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(group, resource));
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            qualified(group, resource)
+        );
         Status::new(409, "Conflict", message).about(group, resource, name)
     }
 
@@ -103,14 +114,19 @@ impl Status {
 
     /// 405.
     pub fn method_not_supported(group: &str, resource: &str, verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind \"{}\"", qualified(group, resource));
+        let message = format!(
+            "{verb} is not supported on resources of kind \"{}\"",
+            qualified(group, resource)
+        );
         Status::new(405, "MethodNotAllowed", message).about(group, resource, "")
     }
 
     /// 406.
     pub fn not_acceptable(accepted: &[&str]) -> Self {
-        let message =
-            format!("only the following media types are accepted: {}", accepted.join(", "));
+        let message = format!(
+            "only the following media types are accepted: {}",
+            accepted.join(", ")
+        );
         Status::new(406, "NotAcceptable", message)
     }
 
@@ -121,7 +137,11 @@ impl Status {
 
     /// 413.
     pub fn too_large(limit: usize) -> Self {
-        Status::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
+        Status::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
     }
 
     /// 415.
@@ -164,5 +184,9 @@ impl std::error::Error for Status {}
 
 /// `resource` for the core group, `resource.group` for the others.
 pub fn qualified(group: &str, resource: &str) -> String {
-    if group.is_empty() { resource.to_string() } else { format!("{resource}.{group}") }
+    if group.is_empty() {
+        resource.to_string()
+    } else {
+        format!("{resource}.{group}")
+    }
 }

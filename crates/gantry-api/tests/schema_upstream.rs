@@ -6,7 +6,11 @@ use serde_json::Value;
 #[test]
 fn roundtrip_objects_pass_unchanged() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Some(dir) = here.ancestors().map(|a| a.join("../shared/upstream/api-roundtrip")).find(|d| d.is_dir()) else {
+    let Some(dir) = here
+        .ancestors()
+        .map(|a| a.join("../shared/upstream/api-roundtrip"))
+        .find(|d| d.is_dir())
+    else {
         println!("skipped: no ../shared/upstream");
         return;
     };

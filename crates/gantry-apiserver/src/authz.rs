@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-const PREFIXES: [&str; 4] =
-    ["/registry/clusterroles/", "/registry/clusterrolebindings/", "/registry/roles/", "/registry/rolebindings/"];
+const PREFIXES: [&str; 4] = [
+    "/registry/clusterroles/",
+    "/registry/clusterrolebindings/",
+    "/registry/roles/",
+    "/registry/rolebindings/",
+];
 
 /// The RBAC objects, by their keys in the store.
 #[derive(Default)]
@@ -46,16 +50,28 @@ impl RbacCache {
 
     fn under(&self, prefix: &str) -> Vec<Arc<Value>> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.range(prefix.to_string()..).take_while(|(k, _)| k.starts_with(prefix)).map(|(_, v)| v.clone()).collect()
+        map.range(prefix.to_string()..)
+            .take_while(|(k, _)| k.starts_with(prefix))
+            .map(|(_, v)| v.clone())
+            .collect()
     }
 
     fn one(&self, key: &str) -> Option<Arc<Value>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 }
 
 /// Applies changes as they come. After any error it reads everything again.
-async fn follow(cache: std::sync::Weak<RbacCache>, store: Arc<dyn Store>, prefix: &'static str, mut after: u64) {
+async fn follow(
+    cache: std::sync::Weak<RbacCache>,
+    store: Arc<dyn Store>,
+    prefix: &'static str,
+    mut after: u64,
+) {
     loop {
         if let Ok(mut watch) = store.watch(prefix.as_bytes().into(), after).await {
             while let Ok(Some(events)) = watch.next().await {

@@ -12,7 +12,13 @@ use serde_json::{Value, json};
 /// Creates the objects that are missing.
 pub async fn run(registry: &Registry, kinds: &Kinds) -> Result<(), Status> {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-        ensure(registry, kinds, ("", "v1", "namespaces"), json!({"metadata": {"name": name}})).await?;
+        ensure(
+            registry,
+            kinds,
+            ("", "v1", "namespaces"),
+            json!({"metadata": {"name": name}}),
+        )
+        .await?;
     }
     let rbac_v1 = |plural| ("rbac.authorization.k8s.io", "v1", plural);
     for role in rbac::bootstrap_cluster_roles() {

@@ -4,7 +4,16 @@ use crate::request::Kinds;
 use gantry_api::kind::{Kind, Scope, Subresource};
 use serde_json::{Value, json};
 
-const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: [&str; 8] = [
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
 pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
@@ -29,8 +38,12 @@ pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
 }
 
 fn groups(kinds: &Kinds) -> Vec<String> {
-    let mut groups: Vec<String> =
-        kinds.group_versions().into_iter().map(|(g, _)| g).filter(|g| !g.is_empty()).collect();
+    let mut groups: Vec<String> = kinds
+        .group_versions()
+        .into_iter()
+        .map(|(g, _)| g)
+        .filter(|g| !g.is_empty())
+        .collect();
     groups.dedup();
     groups
 }
@@ -105,10 +118,20 @@ fn all(kinds: &Kinds, core: bool) -> Value {
         if group.is_empty() != core {
             continue;
         }
-        let resources: Vec<Value> = kinds.of(&group, &version).iter().map(|k| aggregated_entry(k)).collect();
+        let resources: Vec<Value> = kinds
+            .of(&group, &version)
+            .iter()
+            .map(|k| aggregated_entry(k))
+            .collect();
         let entry = json!({"version": version, "freshness": "Current", "resources": resources});
-        match items.last_mut().filter(|i| !core && i["metadata"]["name"] == group.as_str()) {
-            Some(item) => item["versions"].as_array_mut().into_iter().for_each(|v| v.push(entry.clone())),
+        match items
+            .last_mut()
+            .filter(|i| !core && i["metadata"]["name"] == group.as_str())
+        {
+            Some(item) => item["versions"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|v| v.push(entry.clone())),
             None => items.push(json!({"metadata": {"name": group}, "versions": [entry]})),
         }
     }
@@ -127,13 +150,17 @@ fn aggregated_entry(kind: &Kind) -> Value {
     if !kind.categories.is_empty() {
         entry["categories"] = json!(kind.categories);
     }
-    let subs: Vec<Value> = kind.subresources.iter().map(|sub| {
-        let response = match sub_kind(*sub) {
-            Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
-            None => own(&kind.kind),
-        };
-        json!({"subresource": sub.name(), "responseKind": response, "verbs": sub_verbs(*sub)})
-    }).collect();
+    let subs: Vec<Value> = kind
+        .subresources
+        .iter()
+        .map(|sub| {
+            let response = match sub_kind(*sub) {
+                Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
+                None => own(&kind.kind),
+            };
+            json!({"subresource": sub.name(), "responseKind": response, "verbs": sub_verbs(*sub)})
+        })
+        .collect();
     if !subs.is_empty() {
         entry["subresources"] = subs.into();
     }

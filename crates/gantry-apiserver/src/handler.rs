@@ -34,7 +34,9 @@ pub struct Handler {
 impl Handler {
     /// Answers one request of `user`.
     pub async fn answer(&self, user: &User, request: Request<Incoming>) -> Response<Body> {
-        self.try_answer(user, request).await.unwrap_or_else(|status| respond::error(&status))
+        self.try_answer(user, request)
+            .await
+            .unwrap_or_else(|status| respond::error(&status))
     }
 
     async fn try_answer(&self, user: &User, request: Request<Incoming>) -> Result<Response<Body>, Status> {
@@ -54,10 +56,20 @@ impl Handler {
         if attributes.path.is_some() {
             return Err(Status::new(403, "Forbidden", format!("forbidden: {why}")));
         }
-        Err(Status::forbidden(attributes.group, attributes.resource, attributes.name, &why))
+        Err(Status::forbidden(
+            attributes.group,
+            attributes.resource,
+            attributes.name,
+            &why,
+        ))
     }
 
-    async fn resource(&self, user: &User, target: Target, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    async fn resource(
+        &self,
+        user: &User,
+        target: Target,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let options = Options::parse(head.uri.query().unwrap_or(""));
         let kind = target.kind.clone();
@@ -71,7 +83,13 @@ impl Handler {
             (&Method::PATCH, true) => "patch",
             (&Method::DELETE, true) => "delete",
             (&Method::DELETE, false) => "deletecollection",
-            (method, _) => return Err(Status::method_not_supported(&kind.group, &kind.plural, method.as_str())),
+            (method, _) => {
+                return Err(Status::method_not_supported(
+                    &kind.group,
+                    &kind.plural,
+                    method.as_str(),
+                ));
+            }
         };
         let namespace = match (kind.plural.as_str(), &target.name) {
             ("namespaces", Some(name)) => name.as_str(),
@@ -87,7 +105,13 @@ impl Handler {
             name: target.name.as_deref().unwrap_or(""),
             path: None,
         })?;
-        let text = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_string();
+        let text = |name| {
+            head.headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or("")
+                .to_string()
+        };
         let content_type = text(header::CONTENT_TYPE);
         if matches!(verb, "create" | "update") && !content_type.is_empty() && !content_type.contains("json") {
             return Err(Status::unsupported_media_type(&["application/json"]));
@@ -100,7 +124,13 @@ impl Handler {
                 false => Status::bad_request(format!("the request's body could not be read: {error}")),
             })?
             .to_bytes();
-        let call = Call { target, options, accept: text(header::ACCEPT), content_type, body };
+        let call = Call {
+            target,
+            options,
+            accept: text(header::ACCEPT),
+            content_type,
+            body,
+        };
         match verb {
             "get" => self.api.get(&call).await,
             "create" => self.api.create(&call).await,
@@ -145,7 +175,11 @@ impl Handler {
             }
             return Ok(respond::json(200, &schema::openapi_v3(&group, &version, &kinds)));
         }
-        let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let accept = request
+            .headers()
+            .get(header::ACCEPT)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
         let answer = discovery::answer(path, &self.api.kinds, aggregated).ok_or_else(Status::no_such_path)?;
         if aggregated && matches!(path, "/api" | "/apis") {
@@ -158,7 +192,11 @@ impl Handler {
     fn openapi_index(&self) -> serde_json::Value {
         let mut paths = json!({});
         for (group, version) in self.api.kinds.group_versions() {
-            let place = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+            let place = if group.is_empty() {
+                format!("api/{version}")
+            } else {
+                format!("apis/{group}/{version}")
+            };
             paths[&place] = json!({"serverRelativeURL": format!("/openapi/v3/{place}")});
         }
         json!({"paths": paths})

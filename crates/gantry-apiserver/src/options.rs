@@ -22,7 +22,9 @@ impl Options {
     pub fn parse(query: &str) -> Self {
         let decode = |s: &str| {
             let spaced = s.replace('+', " ");
-            percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+            percent_encoding::percent_decode_str(&spaced)
+                .decode_utf8_lossy()
+                .into_owned()
         };
         let pairs = query.split('&').filter(|p| !p.is_empty());
         Options(
@@ -48,7 +50,9 @@ impl Options {
         match self.text(name) {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!("{name}: Invalid value: {text:?}: must be a whole number, 0 or more"))
+                Status::bad_request(format!(
+                    "{name}: Invalid value: {text:?}: must be a whole number, 0 or more"
+                ))
             }),
         }
     }

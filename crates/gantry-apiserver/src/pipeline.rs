@@ -30,10 +30,13 @@ impl Validated {
 
 /// Parses a body as JSON.
 pub fn parse_json(body: &[u8]) -> Result<Value, Status> {
-    let value: Value = serde_json::from_slice(body).map_err(|e| {
-        Status::bad_request(format!("couldn't get version/kind; json parse error: {e}"))
-    })?;
-    if value.is_object() { Ok(value) } else { Err(Status::bad_request("the body must be a JSON object")) }
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(Status::bad_request("the body must be a JSON object"))
+    }
 }
 
 /// Checks an object of a request against its kind's schema. Unknown fields go, with warnings or an error.
@@ -49,8 +52,16 @@ pub fn decode(
             kind.kind, kind.version, kind.kind
         ))
     };
-    let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or("").to_string();
-    let kind_name = object.get("kind").and_then(Value::as_str).unwrap_or("").to_string();
+    let api_version = object
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or("")
+        .to_string();
+    let kind_name = object
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or("")
+        .to_string();
     if !api_version.is_empty() && api_version != kind.api_version() {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
@@ -93,7 +104,9 @@ impl Decoded {
                 ));
             }
             None if !own.is_empty() => {
-                return Err(Status::bad_request("namespace may not be set on an object of the whole cluster"));
+                return Err(Status::bad_request(
+                    "namespace may not be set on an object of the whole cluster",
+                ));
             }
             _ => {}
         }
@@ -130,7 +143,13 @@ impl Decoded {
     /// Defaults and admits a change of `old`; `part` keeps what this path may not write.
     pub fn admit_update(mut self, kind: &Kind, old: &Value, part: fn(&mut Value, &Value)) -> Admitted {
         kind.hooks.default(&mut self.0);
-        for fixed in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+        for fixed in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+        ] {
             keep(&mut self.0["metadata"], &old["metadata"], fixed);
         }
         part(&mut self.0, old);
@@ -164,7 +183,12 @@ impl Admitted {
         if errors.is_empty() {
             return Ok(Validated(object));
         }
-        Err(Status::invalid(&kind.group, &kind.kind, meta::name(&object), &errors))
+        Err(Status::invalid(
+            &kind.group,
+            &kind.kind,
+            meta::name(&object),
+            &errors,
+        ))
     }
 }
 
@@ -172,7 +196,10 @@ fn metadata_errors(kind: &Kind, object: &Value) -> Vec<field::Error> {
     let mut errors = Vec::new();
     let name = meta::name(object);
     if name.is_empty() {
-        errors.push(field::Error::required("metadata.name", "name or generateName is required"));
+        errors.push(field::Error::required(
+            "metadata.name",
+            "name or generateName is required",
+        ));
     } else if let Err(why) = kind.hooks.validate_name(name) {
         errors.push(field::Error::invalid("metadata.name", name, why));
     }

@@ -48,7 +48,11 @@ impl Registry {
     pub async fn create(&self, kind: &Kind, object: &Validated) -> Result<Value, Status> {
         let (namespace, name) = place(object.object());
         let key = Bytes::from(kind.key(namespace, name));
-        match self.store.put(key, encode(object.object())?, Some(Precondition::Absent)).await {
+        match self
+            .store
+            .put(key, encode(object.object())?, Some(Precondition::Absent))
+            .await
+        {
             Ok(entry) => decode(&entry),
             Err(WriteError::Precondition { .. }) => {
                 Err(Status::already_exists(&kind.group, &kind.plural, name))
@@ -72,7 +76,11 @@ impl Registry {
     pub async fn delete(&self, kind: &Kind, object: &Value, revision: Revision) -> Result<(), Status> {
         let (namespace, name) = place(object);
         let key = Bytes::from(kind.key(namespace, name));
-        match self.store.delete(key, Some(Precondition::ModRevision(revision))).await {
+        match self
+            .store
+            .delete(key, Some(Precondition::ModRevision(revision)))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(e) => Err(write_error(kind, name, e)),
         }
@@ -94,18 +102,29 @@ impl Registry {
         };
         let result = self.store.range(request).await.map_err(|e| read_error(&e))?;
         let left = result.count.saturating_sub(result.entries.len());
-        let next = result.entries.last().filter(|_| limit > 0 && left > 0).map(|last| {
-            let mut key = last.key.to_vec();
-            key.push(0);
-            (Bytes::from(key), left)
-        });
+        let next = result
+            .entries
+            .last()
+            .filter(|_| limit > 0 && left > 0)
+            .map(|last| {
+                let mut key = last.key.to_vec();
+                key.push(0);
+                (Bytes::from(key), left)
+            });
         let objects = result.entries.iter().map(decode).collect::<Result<_, _>>()?;
-        Ok(Page { objects, revision: revision.unwrap_or(result.revision), next })
+        Ok(Page {
+            objects,
+            revision: revision.unwrap_or(result.revision),
+            next,
+        })
     }
 }
 
 fn place(object: &Value) -> (Option<&str>, &str) {
-    (Some(meta::namespace(object)).filter(|ns| !ns.is_empty()), meta::name(object))
+    (
+        Some(meta::namespace(object)).filter(|ns| !ns.is_empty()),
+        meta::name(object),
+    )
 }
 
 /// The revision an object was read at.
@@ -119,13 +138,18 @@ fn encode(object: &Value) -> Result<Bytes, Status> {
     if let Some(metadata) = stored.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
     }
-    serde_json::to_vec(&stored).map(Bytes::from).map_err(Status::internal)
+    serde_json::to_vec(&stored)
+        .map(Bytes::from)
+        .map_err(Status::internal)
 }
 
 /// An object as it stands in an entry.
 pub fn decode(entry: &Entry) -> Result<Value, Status> {
     let mut object: Value = serde_json::from_slice(&entry.value).map_err(|e| {
-        Status::internal(format!("the stored object {} cannot be read: {e}", String::from_utf8_lossy(&entry.key)))
+        Status::internal(format!(
+            "the stored object {} cannot be read: {e}",
+            String::from_utf8_lossy(&entry.key)
+        ))
     })?;
     object["metadata"]["resourceVersion"] = entry.mod_revision.to_string().into();
     Ok(object)

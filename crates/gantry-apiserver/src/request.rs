@@ -16,7 +16,9 @@ impl Kinds {
 
     /// The kind served at a place, if any.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        self.0.get(&(group.to_string(), version.to_string(), plural.to_string())).cloned()
+        self.0
+            .get(&(group.to_string(), version.to_string(), plural.to_string()))
+            .cloned()
     }
 
     /// All kinds, ordered by group, version and plural.
@@ -26,7 +28,10 @@ impl Kinds {
 
     /// The kinds of one group version.
     pub fn of(&self, group: &str, version: &str) -> Vec<&Kind> {
-        self.iter().map(Arc::as_ref).filter(|k| k.group == group && k.version == version).collect()
+        self.iter()
+            .map(Arc::as_ref)
+            .filter(|k| k.group == group && k.version == version)
+            .collect()
     }
 
     /// The group versions served, in order.
@@ -64,7 +69,11 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
     let parts: Vec<String> = path
         .split('/')
         .filter(|p| !p.is_empty())
-        .map(|p| percent_encoding::percent_decode_str(p).decode_utf8_lossy().into_owned())
+        .map(|p| {
+            percent_encoding::percent_decode_str(p)
+                .decode_utf8_lossy()
+                .into_owned()
+        })
         .collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (group, version, rest) = match parts.as_slice() {
@@ -84,7 +93,9 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
         [plural, name, sub] => (*plural, Some(*name), Some(*sub)),
         _ => return Parsed::Unknown,
     };
-    let Some(kind) = kinds.get(group, version, plural) else { return Parsed::Unknown };
+    let Some(kind) = kinds.get(group, version, plural) else {
+        return Parsed::Unknown;
+    };
     let scoped_right = match kind.scope {
         Scope::Namespaced => namespace.is_some() || name.is_none(),
         Scope::Cluster => namespace.is_none(),

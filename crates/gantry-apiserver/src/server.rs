@@ -66,7 +66,13 @@ impl Server {
         let registry = Registry::new(store.clone());
         bootstrap::run(&registry, &kinds).await?;
         let rbac = RbacCache::start(store).await?;
-        Ok(Server { handler: Arc::new(Handler { api: Api { kinds, registry }, rbac }), acceptor })
+        Ok(Server {
+            handler: Arc::new(Handler {
+                api: Api { kinds, registry },
+                rbac,
+            }),
+            acceptor,
+        })
     }
 
     /// Serves until `shutdown` completes. Open connections are dropped with the runtime.
@@ -74,7 +80,9 @@ impl Server {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let accept = async {
             loop {
-                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let Ok(slot) = slots.clone().acquire_owned().await else {
+                    return;
+                };
                 match listener.accept().await {
                     Ok((stream, _)) => {
                         let (handler, acceptor) = (self.handler.clone(), self.acceptor.clone());
@@ -122,8 +130,14 @@ fn acceptor(tls: &TlsFiles<'_>) -> Result<TlsAcceptor, ServeError> {
 async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     // Whoever cannot finish a handshake learns why from TLS itself.
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+        return;
+    };
+    let certificate = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first());
     let user: Option<Arc<User>> = match certificate.map(|c| x509::user_from_certificate(c)) {
         None => Some(Arc::new(User::anonymous())),
         Some(Ok(user)) => Some(Arc::new(user)),
@@ -144,8 +158,15 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
         }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250).keep_alive_interval(Duration::from_secs(30));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(250)
+        .keep_alive_interval(Duration::from_secs(30));
     if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!("a connection ended: {error}");
     }

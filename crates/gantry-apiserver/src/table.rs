@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 /// Whether an Accept header asks for a table.
 pub fn wanted(accept: &str) -> bool {
-    accept.split(',').any(|part| part.contains("as=Table") && part.contains("g=meta.k8s.io"))
+    accept
+        .split(',')
+        .any(|part| part.contains("as=Table") && part.contains("g=meta.k8s.io"))
 }
 
 /// A table of `objects`; `metadata` is the list's.

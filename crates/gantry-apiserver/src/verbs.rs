@@ -66,8 +66,11 @@ impl Filter {
 /// How often a write that named no resourceVersion is tried again when others write in between.
 const TRIES: usize = 8;
 /// Patches and deletes read bodies of these types.
-const PATCH_TYPES: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const PATCH_TYPES: [&str; 3] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
 
 impl Call {
     fn namespace(&self) -> Option<&str> {
@@ -89,14 +92,22 @@ impl Call {
 
     fn subresource(&self) -> Option<Subresource> {
         let name = self.target.subresource.as_deref()?;
-        self.target.kind.subresources.iter().copied().find(|s| s.name() == name)
+        self.target
+            .kind
+            .subresources
+            .iter()
+            .copied()
+            .find(|s| s.name() == name)
     }
 }
 
 impl Api {
     /// get
     pub async fn get(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let object = self.registry.get(&call.target.kind, call.namespace(), call.name()?).await?;
+        let object = self
+            .registry
+            .get(&call.target.kind, call.namespace(), call.name()?)
+            .await?;
         match call.subresource() {
             Some(Subresource::Scale) => Ok(respond::json(200, &scale_of(&object))),
             _ => Ok(call.answer(200, &object, &[])),
@@ -108,7 +119,9 @@ impl Api {
         let kind = &call.target.kind;
         let filter = Filter::of(call)?;
         let mut prefix = kind.prefix(call.namespace());
-        if let Some(name) = filter.fields.exact_name() && (kind.scope == Scope::Cluster || call.namespace().is_some()) {
+        if let Some(name) = filter.fields.exact_name()
+            && (kind.scope == Scope::Cluster || call.namespace().is_some())
+        {
             // One name is one key; the filter below still drops longer names that begin with it.
             prefix.push_str(name);
         }
@@ -123,7 +136,12 @@ impl Api {
                 mark_initial: initial,
                 bookmarks: call.options.flag("allowWatchBookmarks"),
                 table: table::wanted(&call.accept),
-                timeout: Duration::from_secs(call.options.number("timeoutSeconds")?.unwrap_or(1800).clamp(1, 3600)),
+                timeout: Duration::from_secs(
+                    call.options
+                        .number("timeoutSeconds")?
+                        .unwrap_or(1800)
+                        .clamp(1, 3600),
+                ),
             };
             return watch::start(self, request).await;
         }
@@ -157,7 +175,13 @@ impl Api {
         match call.subresource() {
             None => {}
             Some(Subresource::Binding) => return self.bind(call).await,
-            Some(_) => return Err(Status::method_not_supported(&call.target.kind.group, &call.target.kind.plural, "create")),
+            Some(_) => {
+                return Err(Status::method_not_supported(
+                    &call.target.kind.group,
+                    &call.target.kind.plural,
+                    "create",
+                ));
+            }
         }
         let kind = &call.target.kind;
         if kind.scope == Scope::Namespaced && call.namespace().is_none() {
@@ -168,10 +192,13 @@ impl Api {
         let mut decoded = pipeline::decode(kind, body, call.options.field_validation()?, &mut warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
         if !meta::text(decoded.object(), "resourceVersion").is_empty() {
-            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Status::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         stamp(decoded.metadata());
-        self.admit_namespace(kind, call.namespace(), meta::name(decoded.object())).await?;
+        self.admit_namespace(kind, call.namespace(), meta::name(decoded.object()))
+            .await?;
         let validated = decoded.admit_create(kind).validate(kind, None)?;
         let object = match call.options.dry_run()? {
             true => validated.object().clone(),
@@ -189,7 +216,8 @@ impl Api {
         if !meta::is_deleting(&object) {
             return Ok(());
         }
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
         Err(Status::forbidden(&kind.group, &kind.plural, name, &why))
     }
 
@@ -209,7 +237,10 @@ impl Api {
         };
         match type_ {
             "application/json-patch+json" => {
-                self.change(call, &mut |mut object| patch::json(&mut object, &call.body).map(|()| object)).await
+                self.change(call, &mut |mut object| {
+                    patch::json(&mut object, &call.body).map(|()| object)
+                })
+                .await
             }
             "application/merge-patch+json" => {
                 let change = parsed()?;
@@ -260,7 +291,8 @@ impl Api {
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
-            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)?;
+            let mut decoded =
+                pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
             if !uid.is_empty() && uid != meta::text(&old, "uid") {
@@ -321,8 +353,11 @@ impl Api {
         }
         let revision = registry::revision_of(&pod);
         pod["spec"]["nodeName"] = node.into();
-        self.registry.update(kind, &Validated::with_metadata_of(pod), revision).await?;
-        let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+        self.registry
+            .update(kind, &Validated::with_metadata_of(pod), revision)
+            .await?;
+        let done =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(respond::json(201, &done))
     }
 
@@ -355,9 +390,16 @@ impl Api {
         Err(last)
     }
 
-    async fn delete_one(&self, call: &Call, options: &Value, mut object: Value) -> Result<Response<Body>, Status> {
+    async fn delete_one(
+        &self,
+        call: &Call,
+        options: &Value,
+        mut object: Value,
+    ) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let asked = options["gracePeriodSeconds"].as_i64().or(call.options.number("gracePeriodSeconds")?.map(|n| n as i64));
+        let asked = options["gracePeriodSeconds"]
+            .as_i64()
+            .or(call.options.number("gracePeriodSeconds")?.map(|n| n as i64));
         let grace = match kind.hooks.grace_period(&object) {
             Some(own) if own > 0 => asked.unwrap_or(own).max(0),
             _ => 0,
@@ -368,7 +410,8 @@ impl Api {
             if !dry {
                 self.registry.delete(kind, &object, revision).await?;
             }
-            let mut details = json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
+            let mut details =
+                json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
             if !kind.group.is_empty() {
                 details["group"] = kind.group.as_str().into();
             }
@@ -377,7 +420,9 @@ impl Api {
             });
             return Ok(respond::json(200, &done));
         }
-        let shorter = object["metadata"]["deletionGracePeriodSeconds"].as_i64().is_none_or(|now| grace < now);
+        let shorter = object["metadata"]["deletionGracePeriodSeconds"]
+            .as_i64()
+            .is_none_or(|now| grace < now);
         if !meta::is_deleting(&object) || shorter {
             let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
             object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
@@ -386,7 +431,10 @@ impl Api {
                 object["status"]["phase"] = "Terminating".into();
             }
             if !dry {
-                object = self.registry.update(kind, &Validated::with_metadata_of(object), revision).await?;
+                object = self
+                    .registry
+                    .update(kind, &Validated::with_metadata_of(object), revision)
+                    .await?;
             }
         }
         Ok(respond::json(200, &object))
@@ -396,7 +444,10 @@ impl Api {
     pub async fn delete_collection(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
         let filter = Filter::of(call)?;
-        let page = self.registry.list(&kind.prefix(call.namespace()), None, 0, None).await?;
+        let page = self
+            .registry
+            .list(&kind.prefix(call.namespace()), None, 0, None)
+            .await?;
         let options = match call.body.is_empty() {
             true => json!({}),
             false => pipeline::parse_json(&call.body)?,
@@ -424,7 +475,9 @@ pub fn stamp(metadata: &mut Value) {
         // Letters and digits that spell no words, as upstream has them.
         const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         let mut rng = rand::rng();
-        let suffix: String = (0..5).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect();
+        let suffix: String = (0..5)
+            .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+            .collect();
         let kept: String = base.chars().take(58).collect();
         metadata["name"] = format!("{kept}{suffix}").into();
     }
@@ -439,13 +492,17 @@ pub fn stamp(metadata: &mut Value) {
 
 fn rfc3339(at: OffsetDateTime) -> String {
     let whole = at.replace_nanosecond(0).unwrap_or(at);
-    whole.format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
+    whole
+        .format(&Rfc3339)
+        .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
 }
 
 /// Whether nothing holds back a deleted object.
 fn is_free(object: &Value) -> bool {
     let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
-    let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    let grace = object["metadata"]["deletionGracePeriodSeconds"]
+        .as_i64()
+        .unwrap_or(0);
     none(&object["metadata"]["finalizers"])
         && (object["kind"] != "Namespace" || none(&object["spec"]["finalizers"]))
         && grace == 0
@@ -472,8 +529,11 @@ fn scale_of(object: &Value) -> Value {
         metadata[field] = meta::text(object, field).into();
     }
     let labels = object["spec"]["selector"]["matchLabels"].as_object();
-    let selector: Vec<String> =
-        labels.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect();
+    let selector: Vec<String> = labels
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
+        .collect();
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": {"replicas": object["spec"].get("replicas").cloned().unwrap_or(json!(0))},

@@ -75,7 +75,14 @@ pub async fn start(api: &Api, request: Request) -> Result<Response<Body>, Status
     if request.mark_initial {
         ready.push_back(bookmark(&request.kind, after, true));
     }
-    let stream = Stream { request, watch, ready, seen: after, ends, ended: false };
+    let stream = Stream {
+        request,
+        watch,
+        ready,
+        seen: after,
+        ends,
+        ended: false,
+    };
     let frames = futures::stream::unfold(stream, |mut stream| async move {
         let bytes = stream.next().await?;
         Some((Ok::<_, Infallible>(Frame::data(bytes)), stream))
@@ -99,14 +106,16 @@ impl Stream {
                 Err(_) => {
                     self.ended = Instant::now() >= self.ends;
                     if self.request.bookmarks {
-                        self.ready.push_back(bookmark(&self.request.kind, self.seen, false));
+                        self.ready
+                            .push_back(bookmark(&self.request.kind, self.seen, false));
                     }
                 }
                 Ok(Ok(Some(events))) => events.iter().for_each(|event| self.push(event)),
                 Ok(Ok(None)) => return None,
                 Ok(Err(error)) => {
                     self.ended = true;
-                    self.ready.push_back(line("ERROR", &read_error(&error).to_object()));
+                    self.ready
+                        .push_back(line("ERROR", &read_error(&error).to_object()));
                 }
             }
         }
@@ -116,7 +125,11 @@ impl Stream {
     fn push(&mut self, event: &Event) {
         self.seen = event.entry.mod_revision;
         let read = |entry| decode(entry).ok();
-        let old = event.prev.as_ref().and_then(read).filter(|o| self.request.filter.matches(o));
+        let old = event
+            .prev
+            .as_ref()
+            .and_then(read)
+            .filter(|o| self.request.filter.matches(o));
         let new = match event.kind {
             EventKind::Put => read(&event.entry).filter(|o| self.request.filter.matches(o)),
             EventKind::Delete => None,

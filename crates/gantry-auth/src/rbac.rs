@@ -27,7 +27,8 @@ pub fn allows(attributes: &Attributes, objects: &dyn Objects) -> bool {
         role.is_some_and(|r| list(&r["rules"]).any(|rule| rule_allows(rule, attributes)))
     };
     let cluster_wide = objects.cluster_role_bindings().iter().any(|binding| {
-        binds(binding, attributes.user, "") && granted(objects.cluster_role(text(&binding["roleRef"]["name"])))
+        binds(binding, attributes.user, "")
+            && granted(objects.cluster_role(text(&binding["roleRef"]["name"])))
     });
     if cluster_wide || attributes.namespace.is_empty() {
         return cluster_wide;
@@ -73,10 +74,12 @@ fn rule_allows(rule: &Value, attributes: &Attributes) -> bool {
         return false;
     }
     if let Some(path) = attributes.path {
-        return list(&rule["nonResourceURLs"]).map(text).any(|url| match url.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
-            None => path == url,
-        });
+        return list(&rule["nonResourceURLs"])
+            .map(text)
+            .any(|url| match url.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => path == url,
+            });
     }
     let resource = match attributes.subresource {
         "" => attributes.resource.to_string(),
@@ -106,7 +109,10 @@ pub fn denial(attributes: &Attributes) -> String {
         "" => "at the cluster scope".to_string(),
         ns => format!("in the namespace {ns:?}"),
     };
-    format!("User {user:?} cannot {verb} resource {resource:?} in API group {:?} {place}", attributes.group)
+    format!(
+        "User {user:?} cannot {verb} resource {resource:?} in API group {:?} {place}",
+        attributes.group
+    )
 }
 
 /// The ClusterRoles a new cluster carries: those of upstream's that the served kinds give a meaning.
@@ -118,13 +124,28 @@ pub fn bootstrap_cluster_roles() -> Vec<Value> {
         })
     };
     let paths = |paths: &[&str]| json!([{"verbs": ["get"], "nonResourceURLs": paths}]);
-    let discovery = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version", "/version/"];
+    let discovery = [
+        "/api",
+        "/api/*",
+        "/apis",
+        "/apis/*",
+        "/healthz",
+        "/livez",
+        "/openapi",
+        "/openapi/*",
+        "/readyz",
+        "/version",
+        "/version/",
+    ];
     let info = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
     vec![
-        role("cluster-admin", json!([
-            {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
-            {"verbs": ["*"], "nonResourceURLs": ["*"]},
-        ])),
+        role(
+            "cluster-admin",
+            json!([
+                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+                {"verbs": ["*"], "nonResourceURLs": ["*"]},
+            ]),
+        ),
         role("system:discovery", paths(&discovery)),
         role("system:public-info-viewer", paths(&info)),
     ]
@@ -147,7 +168,10 @@ pub fn bootstrap_cluster_role_bindings() -> Vec<Value> {
     vec![
         binding("cluster-admin", &["system:masters"]),
         binding("system:discovery", &["system:authenticated"]),
-        binding("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+        binding(
+            "system:public-info-viewer",
+            &["system:authenticated", "system:unauthenticated"],
+        ),
     ]
 }
 
@@ -166,10 +190,17 @@ mod tests {
             let binding = json!({
                 "roleRef": {"kind": "Role", "name": "reader"}, "subjects": [{"kind": "ServiceAccount", "name": "robot"}],
             });
-            if namespace == "a" { vec![Arc::new(binding)] } else { Vec::new() }
+            if namespace == "a" {
+                vec![Arc::new(binding)]
+            } else {
+                Vec::new()
+            }
         }
         fn cluster_role(&self, name: &str) -> Option<Arc<Value>> {
-            bootstrap_cluster_roles().into_iter().find(|r| r["metadata"]["name"] == name).map(Arc::new)
+            bootstrap_cluster_roles()
+                .into_iter()
+                .find(|r| r["metadata"]["name"] == name)
+                .map(Arc::new)
         }
         fn role(&self, _: &str, _: &str) -> Option<Arc<Value>> {
             Some(Arc::new(json!({"rules": [
@@ -180,35 +211,138 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(user: &str, group: &str, (verb, resource, sub): (&str, &str, &str), place: (&str, &str), path: Option<&str>, expected: bool) {
-        let user = User { name: user.into(), uid: String::new(), groups: vec![group.into()] };
+    fn check(
+        user: &str,
+        group: &str,
+        (verb, resource, sub): (&str, &str, &str),
+        place: (&str, &str),
+        path: Option<&str>,
+        expected: bool,
+    ) {
+        let user = User {
+            name: user.into(),
+            uid: String::new(),
+            groups: vec![group.into()],
+        };
         let (namespace, name) = place;
-        let attributes =
-            Attributes { user: &user, verb, group: "", resource, subresource: sub, namespace, name, path };
+        let attributes = Attributes {
+            user: &user,
+            verb,
+            group: "",
+            resource,
+            subresource: sub,
+            namespace,
+            name,
+            path,
+        };
         assert_eq!(allows(&attributes, &Fixed), expected, "{}", denial(&attributes));
     }
 
     #[test]
     fn only_what_is_granted() {
         let robot = "system:serviceaccount:a:robot";
-        check("root", "system:masters", ("delete", "nodes", ""), ("", "n"), None, true);
-        check("ann", "system:authenticated", ("get", "pods", ""), ("a", "p"), None, false);
-        check(robot, "system:authenticated", ("get", "pods", ""), ("a", "p"), None, true);
-        check(robot, "system:authenticated", ("get", "pods", "status"), ("a", "p"), None, true);
-        check(robot, "system:authenticated", ("get", "pods", "log"), ("a", "p"), None, false);
-        check(robot, "system:authenticated", ("get", "pods", ""), ("b", "p"), None, false);
-        check(robot, "system:authenticated", ("update", "configmaps", ""), ("a", "one"), None, true);
-        check(robot, "system:authenticated", ("update", "configmaps", ""), ("a", "two"), None, false);
-        check("ann", "system:authenticated", ("get", "", ""), ("", ""), Some("/apis/apps/v1"), true);
-        check("ann", "system:unauthenticated", ("get", "", ""), ("", ""), Some("/apis"), false);
-        check("ann", "system:unauthenticated", ("get", "", ""), ("", ""), Some("/version"), true);
+        check(
+            "root",
+            "system:masters",
+            ("delete", "nodes", ""),
+            ("", "n"),
+            None,
+            true,
+        );
+        check(
+            "ann",
+            "system:authenticated",
+            ("get", "pods", ""),
+            ("a", "p"),
+            None,
+            false,
+        );
+        check(
+            robot,
+            "system:authenticated",
+            ("get", "pods", ""),
+            ("a", "p"),
+            None,
+            true,
+        );
+        check(
+            robot,
+            "system:authenticated",
+            ("get", "pods", "status"),
+            ("a", "p"),
+            None,
+            true,
+        );
+        check(
+            robot,
+            "system:authenticated",
+            ("get", "pods", "log"),
+            ("a", "p"),
+            None,
+            false,
+        );
+        check(
+            robot,
+            "system:authenticated",
+            ("get", "pods", ""),
+            ("b", "p"),
+            None,
+            false,
+        );
+        check(
+            robot,
+            "system:authenticated",
+            ("update", "configmaps", ""),
+            ("a", "one"),
+            None,
+            true,
+        );
+        check(
+            robot,
+            "system:authenticated",
+            ("update", "configmaps", ""),
+            ("a", "two"),
+            None,
+            false,
+        );
+        check(
+            "ann",
+            "system:authenticated",
+            ("get", "", ""),
+            ("", ""),
+            Some("/apis/apps/v1"),
+            true,
+        );
+        check(
+            "ann",
+            "system:unauthenticated",
+            ("get", "", ""),
+            ("", ""),
+            Some("/apis"),
+            false,
+        );
+        check(
+            "ann",
+            "system:unauthenticated",
+            ("get", "", ""),
+            ("", ""),
+            Some("/version"),
+            true,
+        );
     }
 
     #[test]
     fn a_denial_says_what_was_asked() {
         let user = User::anonymous();
         let attributes = Attributes {
-            user: &user, verb: "list", group: "", resource: "pods", subresource: "", namespace: "ns", name: "", path: None,
+            user: &user,
+            verb: "list",
+            group: "",
+            resource: "pods",
+            subresource: "",
+            namespace: "ns",
+            name: "",
+            path: None,
         };
         assert_eq!(
             denial(&attributes),

@@ -18,10 +18,20 @@ pub enum X509Error {
 pub fn user_from_certificate(der: &[u8]) -> Result<User, X509Error> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|e| X509Error::Malformed(e.to_string()))?;
     let subject = certificate.subject();
-    let name = subject.iter_common_name().find_map(|a| a.as_str().ok()).filter(|n| !n.is_empty());
+    let name = subject
+        .iter_common_name()
+        .find_map(|a| a.as_str().ok())
+        .filter(|n| !n.is_empty());
     let name = name.ok_or(X509Error::NoName)?.to_string();
-    let mut groups: Vec<String> =
-        subject.iter_organization().filter_map(|a| a.as_str().ok()).map(str::to_string).collect();
+    let mut groups: Vec<String> = subject
+        .iter_organization()
+        .filter_map(|a| a.as_str().ok())
+        .map(str::to_string)
+        .collect();
     groups.push("system:authenticated".into());
-    Ok(User { name, uid: String::new(), groups })
+    Ok(User {
+        name,
+        uid: String::new(),
+        groups,
+    })
 }

@@ -13,7 +13,12 @@ pub struct KubeconfigError {
 }
 
 /// Writes a kubeconfig for one identity, readable by its owner only.
-pub fn write(path: &Path, server_url: &str, ca_pem: &str, identity: &Identity) -> Result<(), KubeconfigError> {
+pub fn write(
+    path: &Path,
+    server_url: &str,
+    ca_pem: &str,
+    identity: &Identity,
+) -> Result<(), KubeconfigError> {
     let text = format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: default\n  cluster:\n    server: {server_url}\n    \
          certificate-authority-data: {}\nusers:\n- name: default\n  user:\n    client-certificate-data: {}\n    \
@@ -23,6 +28,8 @@ pub fn write(path: &Path, server_url: &str, ca_pem: &str, identity: &Identity) -
         STANDARD.encode(&identity.certificate_pem),
         STANDARD.encode(&identity.key_pem),
     );
-    crate::write_private(path, &text)
-        .map_err(|source| KubeconfigError { path: path.display().to_string(), source })
+    crate::write_private(path, &text).map_err(|source| KubeconfigError {
+        path: path.display().to_string(),
+        source,
+    })
 }

@@ -4,7 +4,8 @@
 //! covers the names asked for and is never near its end.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use std::path::Path;
 use time::{Duration, OffsetDateTime};
@@ -42,14 +43,18 @@ pub enum PkiError {
 impl Pki {
     /// Opens the authority in `dir`, or makes it when neither of its files exists.
     pub fn open(dir: &Path) -> Result<Pki, PkiError> {
-        let file = |path: &Path, source| PkiError::File { path: path.display().to_string(), source };
+        let file = |path: &Path, source| PkiError::File {
+            path: path.display().to_string(),
+            source,
+        };
         std::fs::create_dir_all(dir).map_err(|e| file(dir, e))?;
         let (certificate, key) = (dir.join("ca.crt"), dir.join("ca.key"));
         if !certificate.exists() && !key.exists() {
             let identity = new_authority()?;
             // The key goes first: a certificate without its key would be an authority lost.
             crate::write_private(&key, &identity.key_pem).map_err(|e| file(&key, e))?;
-            crate::write_private(&certificate, &identity.certificate_pem).map_err(|e| file(&certificate, e))?;
+            crate::write_private(&certificate, &identity.certificate_pem)
+                .map_err(|e| file(&certificate, e))?;
         }
         let ca_pem = std::fs::read_to_string(&certificate).map_err(|e| file(&certificate, e))?;
         let key_pem = std::fs::read_to_string(&key).map_err(|e| file(&key, e))?;
@@ -74,7 +79,9 @@ impl Pki {
     pub fn issue_client(&self, common_name: &str, organization: &str) -> Result<Identity, PkiError> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, common_name);
-        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, organization);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params)
     }
@@ -84,7 +91,10 @@ impl Pki {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         valid_for(&mut params, Duration::days(365));
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        Ok(Identity {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
     }
 }
 
@@ -95,7 +105,10 @@ fn new_authority() -> Result<Identity, PkiError> {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     valid_for(&mut params, Duration::days(3650));
-    Ok(Identity { certificate_pem: params.self_signed(&key)?.pem(), key_pem: key.serialize_pem() })
+    Ok(Identity {
+        certificate_pem: params.self_signed(&key)?.pem(),
+        key_pem: key.serialize_pem(),
+    })
 }
 
 /// Valid from five minutes ago, because clocks differ.

@@ -4,7 +4,9 @@
 //! and only then shows it to readers and acknowledges it; so nothing visible can be lost.
 
 use crate::mvcc::{Op, Plan, State};
-use crate::{Entry, Event, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch, WriteError};
+use crate::{
+    Entry, Event, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch, WriteError,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
@@ -30,7 +32,9 @@ pub enum OpenError {
     #[error("no permission to open {0}: run as the user who owns it, or change its mode")]
     Permission(String),
     /// The file was written in a format this version does not know.
-    #[error("{path} has store format {found}, and this gantry knows only {FORMAT}: use the gantry that wrote it")]
+    #[error(
+        "{path} has store format {found}, and this gantry knows only {FORMAT}: use the gantry that wrote it"
+    )]
     Format {
         /// The file.
         path: String,
@@ -79,7 +83,13 @@ fn decode(mod_revision: Revision, record: &[u8]) -> Option<Entry> {
     let len = u32::from_be_bytes(record.get(16..HEAD)?.try_into().ok()?) as usize;
     let key = Bytes::copy_from_slice(record.get(HEAD..HEAD + len)?);
     let value = Bytes::copy_from_slice(record.get(HEAD + len..)?);
-    Some(Entry { key, value, create_revision, mod_revision, version })
+    Some(Entry {
+        key,
+        value,
+        create_revision,
+        mod_revision,
+        version,
+    })
 }
 
 impl Embedded {
@@ -88,12 +98,20 @@ impl Embedded {
         let name = path.display().to_string();
         let db = Database::create(path).map_err(|e| match e {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(name.clone()),
-            DatabaseError::Storage(StorageError::Io(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            DatabaseError::Storage(StorageError::Io(e))
+                if e.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
                 OpenError::Permission(name.clone())
             }
-            e => OpenError::Other { path: name.clone(), reason: e.to_string() },
+            e => OpenError::Other {
+                path: name.clone(),
+                reason: e.to_string(),
+            },
         })?;
-        let other = |e: redb::Error| OpenError::Other { path: name.clone(), reason: e.to_string() };
+        let other = |e: redb::Error| OpenError::Other {
+            path: name.clone(),
+            reason: e.to_string(),
+        };
         initialise(&db).map_err(other)?;
         let found = meta(&db, "format").map_err(other)?;
         if found != FORMAT {
@@ -105,19 +123,33 @@ impl Embedded {
         let writer = std::thread::Builder::new()
             .name("gantry-store".into())
             .spawn(move || run(db, shared, receiver))
-            .map_err(|e| OpenError::Other { path: name.clone(), reason: e.to_string() })?;
-        Ok(Embedded { state, queue: Some(queue), writer: Some(writer) })
+            .map_err(|e| OpenError::Other {
+                path: name.clone(),
+                reason: e.to_string(),
+            })?;
+        Ok(Embedded {
+            state,
+            queue: Some(queue),
+            writer: Some(writer),
+        })
     }
 
     async fn send(&self, request: Request) -> Result<(), String> {
         let queue = self.queue.as_ref().ok_or("the store is closed")?;
-        queue.send(request).await.map_err(|_| "the store's writer stopped".to_string())
+        queue
+            .send(request)
+            .await
+            .map_err(|_| "the store's writer stopped".to_string())
     }
 
     async fn write(&self, op: Op) -> Result<Option<Event>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Write(op, reply)).await.map_err(WriteError::Backend)?;
-        answer.await.map_err(|_| WriteError::Backend("the store's writer stopped".into()))?
+        self.send(Request::Write(op, reply))
+            .await
+            .map_err(WriteError::Backend)?;
+        answer
+            .await
+            .map_err(|_| WriteError::Backend("the store's writer stopped".into()))?
     }
 }
 
@@ -249,7 +281,9 @@ fn compact(db: &Database, state: &Mutex<State>, at: Revision) -> Result<(), Read
 impl Store for Embedded {
     async fn put(&self, key: Bytes, value: Bytes, pre: Option<Precondition>) -> Result<Entry, WriteError> {
         let event = self.write(Op::Put { key, value, pre }).await?;
-        event.map(|e| e.entry).ok_or_else(|| WriteError::Backend("a put made no event".into()))
+        event
+            .map(|e| e.entry)
+            .ok_or_else(|| WriteError::Backend("a put made no event".into()))
     }
 
     async fn delete(&self, key: Bytes, pre: Option<Precondition>) -> Result<Option<Event>, WriteError> {
@@ -270,8 +304,12 @@ impl Store for Embedded {
 
     async fn compact(&self, revision: Revision) -> Result<(), ReadError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Compact(revision, reply)).await.map_err(ReadError::Backend)?;
-        answer.await.map_err(|_| ReadError::Backend("the store's writer stopped".into()))?
+        self.send(Request::Compact(revision, reply))
+            .await
+            .map_err(ReadError::Backend)?;
+        answer
+            .await
+            .map_err(|_| ReadError::Backend("the store's writer stopped".into()))?
     }
 
     fn revision(&self) -> Revision {

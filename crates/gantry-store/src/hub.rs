@@ -28,8 +28,17 @@ impl Hub {
     pub(crate) fn register(&mut self, prefix: Bytes, after: Revision, backlog: Vec<Event>) -> Box<dyn Watch> {
         let (sender, receiver) = mpsc::channel(BUFFER);
         let lagged = Arc::new(AtomicBool::new(false));
-        self.watchers.push(Watcher { prefix, after, sender, lagged: lagged.clone() });
-        Box::new(Stream { backlog, receiver, lagged })
+        self.watchers.push(Watcher {
+            prefix,
+            after,
+            sender,
+            lagged: lagged.clone(),
+        });
+        Box::new(Stream {
+            backlog,
+            receiver,
+            lagged,
+        })
     }
 
     /// Hands the events to every watcher that wants them, and drops those that are gone or too slow.

@@ -1,7 +1,9 @@
 //! The backend that keeps nothing: for tests, and for clusters meant to be thrown away.
 
 use crate::mvcc::{Op, Plan, State};
-use crate::{Entry, Event, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch, WriteError};
+use crate::{
+    Entry, Event, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch, WriteError,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +16,9 @@ pub struct Memory {
 impl Memory {
     /// An empty store, at revision 1.
     pub fn new() -> Memory {
-        Memory { state: Mutex::new(State::new(1, 0, u64::MAX)) }
+        Memory {
+            state: Mutex::new(State::new(1, 0, u64::MAX)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -40,7 +44,9 @@ impl Default for Memory {
 impl Store for Memory {
     async fn put(&self, key: Bytes, value: Bytes, pre: Option<Precondition>) -> Result<Entry, WriteError> {
         let event = self.write(Op::Put { key, value, pre })?;
-        event.map(|e| e.entry).ok_or_else(|| WriteError::Backend("a put made no event".into()))
+        event
+            .map(|e| e.entry)
+            .ok_or_else(|| WriteError::Backend("a put made no event".into()))
     }
 
     async fn delete(&self, key: Bytes, pre: Option<Precondition>) -> Result<Option<Event>, WriteError> {

@@ -1,7 +1,9 @@
 //! The committed state both backends share: every kept version of every key, and the watchers.
 
 use crate::hub::Hub;
-use crate::{Entry, Event, EventKind, Precondition, RangeRequest, RangeResult, ReadError, Revision, Watch, WriteError};
+use crate::{
+    Entry, Event, EventKind, Precondition, RangeRequest, RangeResult, ReadError, Revision, Watch, WriteError,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -11,8 +13,15 @@ const OVERHEAD: u64 = 64;
 
 /// A write, before it is known whether it may happen.
 pub(crate) enum Op {
-    Put { key: Bytes, value: Bytes, pre: Option<Precondition> },
-    Delete { key: Bytes, pre: Option<Precondition> },
+    Put {
+        key: Bytes,
+        value: Bytes,
+        pre: Option<Precondition>,
+    },
+    Delete {
+        key: Bytes,
+        pre: Option<Precondition>,
+    },
 }
 
 /// The committed state. A version with `version == 0` is a tombstone.
@@ -52,7 +61,10 @@ impl State {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Entry> {
-        self.keys.get(key).and_then(|v| v.last()).filter(|e| e.version > 0)
+        self.keys
+            .get(key)
+            .and_then(|v| v.last())
+            .filter(|e| e.version > 0)
     }
 
     /// Makes committed events visible to readers, then to watchers.
@@ -67,13 +79,27 @@ impl State {
     pub(crate) fn range(&self, request: &RangeRequest) -> Result<RangeResult, ReadError> {
         let at = request.revision.unwrap_or(self.revision);
         self.check(at)?;
-        let mut result = RangeResult { entries: Vec::new(), count: 0, revision: self.revision };
+        let mut result = RangeResult {
+            entries: Vec::new(),
+            count: 0,
+            revision: self.revision,
+        };
         if request.start >= request.end {
             return Ok(result);
         }
-        for versions in self.keys.range(request.start.clone()..request.end.clone()).map(|(_, v)| v) {
+        for versions in self
+            .keys
+            .range(request.start.clone()..request.end.clone())
+            .map(|(_, v)| v)
+        {
             let seen = versions.partition_point(|e| e.mod_revision <= at);
-            let Some(entry) = seen.checked_sub(1).map(|i| &versions[i]).filter(|e| e.version > 0) else { continue };
+            let Some(entry) = seen
+                .checked_sub(1)
+                .map(|i| &versions[i])
+                .filter(|e| e.version > 0)
+            else {
+                continue;
+            };
             result.count += 1;
             if request.limit == 0 || result.entries.len() < request.limit {
                 result.entries.push(entry.clone());
@@ -84,10 +110,16 @@ impl State {
 
     fn check(&self, at: Revision) -> Result<(), ReadError> {
         if at > self.revision {
-            return Err(ReadError::Future { requested: at, current: self.revision });
+            return Err(ReadError::Future {
+                requested: at,
+                current: self.revision,
+            });
         }
         if at < self.compacted {
-            return Err(ReadError::Compacted { requested: at, oldest: self.compacted });
+            return Err(ReadError::Compacted {
+                requested: at,
+                oldest: self.compacted,
+            });
         }
         Ok(())
     }
@@ -95,7 +127,10 @@ impl State {
     /// Starts a watch. History is read under the lock that registers, so there is neither gap nor duplicate.
     pub(crate) fn watch(&mut self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError> {
         if after < self.compacted {
-            return Err(ReadError::Compacted { requested: after, oldest: self.compacted });
+            return Err(ReadError::Compacted {
+                requested: after,
+                oldest: self.compacted,
+            });
         }
         let backlog = self
             .log
@@ -108,10 +143,19 @@ impl State {
 
     fn event(&self, revision: Revision, key: &Bytes) -> Option<Event> {
         let versions = self.keys.get(key)?;
-        let at = versions.binary_search_by_key(&revision, |e| e.mod_revision).ok()?;
+        let at = versions
+            .binary_search_by_key(&revision, |e| e.mod_revision)
+            .ok()?;
         let entry = versions[at].clone();
-        let kind = if entry.version == 0 { EventKind::Delete } else { EventKind::Put };
-        let prev = at.checked_sub(1).map(|i| versions[i].clone()).filter(|e| e.version > 0);
+        let kind = if entry.version == 0 {
+            EventKind::Delete
+        } else {
+            EventKind::Put
+        };
+        let prev = at
+            .checked_sub(1)
+            .map(|i| versions[i].clone())
+            .filter(|e| e.version > 0);
         Some(Event { kind, entry, prev })
     }
 
@@ -121,7 +165,9 @@ impl State {
         let mut doomed = Vec::new();
         for versions in self.keys.values() {
             let old = &versions[..versions.partition_point(|e| e.mod_revision <= at)];
-            let Some((base, superseded)) = old.split_last() else { continue };
+            let Some((base, superseded)) = old.split_last() else {
+                continue;
+            };
             doomed.extend(superseded.iter().map(|e| e.mod_revision));
             if base.version == 0 {
                 doomed.push(base.mod_revision);
@@ -134,8 +180,12 @@ impl State {
     pub(crate) fn compact(&mut self, at: Revision, doomed: &[Revision]) {
         self.compacted = at;
         for revision in doomed {
-            let Some(key) = self.log.remove(revision) else { continue };
-            let Some(versions) = self.keys.get_mut(&key) else { continue };
+            let Some(key) = self.log.remove(revision) else {
+                continue;
+            };
+            let Some(versions) = self.keys.get_mut(&key) else {
+                continue;
+            };
             if let Ok(i) = versions.binary_search_by_key(revision, |e| e.mod_revision) {
                 self.size -= cost(&versions.remove(i));
             }
@@ -155,7 +205,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new() -> Plan {
-        Plan { events: Vec::new(), latest: HashMap::new(), size: 0 }
+        Plan {
+            events: Vec::new(),
+            latest: HashMap::new(),
+            size: 0,
+        }
     }
 
     /// Decides one write against the state and the plan so far. `None`: a delete of nothing.
@@ -181,21 +235,44 @@ impl Plan {
             Some(value) => {
                 let create_revision = current.as_ref().map_or(revision, |e| e.create_revision);
                 let version = current.as_ref().map_or(1, |e| e.version + 1);
-                (EventKind::Put, Entry { key, value, create_revision, mod_revision: revision, version })
+                (
+                    EventKind::Put,
+                    Entry {
+                        key,
+                        value,
+                        create_revision,
+                        mod_revision: revision,
+                        version,
+                    },
+                )
             }
             None if current.is_none() => return Ok(None),
             None => {
-                let gone = Entry { key, value: Bytes::new(), create_revision: 0, mod_revision: revision, version: 0 };
+                let gone = Entry {
+                    key,
+                    value: Bytes::new(),
+                    create_revision: 0,
+                    mod_revision: revision,
+                    version: 0,
+                };
                 (EventKind::Delete, gone)
             }
         };
         let size = state.size + self.size;
         if kind == EventKind::Put && size + cost(&entry) > state.limit {
-            return Err(WriteError::Full { size, limit: state.limit });
+            return Err(WriteError::Full {
+                size,
+                limit: state.limit,
+            });
         }
         self.size += cost(&entry);
-        self.latest.insert(entry.key.clone(), (kind == EventKind::Put).then(|| entry.clone()));
-        let event = Event { kind, entry, prev: current };
+        self.latest
+            .insert(entry.key.clone(), (kind == EventKind::Put).then(|| entry.clone()));
+        let event = Event {
+            kind,
+            entry,
+            prev: current,
+        };
         self.events.push(event.clone());
         Ok(Some(event))
     }

@@ -15,7 +15,9 @@ const WRITERS: u64 = 4;
 /// The writer. Does nothing unless the harness started it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
-    let Some(path) = std::env::var_os(CHILD) else { return };
+    let Some(path) = std::env::var_os(CHILD) else {
+        return;
+    };
     let store = Arc::new(Embedded::open(path.as_ref(), u64::MAX).unwrap());
     let tasks: Vec<_> = (0..WRITERS)
         .map(|w| {
@@ -23,7 +25,10 @@ async fn child() {
             tokio::spawn(async move {
                 for i in 0u64.. {
                     let key = format!("k/{w}/{}", i % 50);
-                    let e = store.put(key.clone().into(), Bytes::from(format!("{w}-{i}")), None).await.unwrap();
+                    let e = store
+                        .put(key.clone().into(), Bytes::from(format!("{w}-{i}")), None)
+                        .await
+                        .unwrap();
                     // One write call per line, so that lines of several writers do not mix.
                     let line = format!("\nACK {} {key} {w}-{i}\n", e.mod_revision);
                     std::io::stderr().write_all(line.as_bytes()).unwrap();
@@ -49,7 +54,8 @@ async fn acknowledged_writes_survive_sigkill() {
     if std::env::var_os(CHILD).is_some() {
         return;
     }
-    let rounds: u32 = std::env::var("GANTRY_CRASH_ROUNDS").map_or(20, |r| r.parse().expect("a number of rounds"));
+    let rounds: u32 =
+        std::env::var("GANTRY_CRASH_ROUNDS").map_or(20, |r| r.parse().expect("a number of rounds"));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
     let mut acked: Vec<(u64, String, String)> = Vec::new();
@@ -75,24 +81,47 @@ async fn acknowledged_writes_survive_sigkill() {
             }
             acks
         });
-        first.recv_timeout(Duration::from_secs(30)).expect("the child acknowledged nothing");
+        first
+            .recv_timeout(Duration::from_secs(30))
+            .expect("the child acknowledged nothing");
         std::thread::sleep(Duration::from_micros(random(150_000)));
         child.kill().unwrap(); // SIGKILL
         child.wait().unwrap();
         let acks = reader.join().unwrap();
         let newest = acks.iter().map(|a: &(u64, String, String)| a.0).max().unwrap();
-        assert!(acks.iter().all(|a| a.0 > before), "round {round}: a revision was used twice");
+        assert!(
+            acks.iter().all(|a| a.0 > before),
+            "round {round}: a revision was used twice"
+        );
         acked.extend(acks);
 
         let store = Embedded::open(&path, u64::MAX).unwrap();
-        assert!(store.revision() >= newest, "round {round}: {} after {newest} was acknowledged", store.revision());
+        assert!(
+            store.revision() >= newest,
+            "round {round}: {} after {newest} was acknowledged",
+            store.revision()
+        );
         before = store.revision();
         // Nothing is compacted, so history must hold every revision once, and every acknowledged write as it was.
-        let events = store.watch(Bytes::new(), 1).await.unwrap().next().await.unwrap().unwrap();
-        assert!(events.iter().map(|e| e.entry.mod_revision).eq(2..=before), "round {round}: history has a hole");
+        let events = store
+            .watch(Bytes::new(), 1)
+            .await
+            .unwrap()
+            .next()
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            events.iter().map(|e| e.entry.mod_revision).eq(2..=before),
+            "round {round}: history has a hole"
+        );
         for (revision, key, value) in &acked {
             let e = &events[*revision as usize - 2].entry;
-            assert_eq!((&e.key[..], &e.value[..]), (key.as_bytes(), value.as_bytes()), "round {round}");
+            assert_eq!(
+                (&e.key[..], &e.value[..]),
+                (key.as_bytes(), value.as_bytes()),
+                "round {round}"
+            );
         }
     }
     println!("{rounds} rounds, {} acknowledged writes", acked.len());

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type Backend = Arc<dyn Store>;
-type Case = (&'static str, fn(Backend) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+type Case = (
+    &'static str,
+    fn(Backend) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+);
 
 const CASES: &[Case] = &[
     ("preconditions", |s| Box::pin(preconditions(s))),
@@ -35,7 +38,10 @@ async fn embedded() {
     for (name, case) in CASES {
         println!("embedded: {name}");
         let dir = tempfile::tempdir().unwrap();
-        case(Arc::new(Embedded::open(&dir.path().join("db"), u64::MAX).unwrap())).await;
+        case(Arc::new(
+            Embedded::open(&dir.path().join("db"), u64::MAX).unwrap(),
+        ))
+        .await;
     }
 }
 
@@ -44,18 +50,29 @@ fn b(s: &str) -> Bytes {
 }
 
 fn request(start: &str, end: &str, limit: usize, revision: Option<u64>) -> RangeRequest {
-    RangeRequest { start: b(start), end: b(end), limit, revision }
+    RangeRequest {
+        start: b(start),
+        end: b(end),
+        limit,
+        revision,
+    }
 }
 
 fn keys(result: &RangeResult) -> Vec<&str> {
-    result.entries.iter().map(|e| std::str::from_utf8(&e.key).unwrap()).collect()
+    result
+        .entries
+        .iter()
+        .map(|e| std::str::from_utf8(&e.key).unwrap())
+        .collect()
 }
 
 /// Reads until `n` events came; a watch that stays silent fails the test instead of hanging it.
 async fn take(watch: &mut Box<dyn Watch>, n: usize) -> Vec<Event> {
     let mut got = Vec::new();
     while got.len() < n {
-        let next = tokio::time::timeout(Duration::from_secs(10), watch.next()).await.expect("the watch is silent");
+        let next = tokio::time::timeout(Duration::from_secs(10), watch.next())
+            .await
+            .expect("the watch is silent");
         got.extend(next.unwrap().expect("the watch closed"));
     }
     got
@@ -70,15 +87,34 @@ async fn preconditions(s: Backend) {
         Err(WriteError::Precondition { current }) => assert_eq!(current, Some(e.clone())),
         other => panic!("{other:?}"),
     }
-    let e2 = s.put(b("a"), b("2"), Some(Precondition::ModRevision(2))).await.unwrap();
+    let e2 = s
+        .put(b("a"), b("2"), Some(Precondition::ModRevision(2)))
+        .await
+        .unwrap();
     assert_eq!((e2.create_revision, e2.mod_revision, e2.version), (2, 3, 2));
     let stale = Some(Precondition::ModRevision(2));
-    assert!(matches!(s.put(b("a"), b("x"), stale).await, Err(WriteError::Precondition { current: Some(_) })));
-    assert!(matches!(s.delete(b("a"), stale).await, Err(WriteError::Precondition { current: Some(_) })));
-    assert!(matches!(s.delete(b("no"), stale).await, Err(WriteError::Precondition { current: None })));
+    assert!(matches!(
+        s.put(b("a"), b("x"), stale).await,
+        Err(WriteError::Precondition { current: Some(_) })
+    ));
+    assert!(matches!(
+        s.delete(b("a"), stale).await,
+        Err(WriteError::Precondition { current: Some(_) })
+    ));
+    assert!(matches!(
+        s.delete(b("no"), stale).await,
+        Err(WriteError::Precondition { current: None })
+    ));
     assert_eq!(s.revision(), 3, "refused writes take no revision");
-    let gone = s.delete(b("a"), Some(Precondition::ModRevision(3))).await.unwrap().unwrap();
-    assert_eq!((gone.kind, gone.entry.mod_revision, gone.entry.version), (EventKind::Delete, 4, 0));
+    let gone = s
+        .delete(b("a"), Some(Precondition::ModRevision(3)))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (gone.kind, gone.entry.mod_revision, gone.entry.version),
+        (EventKind::Delete, 4, 0)
+    );
     assert_eq!(gone.prev, Some(e2));
     assert!(s.get(b"a").await.unwrap().is_none());
     let again = s.put(b("a"), b("3"), Some(Precondition::Absent)).await.unwrap();
@@ -101,7 +137,13 @@ async fn ranges(s: Backend) {
     assert_eq!(keys(&r), ["c"]);
     assert_eq!(s.range(request("z", "a", 0, None)).await.unwrap().count, 0);
     let future = s.range(request("a", "z", 0, Some(8))).await;
-    assert!(matches!(future, Err(ReadError::Future { requested: 8, current: 7 })));
+    assert!(matches!(
+        future,
+        Err(ReadError::Future {
+            requested: 8,
+            current: 7
+        })
+    ));
 }
 
 async fn compaction(s: Backend) {
@@ -115,8 +157,17 @@ async fn compaction(s: Backend) {
     let r = s.range(request("a", "z", 0, Some(6))).await.unwrap();
     assert_eq!((keys(&r), r.entries[0].value.clone()), (vec!["a"], b("3")));
     let old = s.range(request("a", "z", 0, Some(5))).await;
-    assert!(matches!(old, Err(ReadError::Compacted { requested: 5, oldest: 6 })));
-    assert!(matches!(s.watch(b(""), 5).await, Err(ReadError::Compacted { .. })));
+    assert!(matches!(
+        old,
+        Err(ReadError::Compacted {
+            requested: 5,
+            oldest: 6
+        })
+    ));
+    assert!(matches!(
+        s.watch(b(""), 5).await,
+        Err(ReadError::Compacted { .. })
+    ));
     assert!(matches!(s.compact(5).await, Err(ReadError::Compacted { .. })));
     assert!(matches!(s.compact(8).await, Err(ReadError::Future { .. })));
     let mut w = s.watch(b(""), 6).await.unwrap();
@@ -146,7 +197,11 @@ async fn watch_boundary(s: Backend) {
     task.await.unwrap();
     for (after, mut w) in watches {
         let want: Vec<u64> = (after + 1..=301).collect();
-        let got: Vec<u64> = take(&mut w, want.len()).await.iter().map(|e| e.entry.mod_revision).collect();
+        let got: Vec<u64> = take(&mut w, want.len())
+            .await
+            .iter()
+            .map(|e| e.entry.mod_revision)
+            .collect();
         assert_eq!(got, want);
     }
 }
@@ -159,11 +214,18 @@ async fn watch_prev_and_prefix(s: Backend) {
     s.delete(b("p/a"), None).await.unwrap();
     s.put(b("p/a"), b("3"), None).await.unwrap();
     let seen = take(&mut live, 4).await;
-    let prev: Vec<_> = seen.iter().map(|e| e.prev.as_ref().map(|p| p.value.clone())).collect();
+    let prev: Vec<_> = seen
+        .iter()
+        .map(|e| e.prev.as_ref().map(|p| p.value.clone()))
+        .collect();
     assert_eq!(prev, [None, Some(b("1")), Some(b("2")), None]);
     assert_eq!(seen[2].kind, EventKind::Delete);
     let mut past = s.watch(b("p/"), 1).await.unwrap();
-    assert_eq!(take(&mut past, 4).await, seen, "history and live tell the same story");
+    assert_eq!(
+        take(&mut past, 4).await,
+        seen,
+        "history and live tell the same story"
+    );
 }
 
 async fn watch_future_start(s: Backend) {
@@ -181,7 +243,10 @@ async fn slow_watcher(s: Backend) {
     }
     let mut expected = 2;
     let end = loop {
-        match tokio::time::timeout(Duration::from_secs(10), slow.next()).await.expect("not closed") {
+        match tokio::time::timeout(Duration::from_secs(10), slow.next())
+            .await
+            .expect("not closed")
+        {
             Ok(Some(events)) => {
                 for e in events {
                     assert_eq!(e.entry.mod_revision, expected, "a gap before the lag was told");
@@ -219,7 +284,11 @@ async fn concurrent_writers(s: Backend) {
     }
     all.sort_unstable();
     assert_eq!(all, (2..=321).collect::<Vec<u64>>());
-    let seen: Vec<u64> = take(&mut w, 320).await.iter().map(|e| e.entry.mod_revision).collect();
+    let seen: Vec<u64> = take(&mut w, 320)
+        .await
+        .iter()
+        .map(|e| e.entry.mod_revision)
+        .collect();
     assert_eq!(seen, all);
 }
 
@@ -270,7 +339,10 @@ async fn reopen_keeps_everything() {
     assert_eq!(s.get(b"a").await.unwrap(), a);
     assert!(s.get(b"z").await.unwrap().is_none());
     assert_eq!(take(&mut s.watch(b(""), 3).await.unwrap(), 3).await, history);
-    assert!(matches!(s.watch(b(""), 2).await, Err(ReadError::Compacted { .. })));
+    assert!(matches!(
+        s.watch(b(""), 2).await,
+        Err(ReadError::Compacted { .. })
+    ));
     // The newest revision belongs to a deletion that compaction erases; it must survive all the same.
     s.compact(6).await.unwrap();
     drop(s);
@@ -284,7 +356,10 @@ async fn second_open_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
     let first = Embedded::open(&path, u64::MAX).unwrap();
-    assert!(matches!(Embedded::open(&path, u64::MAX), Err(OpenError::Locked(_))));
+    assert!(matches!(
+        Embedded::open(&path, u64::MAX),
+        Err(OpenError::Locked(_))
+    ));
     drop(first);
     Embedded::open(&path, u64::MAX).unwrap();
 }
@@ -296,10 +371,16 @@ fn unknown_format_is_refused() {
     drop(Embedded::open(&path, u64::MAX).unwrap());
     let db = redb::Database::create(&path).unwrap();
     let tx = db.begin_write().unwrap();
-    tx.open_table(redb::TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 2).unwrap();
+    tx.open_table(redb::TableDefinition::<&str, u64>::new("meta"))
+        .unwrap()
+        .insert("format", 2)
+        .unwrap();
     tx.commit().unwrap();
     drop(db);
-    assert!(matches!(Embedded::open(&path, u64::MAX), Err(OpenError::Format { found: 2, .. })));
+    assert!(matches!(
+        Embedded::open(&path, u64::MAX),
+        Err(OpenError::Format { found: 2, .. })
+    ));
 }
 
 #[tokio::test]
@@ -310,7 +391,10 @@ async fn full_store_still_deletes_and_recovers() {
     for k in ["a", "b", "c"] {
         s.put(b(k), big.clone(), None).await.unwrap();
     }
-    assert!(matches!(s.put(b("d"), big.clone(), None).await, Err(WriteError::Full { limit: 4096, .. })));
+    assert!(matches!(
+        s.put(b("d"), big.clone(), None).await,
+        Err(WriteError::Full { limit: 4096, .. })
+    ));
     s.delete(b("a"), None).await.unwrap().unwrap();
     s.compact(s.revision()).await.unwrap();
     s.put(b("d"), big, None).await.unwrap();

@@ -44,15 +44,26 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
 }
 
 fn name_column() -> Column {
-    Column { format: "name", ..column("Name", "string", |o, _| crate::meta::name(o).into()) }
+    Column {
+        format: "name",
+        ..column("Name", "string", |o, _| crate::meta::name(o).into())
+    }
 }
 
 fn age_column() -> Column {
-    column("Age", "string", |o, now| age(crate::meta::text(o, "creationTimestamp"), now).into())
+    column("Age", "string", |o, now| {
+        age(crate::meta::text(o, "creationTimestamp"), now).into()
+    })
 }
 
 fn column(name: &'static str, type_: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
-    Column { name, type_, format: "", priority: 0, cell }
+    Column {
+        name,
+        type_,
+        format: "",
+        priority: 0,
+        cell,
+    }
 }
 
 /// A number of an object, 0 when absent.
@@ -62,7 +73,11 @@ fn number(value: &Value) -> i64 {
 
 /// How many entries a map or list has.
 fn size(value: &Value) -> usize {
-    value.as_object().map(|m| m.len()).or(value.as_array().map(Vec::len)).unwrap_or(0)
+    value
+        .as_object()
+        .map(|m| m.len())
+        .or(value.as_array().map(Vec::len))
+        .unwrap_or(0)
 }
 
 /// Sets a field that is absent.
@@ -89,7 +104,9 @@ fn count_generation(object: &mut Value, old: &Value) {
 
 /// The time since an RFC 3339 moment, as upstream's duration.HumanDuration words it.
 fn age(since: &str, now: i64) -> String {
-    let Ok(since) = OffsetDateTime::parse(since, &Rfc3339) else { return "<unknown>".into() };
+    let Ok(since) = OffsetDateTime::parse(since, &Rfc3339) else {
+        return "<unknown>".into();
+    };
     let seconds = (now - since.unix_timestamp()).max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     let pair = |big: i64, unit: &str, small: i64, small_unit: &str| match small {

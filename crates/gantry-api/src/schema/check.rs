@@ -89,19 +89,30 @@ fn one(
             None => false,
         },
     };
-    if fits { Ok(()) } else { Err(wrong(value, at, &go_name(type_))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(wrong(value, at, &go_name(type_)))
+    }
 }
 
 /// Whether the number is whole and in range; a float without fraction becomes an integer.
 fn integer(value: &mut Value, min: i64, max: i64) -> bool {
-    if let Some(f) = value.as_f64().filter(|f| value.is_f64() && f.fract() == 0.0 && f.abs() < 9.0e18) {
+    if let Some(f) = value
+        .as_f64()
+        .filter(|f| value.is_f64() && f.fract() == 0.0 && f.abs() < 9.0e18)
+    {
         *value = Value::from(f as i64);
     }
     value.as_i64().is_some_and(|n| (min..=max).contains(&n))
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_string()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 fn wrong(value: &Value, at: &str, type_: &str) -> String {
@@ -152,7 +163,10 @@ mod tests {
         let unknown = check(m, &mut v).unwrap();
         assert_eq!(
             unknown,
-            [r#"unknown field "spec.foo""#, r#"unknown field "spec.template.spec.containers[0].bar""#]
+            [
+                r#"unknown field "spec.foo""#,
+                r#"unknown field "spec.template.spec.containers[0].bar""#
+            ]
         );
         assert_eq!(
             v,

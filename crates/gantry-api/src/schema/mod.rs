@@ -106,7 +106,10 @@ type Gvk = (&'static str, &'static str, &'static str);
 
 static KINDS: LazyLock<HashMap<Gvk, &'static Message>> = LazyLock::new(|| {
     // DeleteOptions and WatchEvent are listed under every group; others have one.
-    MESSAGES.values().flat_map(|m| m.gvks.iter().map(move |gvk| (*gvk, m))).collect()
+    MESSAGES
+        .values()
+        .flat_map(|m| m.gvks.iter().map(move |gvk| (*gvk, m)))
+        .collect()
 });
 
 /// The message of a kind; the core group is empty.
@@ -122,12 +125,18 @@ pub fn message(name: &str) -> Option<&'static Message> {
 fn parse(block: &'static str) -> Option<Message> {
     let mut lines = block.lines();
     let name = lines.next()?.strip_prefix("message ")?;
-    let mut message = Message { name, gvks: Vec::new(), fields: Vec::new() };
+    let mut message = Message {
+        name,
+        gvks: Vec::new(),
+        fields: Vec::new(),
+    };
     for line in lines {
         let words: Vec<&'static str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["gvk", group, version, kind] if !line.starts_with(' ') => {
-                message.gvks.push((if *group == "-" { "" } else { group }, version, kind));
+                message
+                    .gvks
+                    .push((if *group == "-" { "" } else { group }, version, kind));
             }
             [name, number, type_, attributes @ ..] => {
                 message.fields.push(parse_field(name, number, type_, attributes));

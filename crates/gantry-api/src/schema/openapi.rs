@@ -90,7 +90,11 @@ fn type_schema(type_: &Type, schemas: &mut Map<String, Value>) -> Value {
 }
 
 fn add_paths(group: &str, version: &str, kind: &Kind, paths: &mut Map<String, Value>) {
-    let base = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let base = if group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{group}/{version}")
+    };
     let all = match kind.scope {
         Scope::Cluster => format!("{base}/{}", kind.plural),
         Scope::Namespaced => format!("{base}/namespaces/{{namespace}}/{}", kind.plural),
@@ -98,8 +102,11 @@ fn add_paths(group: &str, version: &str, kind: &Kind, paths: &mut Map<String, Va
     let one = format!("{all}/{{name}}");
     let operation = |action: &str, writes: bool| {
         let query = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string"}});
-        let parameters: Vec<Value> =
-            if writes { ["dryRun", "fieldManager", "fieldValidation"].map(query).into() } else { Vec::new() };
+        let parameters: Vec<Value> = if writes {
+            ["dryRun", "fieldManager", "fieldValidation"].map(query).into()
+        } else {
+            Vec::new()
+        };
         json!({"parameters": parameters, "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind.kind.as_str()},
             "responses": {"200": {"description": "OK"}}})
@@ -115,5 +122,8 @@ fn add_paths(group: &str, version: &str, kind: &Kind, paths: &mut Map<String, Va
         }
     }
     paths.insert(one, item);
-    paths.insert(all, json!({"get": operation("list", false), "post": operation("post", true)}));
+    paths.insert(
+        all,
+        json!({"get": operation("list", false), "post": operation("post", true)}),
+    );
 }
