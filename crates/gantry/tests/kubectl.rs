@@ -1,0 +1,135 @@
+//! The server from outside: the built binary, driven by stock kubectl.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running server; dropping it kills it as a power cut would.
+struct Server {
+    child: Child,
+    kubeconfig: String,
+}
+
+impl Server {
+    fn start(data: &Path, port: u16) -> Server {
+        let child = command(data, port).stderr(Stdio::null()).spawn().expect("gantry starts");
+        let kubeconfig = data.join("admin.kubeconfig").display().to_string();
+        let server = Server { child, kubeconfig };
+        let end = Instant::now() + Duration::from_secs(30);
+        while server.kubectl(&["get", "--raw", "/readyz"]) != "ok" {
+            assert!(Instant::now() < end, "the server is not ready after 30 s");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        server
+    }
+
+    /// Runs kubectl; its output and its errors, trimmed.
+    fn kubectl(&self, args: &[&str]) -> String {
+        let output = Command::new("kubectl")
+            .args(["--kubeconfig", &self.kubeconfig, "--request-timeout=10s"])
+            .args(args)
+            .output()
+            .expect("kubectl runs");
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&text).trim().to_string()
+    }
+
+    #[track_caller]
+    fn check(&self, args: &str, expected: &str) {
+        let args: Vec<&str> = args.split(' ').collect();
+        let output = self.kubectl(&args);
+        assert!(output.contains(expected), "kubectl {args:?} said:\n{output}\nexpected:\n{expected}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server can be waited for");
+    }
+}
+
+fn command(data: &Path, port: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
+    command.arg("server").arg("--data-dir").arg(data);
+    command.args(["--bind-address", "127.0.0.1", "--https-port", &port.to_string()]);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file can be written");
+    path.display().to_string()
+}
+
+const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings"},"data":{"a":"1"}}"#;
+const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{
+  "selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"LABEL"}},
+  "spec":{"containers":[{"name":"c","image":"web:1"}]}}}}"#;
+
+#[test]
+fn objects_live_through_kubectl_and_through_a_kill() {
+    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+        println!("skipped: kubectl is not in PATH");
+        return;
+    }
+    let data = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let map = write(data.path(), "map.json", CONFIG_MAP);
+    let good = write(data.path(), "good.json", &DEPLOYMENT.replace("LABEL", "web"));
+    let bad = write(data.path(), "bad.json", &DEPLOYMENT.replace("LABEL", "other"));
+    let unknown = write(data.path(), "unknown.json", &CONFIG_MAP.replace("\"data\"", "\"datum\""));
+
+    let server = Server::start(data.path(), port);
+    server.check("get namespaces", "kube-system");
+    server.check("api-resources", "deployments           deploy");
+    server.check("explain deployment.spec.replicas", "FIELD: replicas <integer>");
+    server.check(&format!("create -f {map}"), "configmap/settings created");
+    server.check(&format!("create -f {map}"), "configmaps \"settings\" already exists");
+    server.check(
+        &format!("create --validate=strict -f {unknown}"),
+        "strict decoding error: unknown field \"datum\"",
+    );
+    server.check("get configmap settings -o jsonpath={.data.a}", "1");
+    server.check("label configmap settings tier=front", "configmap/settings labeled");
+    server.check("get configmaps -l tier=front -o name", "configmap/settings");
+    server.check("get configmaps --field-selector metadata.name=other", "No resources found");
+    server.check("patch configmap settings --type=merge -p {\"data\":{\"b\":\"2\"}}", "configmap/settings patched");
+    server.check("get configmap settings -o jsonpath={.data.b}", "2");
+    server.check(&format!("apply -f {bad}"), "`selector` does not match template `labels`");
+    server.check(&format!("apply -f {good}"), "deployment.apps/web created");
+    server.check(&format!("apply -f {good}"), "deployment.apps/web unchanged");
+    server.check("scale deployment web --replicas=3", "deployment.apps/web scaled");
+    server.check("get deployment web", "0/3");
+    server.check("set image deployment/web c=web:2", "deployment.apps/web image updated");
+    server.check("get deployment web -o jsonpath={.metadata.generation}", "3");
+    server.check("get widgets", "the server doesn't have a resource type \"widgets\"");
+    server.check("get configmap missing", "configmaps \"missing\" not found");
+
+    let second = command(data.path(), free_port()).output().expect("gantry runs");
+    assert_eq!(second.status.code(), Some(1), "a second server on the same data must not start");
+    assert_eq!(String::from_utf8_lossy(&second.stderr).trim().lines().count(), 1);
+
+    drop(server);
+    let server = Server::start(data.path(), port);
+    server.check("get configmap settings -o jsonpath={.data.b}", "2");
+    server.check("delete deployment web", "deleted");
+    server.check("get deployments", "No resources found");
+}
+
+#[test]
+fn a_taken_port_is_one_clear_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port();
+    let data = tempfile::tempdir().expect("a folder");
+    let output = command(data.path(), port).output().expect("gantry runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("cannot listen on") && text.trim().lines().count() == 1, "{text}");
+}
