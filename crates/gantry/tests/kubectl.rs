@@ -13,7 +13,10 @@ struct Server {
 
 impl Server {
     fn start(data: &Path, port: u16) -> Server {
-        let child = command(data, port).stderr(Stdio::null()).spawn().expect("gantry starts");
+        let child = command(data, port)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("gantry starts");
         let kubeconfig = data.join("admin.kubeconfig").display().to_string();
         let server = Server { child, kubeconfig };
         let end = Instant::now() + Duration::from_secs(30);
@@ -39,7 +42,10 @@ impl Server {
     fn check(&self, args: &str, expected: &str) {
         let args: Vec<&str> = args.split(' ').collect();
         let output = self.kubectl(&args);
-        assert!(output.contains(expected), "kubectl {args:?} said:\n{output}\nexpected:\n{expected}");
+        assert!(
+            output.contains(expected),
+            "kubectl {args:?} said:\n{output}\nexpected:\n{expected}"
+        );
     }
 }
 
@@ -59,7 +65,11 @@ fn command(data: &Path, port: u16) -> Command {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
+    TcpListener::bind("127.0.0.1:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("an address")
+        .port()
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
@@ -68,14 +78,20 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings"},"data":{"a":"1"}}"#;
+const CONFIG_MAP: &str =
+    r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings"},"data":{"a":"1"}}"#;
 const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{
   "selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"LABEL"}},
   "spec":{"containers":[{"name":"c","image":"web:1"}]}}}}"#;
 
 #[test]
 fn objects_live_through_kubectl_and_through_a_kill() {
-    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+    if Command::new("kubectl")
+        .arg("version")
+        .arg("--client")
+        .output()
+        .is_err()
+    {
         println!("skipped: kubectl is not in PATH");
         return;
     }
@@ -84,36 +100,65 @@ fn objects_live_through_kubectl_and_through_a_kill() {
     let map = write(data.path(), "map.json", CONFIG_MAP);
     let good = write(data.path(), "good.json", &DEPLOYMENT.replace("LABEL", "web"));
     let bad = write(data.path(), "bad.json", &DEPLOYMENT.replace("LABEL", "other"));
-    let unknown = write(data.path(), "unknown.json", &CONFIG_MAP.replace("\"data\"", "\"datum\""));
+    let unknown = write(
+        data.path(),
+        "unknown.json",
+        &CONFIG_MAP.replace("\"data\"", "\"datum\""),
+    );
 
     let server = Server::start(data.path(), port);
     server.check("get namespaces", "kube-system");
     server.check("api-resources", "deployments           deploy");
     server.check("explain deployment.spec.replicas", "FIELD: replicas <integer>");
     server.check(&format!("create -f {map}"), "configmap/settings created");
-    server.check(&format!("create -f {map}"), "configmaps \"settings\" already exists");
+    server.check(
+        &format!("create -f {map}"),
+        "configmaps \"settings\" already exists",
+    );
     server.check(
         &format!("create --validate=strict -f {unknown}"),
         "strict decoding error: unknown field \"datum\"",
     );
     server.check("get configmap settings -o jsonpath={.data.a}", "1");
-    server.check("label configmap settings tier=front", "configmap/settings labeled");
+    server.check(
+        "label configmap settings tier=front",
+        "configmap/settings labeled",
+    );
     server.check("get configmaps -l tier=front -o name", "configmap/settings");
-    server.check("get configmaps --field-selector metadata.name=other", "No resources found");
-    server.check("patch configmap settings --type=merge -p {\"data\":{\"b\":\"2\"}}", "configmap/settings patched");
+    server.check(
+        "get configmaps --field-selector metadata.name=other",
+        "No resources found",
+    );
+    server.check(
+        "patch configmap settings --type=merge -p {\"data\":{\"b\":\"2\"}}",
+        "configmap/settings patched",
+    );
     server.check("get configmap settings -o jsonpath={.data.b}", "2");
-    server.check(&format!("apply -f {bad}"), "`selector` does not match template `labels`");
+    server.check(
+        &format!("apply -f {bad}"),
+        "`selector` does not match template `labels`",
+    );
     server.check(&format!("apply -f {good}"), "deployment.apps/web created");
     server.check(&format!("apply -f {good}"), "deployment.apps/web unchanged");
     server.check("scale deployment web --replicas=3", "deployment.apps/web scaled");
     server.check("get deployment web", "0/3");
-    server.check("set image deployment/web c=web:2", "deployment.apps/web image updated");
+    server.check(
+        "set image deployment/web c=web:2",
+        "deployment.apps/web image updated",
+    );
     server.check("get deployment web -o jsonpath={.metadata.generation}", "3");
-    server.check("get widgets", "the server doesn't have a resource type \"widgets\"");
+    server.check(
+        "get widgets",
+        "the server doesn't have a resource type \"widgets\"",
+    );
     server.check("get configmap missing", "configmaps \"missing\" not found");
 
     let second = command(data.path(), free_port()).output().expect("gantry runs");
-    assert_eq!(second.status.code(), Some(1), "a second server on the same data must not start");
+    assert_eq!(
+        second.status.code(),
+        Some(1),
+        "a second server on the same data must not start"
+    );
     assert_eq!(String::from_utf8_lossy(&second.stderr).trim().lines().count(), 1);
 
     drop(server);
@@ -131,5 +176,8 @@ fn a_taken_port_is_one_clear_line() {
     let output = command(data.path(), port).output().expect("gantry runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("cannot listen on") && text.trim().lines().count() == 1, "{text}");
+    assert!(
+        text.contains("cannot listen on") && text.trim().lines().count() == 1,
+        "{text}"
+    );
 }
