@@ -17,4 +17,5 @@ mod table;
 mod verbs;
 mod watch;
 
-pub use server::{ServeError, Server, TlsFiles};
+pub use respond::Body;
+pub use server::{Local, ServeError, Server, TlsFiles};

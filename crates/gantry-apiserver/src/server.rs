@@ -4,12 +4,15 @@ use crate::authz::RbacCache;
 use crate::handler::Handler;
 use crate::registry::Registry;
 use crate::request::Kinds;
+use crate::respond::Body;
 use crate::verbs::Api;
 use crate::{bootstrap, respond};
+use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::{Request, header};
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -75,6 +78,14 @@ impl Server {
         })
     }
 
+    /// The way in for a component of the same process that acts as `user`.
+    pub fn local(&self, user: User) -> Local {
+        Local {
+            handler: self.handler.clone(),
+            user: Arc::new(user),
+        }
+    }
+
     /// Serves until `shutdown` completes. Open connections are dropped with the runtime.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
@@ -102,6 +113,21 @@ impl Server {
             () = accept => {}
             () = shutdown => {}
         }
+    }
+}
+
+/// Requests of one user without a connection: the same handler, authorization and pipeline.
+#[derive(Clone)]
+pub struct Local {
+    handler: Arc<Handler>,
+    user: Arc<User>,
+}
+
+impl Local {
+    /// Answers one request.
+    pub async fn send(&self, request: Request<Bytes>) -> Response<Body> {
+        let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
+        self.handler.answer(&self.user, request).await
     }
 }
 
@@ -151,7 +177,10 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
         async move {
             // No bearer token is believed yet; one that is sent must not pass for anonymous.
             let response = match user.filter(|_| !request.headers().contains_key(header::AUTHORIZATION)) {
-                Some(user) => handler.answer(&user, request).await,
+                Some(user) => {
+                    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+                    handler.answer(&user, request).await
+                }
                 None => respond::error(&Status::unauthorized()),
             };
             Ok::<_, Infallible>(response)
