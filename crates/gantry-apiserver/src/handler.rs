@@ -1,6 +1,7 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
 use crate::authz::RbacCache;
+use crate::deletion;
 use crate::discovery;
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
@@ -11,8 +12,8 @@ use gantry_api::schema;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User, rbac};
 use http::{Method, Request, Response, header};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,8 +136,8 @@ impl Handler {
             "create" => self.api.create(&call).await,
             "update" => self.api.update(&call).await,
             "patch" => self.api.patch(&call).await,
-            "delete" => self.api.delete(&call).await,
-            "deletecollection" => self.api.delete_collection(&call).await,
+            "delete" => deletion::delete(&self.api, &call).await,
+            "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }
     }

@@ -4,7 +4,9 @@
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
 mod authz;
+mod binding;
 mod bootstrap;
+mod deletion;
 mod discovery;
 mod handler;
 mod options;
