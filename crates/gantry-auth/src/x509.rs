@@ -1,6 +1,7 @@
 //! Users from client certificates that TLS has already verified.
 
-use crate::{AUTHENTICATED, UNAUTHENTICATED, User};
+use crate::{AUTHENTICATED, CREDENTIAL_ID, UNAUTHENTICATED, User};
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
 
 /// The subject attribute in which Kubernetes puts a user's UID.
@@ -73,7 +74,14 @@ pub fn user_from_certificate(der: &[u8]) -> Result<User, X509Error> {
     {
         return Err(X509Error::BadUid);
     }
-    Ok(User { name, uid, groups })
+    let fingerprint: String = Sha256::digest(der).iter().map(|b| format!("{b:02x}")).collect();
+    let id = format!("X509SHA256={fingerprint}");
+    Ok(User {
+        name,
+        uid,
+        groups,
+        extra: [(CREDENTIAL_ID.to_owned(), vec![id])].into(),
+    })
 }
 
 fn text(attribute: &AttributeTypeAndValue<'_>, what: &'static str) -> Result<String, X509Error> {

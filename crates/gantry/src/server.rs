@@ -1,6 +1,6 @@
 //! `gantry server`: opens the store, prepares the certificates, serves the API.
 
-use gantry_apiserver::{ServeError, Server, TlsFiles};
+use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
 use gantry_cluster::{kubeconfig, pki};
 use gantry_store::{Embedded, OpenError};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,6 +30,12 @@ pub struct Options {
     /// A further name or address the server's certificate covers. May be repeated.
     #[arg(long)]
     tls_san: Vec<String>,
+    /// The cluster's DNS domain.
+    #[arg(long, default_value = "cluster.local")]
+    cluster_domain: String,
+    /// The secret that machines show to join the cluster. Whoever has it is in the group system:bootstrappers.
+    #[arg(long, env = "GANTRY_TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 /// Why the server ended.
@@ -78,16 +84,20 @@ async fn serve(options: Options) -> Result<(), Error> {
     let names = server_names(&options);
     let pki = pki::Pki::open(&data.join("pki"), &names)?;
     let identity = pki.server();
-    let tls = TlsFiles {
-        certificate: &identity.certificate_pem,
-        key: &identity.key_pem,
-        client_ca: pki.ca_pem(),
+    let external_address = SocketAddr::new(options.advertise_address, options.https_port).to_string();
+    let url = format!("https://{external_address}");
+    let config = Config {
+        tls: TlsFiles {
+            certificate: &identity.certificate_pem,
+            key: &identity.key_pem,
+            client_ca: pki.ca_pem(),
+        },
+        service_account_key: pki.service_account_key_pem(),
+        cluster_domain: &options.cluster_domain,
+        external_address,
+        join_token: options.token.clone(),
     };
-    let server = Server::new(store, tls).await?;
-    let url = format!(
-        "https://{}",
-        SocketAddr::new(options.advertise_address, options.https_port)
-    );
+    let server = Server::new(store, config).await?;
     let admin = kubeconfig::Client {
         common_name: "system:admin",
         organizations: &["system:masters"],
@@ -108,16 +118,16 @@ async fn serve(options: Options) -> Result<(), Error> {
 
 /// The names and addresses clients may use for the server.
 fn server_names(options: &Options) -> pki::ServerNames {
+    let service = format!("kubernetes.default.svc.{}", options.cluster_domain);
+    let names = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        &service,
+    ];
     let mut names = pki::ServerNames {
-        dns: [
-            "localhost",
-            "kubernetes",
-            "kubernetes.default",
-            "kubernetes.default.svc",
-            "kubernetes.default.svc.cluster.local",
-        ]
-        .map(String::from)
-        .to_vec(),
+        dns: names.map(String::from).to_vec(),
         ips: vec![Ipv4Addr::LOCALHOST.into(), options.advertise_address],
     };
     for name in &options.tls_san {

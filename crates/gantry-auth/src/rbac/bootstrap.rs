@@ -1,10 +1,10 @@
 //! The roles and bindings a new cluster starts with, as API objects.
 
+use super::API_GROUP;
 use super::roles::{BINDINGS, ROLES, Role, Rule};
 use serde_json::{Map, Value, json};
 
 const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
-const API_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// The ClusterRoles a new cluster starts with.
 ///
@@ -19,6 +19,15 @@ pub fn bootstrap_cluster_role_bindings() -> Vec<Value> {
     BINDINGS
         .iter()
         .map(|(role, subjects)| binding(role, subjects))
+        .collect()
+}
+
+/// The rules of one default ClusterRole.
+pub(crate) fn rules_of(name: &str) -> Vec<Value> {
+    ROLES
+        .iter()
+        .filter(|role| role.name == name)
+        .flat_map(rules)
         .collect()
 }
 

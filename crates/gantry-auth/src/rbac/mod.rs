@@ -1,13 +1,20 @@
 //! Role-based access control, with upstream's semantics.
 
 mod bootstrap;
+mod escalation;
 mod roles;
 
+pub(crate) use bootstrap::rules_of;
 pub use bootstrap::{bootstrap_cluster_role_bindings, bootstrap_cluster_roles};
+pub use escalation::{Grant, Refusal, may_grant};
 
-use crate::{Attributes, MASTERS, User};
+use crate::authorizer::{Decision, Rules};
+use crate::{Attributes, User};
 use serde_json::Value;
 use std::sync::Arc;
+
+/// The API group of roles and bindings.
+pub const API_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// The roles and bindings a decision is made from.
 pub trait Objects {
@@ -23,33 +30,113 @@ pub trait Objects {
 
 /// Whether some rule bound to the user allows the request.
 ///
-/// A binding whose role does not exist grants nothing; `system:masters` may do anything.
-pub fn allows(attributes: &Attributes, objects: &dyn Objects) -> bool {
-    if attributes.user.in_group(MASTERS) {
-        return true;
+/// A binding whose role does not exist grants nothing, and is named in the refusal's reason.
+pub fn decide(attributes: &Attributes, objects: &(impl Objects + ?Sized)) -> Decision {
+    let mut missing = Vec::new();
+    let allowed = visit(attributes.user, attributes.namespace, objects, |found| {
+        match found {
+            Ok((binding, rule)) if rule_allows(rule, attributes) => {
+                return Some(format!("RBAC: allowed by {}", describe(binding, attributes.user)));
+            }
+            Ok(_) => {}
+            Err(error) => missing.push(error),
+        }
+        None
+    });
+    match (allowed, missing.as_slice()) {
+        (Some(reason), _) => Decision::allow(reason),
+        (None, []) => Decision::no_opinion(""),
+        (None, [one]) => Decision::no_opinion(format!("RBAC: {one}")),
+        (None, many) => Decision::no_opinion(format!("RBAC: [{}]", many.join(", "))),
     }
-    let bound = |binding: &Value, namespace: &str| {
-        applies(binding, attributes.user, namespace)
-            && role_of(binding, namespace, objects).is_some_and(|role| {
-                list(&role, "rules")
-                    .iter()
-                    .any(|rule| rule_allows(rule, attributes))
-            })
+}
+
+/// Adds the rules bound to `user` in `namespace`.
+pub fn collect_rules(user: &User, namespace: &str, objects: &(impl Objects + ?Sized), rules: &mut Rules) {
+    visit(user, namespace, objects, |found| {
+        match found {
+            Ok((_, rule)) => {
+                let part = |fields: &[&str]| {
+                    let kept = fields
+                        .iter()
+                        .filter(|f| !list(rule, f).is_empty())
+                        .map(|f| ((*f).to_owned(), rule[*f].clone()));
+                    Value::Object(kept.collect())
+                };
+                if !list(rule, "resources").is_empty() {
+                    let fields = ["verbs", "apiGroups", "resources", "resourceNames"];
+                    rules.resources.push(part(&fields));
+                }
+                if !list(rule, "nonResourceURLs").is_empty() {
+                    rules.paths.push(part(&["verbs", "nonResourceURLs"]));
+                }
+            }
+            Err(error) => rules.errors.push(error),
+        }
+        None::<()>
+    });
+}
+
+/// Goes through every rule bound to `user`, cluster-wide and in `namespace`, and every binding whose role is
+/// missing, until `visitor` answers.
+fn visit<T>(
+    user: &User,
+    namespace: &str,
+    objects: &(impl Objects + ?Sized),
+    mut visitor: impl FnMut(Result<(&Value, &Value), String>) -> Option<T>,
+) -> Option<T> {
+    let mut each = |binding: &Value, namespace: &str| {
+        if !applies(binding, user, namespace) {
+            return None;
+        }
+        match role_of(binding, namespace, objects) {
+            Ok(role) => list(&role, "rules")
+                .iter()
+                .find_map(|rule| visitor(Ok((binding, rule)))),
+            Err(error) => visitor(Err(error)),
+        }
     };
-    if objects
-        .cluster_role_bindings()
-        .iter()
-        .any(|binding| bound(binding, ""))
-    {
-        return true;
+    let cluster = objects.cluster_role_bindings();
+    if let Some(answer) = cluster.iter().find_map(|binding| each(binding, "")) {
+        return Some(answer);
     }
-    // Upstream reads a namespace's bindings for paths too, but those have no namespace.
-    let namespace = attributes.namespace;
-    !namespace.is_empty()
-        && objects
-            .role_bindings(namespace)
-            .iter()
-            .any(|binding| bound(binding, namespace))
+    if namespace.is_empty() {
+        return None;
+    }
+    let bindings = objects.role_bindings(namespace);
+    bindings.iter().find_map(|binding| each(binding, namespace))
+}
+
+/// Names a binding, its role and the subject through which it reaches the user.
+fn describe(binding: &Value, user: &User) -> String {
+    let own = field(&binding["metadata"], "namespace");
+    let (kind, name) = match own {
+        "" => (
+            "ClusterRoleBinding",
+            field(&binding["metadata"], "name").to_owned(),
+        ),
+        namespace => (
+            "RoleBinding",
+            format!("{}/{namespace}", field(&binding["metadata"], "name")),
+        ),
+    };
+    let through = list(binding, "subjects").iter().find(|s| reaches(s, user, own));
+    let subject = through.map(|subject| {
+        let name = match (field(subject, "kind"), field(subject, "namespace")) {
+            ("ServiceAccount", "") => format!("{}/{own}", field(subject, "name")),
+            ("ServiceAccount", namespace) => format!("{}/{namespace}", field(subject, "name")),
+            _ => field(subject, "name").to_owned(),
+        };
+        format!("{} {}", field(subject, "kind"), quoted(&name))
+    });
+    let role = &binding["roleRef"];
+    format!(
+        "{kind} {} of {} {} to {}",
+        quoted(&name),
+        field(role, "kind"),
+        quoted(field(role, "name")),
+        subject.unwrap_or_default()
+    )
 }
 
 /// Upstream's words for a refusal.
@@ -113,21 +200,25 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// Whether the binding has the user among its subjects.
 fn applies(binding: &Value, user: &User, namespace: &str) -> bool {
-    list(binding, "subjects").iter().any(|subject| {
-        let name = field(subject, "name");
-        match field(subject, "kind") {
-            "User" => user.name == name,
-            "Group" => user.in_group(name),
-            "ServiceAccount" => {
-                let namespace = match field(subject, "namespace") {
-                    "" => namespace,
-                    own => own,
-                };
-                !namespace.is_empty() && is_service_account(&user.name, namespace, name)
-            }
-            _ => false,
+    list(binding, "subjects")
+        .iter()
+        .any(|subject| reaches(subject, user, namespace))
+}
+
+fn reaches(subject: &Value, user: &User, namespace: &str) -> bool {
+    let name = field(subject, "name");
+    match field(subject, "kind") {
+        "User" => user.name == name,
+        "Group" => user.in_group(name),
+        "ServiceAccount" => {
+            let namespace = match field(subject, "namespace") {
+                "" => namespace,
+                own => own,
+            };
+            !namespace.is_empty() && is_service_account(&user.name, namespace, name)
         }
-    })
+        _ => false,
+    }
 }
 
 fn is_service_account(user: &str, namespace: &str, name: &str) -> bool {
@@ -137,18 +228,24 @@ fn is_service_account(user: &str, namespace: &str, name: &str) -> bool {
         == Some(name)
 }
 
-/// The role a binding refers to; a Role only from a binding in a namespace.
-fn role_of(binding: &Value, namespace: &str, objects: &dyn Objects) -> Option<Arc<Value>> {
+/// The role a binding refers to, or which one is missing; a Role only from a binding in a namespace.
+fn role_of(
+    binding: &Value,
+    namespace: &str,
+    objects: &(impl Objects + ?Sized),
+) -> Result<Arc<Value>, String> {
     let reference = &binding["roleRef"];
     let name = field(reference, "name");
-    match field(reference, "kind") {
-        "ClusterRole" => objects.cluster_role(name),
-        "Role" if !namespace.is_empty() => objects.role(namespace, name),
-        _ => None,
-    }
+    let (kind, role) = match field(reference, "kind") {
+        "ClusterRole" => ("clusterrole", objects.cluster_role(name)),
+        "Role" if !namespace.is_empty() => ("role", objects.role(namespace, name)),
+        other => return Err(format!("unsupported role reference kind: {}", quoted(other))),
+    };
+    role.ok_or_else(|| format!("{kind}.{API_GROUP} {} not found", quoted(name)))
 }
 
-fn rule_allows(rule: &Value, attributes: &Attributes) -> bool {
+/// Whether one rule allows the request.
+pub(crate) fn rule_allows(rule: &Value, attributes: &Attributes) -> bool {
     if !strings(rule, "verbs").any(|verb| verb == "*" || verb == attributes.verb) {
         return false;
     }

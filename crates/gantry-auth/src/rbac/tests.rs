@@ -2,11 +2,11 @@ use super::*;
 use serde_json::json;
 
 #[derive(Default)]
-struct Fixed {
-    cluster_bindings: Vec<Value>,
-    bindings: Vec<Value>,
-    cluster_roles: Vec<Value>,
-    roles: Vec<Value>,
+pub(super) struct Fixed {
+    pub(super) cluster_bindings: Vec<Value>,
+    pub(super) bindings: Vec<Value>,
+    pub(super) cluster_roles: Vec<Value>,
+    pub(super) roles: Vec<Value>,
 }
 
 fn find(objects: &[Value], namespace: Option<&str>, name: &str) -> Option<Arc<Value>> {
@@ -32,27 +32,18 @@ impl Objects for Fixed {
     }
 }
 
-fn user(name: &str, groups: &[&str]) -> User {
-    User {
-        name: name.into(),
-        uid: String::new(),
-        groups: groups.iter().map(|g| (*g).into()).collect(),
-    }
+pub(super) fn user(name: &str, groups: &[&str]) -> User {
+    User::new(name, groups)
+}
+
+fn allows(attributes: &Attributes, objects: &Fixed) -> bool {
+    decide(attributes, objects).allowed
 }
 
 /// A request from "verb group resource/subresource namespace name", `-` for empty; or "verb /path".
 fn asks<'a>(user: &'a User, text: &'a str) -> Attributes<'a> {
     let words: Vec<&str> = text.split(' ').map(|w| if w == "-" { "" } else { w }).collect();
-    let blank = Attributes {
-        user,
-        verb: words[0],
-        group: "",
-        resource: "",
-        subresource: "",
-        namespace: "",
-        name: "",
-        path: None,
-    };
+    let blank = Attributes::of(user, words[0]);
     if words[1].starts_with('/') {
         return Attributes {
             path: Some(words[1]),
