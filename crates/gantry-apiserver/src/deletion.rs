@@ -117,7 +117,7 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let kind = &call.target.kind;
     let options = Options::read(call)?;
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
-    match delete_object(api, kind, &options, object).await? {
+    match delete_object(api, call, &options, object).await? {
         Outcome::Going(object) => Ok(call.answer(200, &object, &[])),
         // A pod that goes at once is answered whole, as upstream does.
         Outcome::Gone(object) if kind.hooks.grace_period(&object).is_some() => {
@@ -148,7 +148,7 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
         .await?;
     let mut deleted = Vec::new();
     for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
-        match delete_object(api, kind, &options, object.clone()).await {
+        match delete_object(api, call, &options, object.clone()).await {
             Ok(_) => deleted.push(object),
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),
@@ -164,13 +164,15 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
 /// Deletes an object that was just read; reads it again when others write in between.
 async fn delete_object(
     api: &Api,
-    kind: &Kind,
+    call: &Call,
     options: &Options,
     mut object: Value,
 ) -> Result<Outcome, Status> {
+    let kind = &call.target.kind;
     let mut last = None;
     for _ in 0..TRIES {
         options.check(kind, &object)?;
+        api.guard(call, "delete", None, Some(&object)).await?;
         let revision = registry::revision_of(&object);
         let namespace = meta::namespace(&object).to_string();
         let name = meta::name(&object).to_string();

@@ -1,5 +1,6 @@
 //! The verbs: one function each, for every kind.
 
+use crate::authz::Authorizer;
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
@@ -10,9 +11,12 @@ use gantry_api::kind::{Kind, Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
 use gantry_api::{meta, patch, schema};
+use gantry_auth::User;
+use gantry_auth::service_account::Tokens;
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -20,13 +24,19 @@ use time::format_description::well_known::Rfc3339;
 /// What the verbs work on.
 pub struct Api {
     /// The kinds served.
-    pub kinds: Kinds,
+    pub kinds: Arc<Kinds>,
     /// The objects.
     pub registry: Registry,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// The service accounts' tokens.
+    pub tokens: Arc<Tokens>,
 }
 
 /// One request, read whole.
 pub struct Call {
+    /// Who asks.
+    pub user: Arc<User>,
     /// What it is about.
     pub target: Target,
     /// Its query.
@@ -179,6 +189,7 @@ impl Api {
         match call.subresource() {
             None => {}
             Some(Subresource::Binding) => return binding::create(self, call).await,
+            Some(Subresource::Token) => return self.create_token(call).await,
             Some(_) => {
                 return Err(Status::method_not_supported(
                     &call.target.kind.group,
@@ -204,6 +215,7 @@ impl Api {
         self.admit_namespace(kind, call.namespace(), meta::name(decoded.object()))
             .await?;
         let validated = decoded.admit_create(kind).validate(kind, None)?;
+        self.guard(call, "create", Some(validated.object()), None).await?;
         let object = match call.options.dry_run()? {
             true => validated.object().clone(),
             false => self.registry.create(kind, &validated).await?,
@@ -328,6 +340,8 @@ impl Api {
             None => |_, _| {},
         };
         let validated = decoded.admit_update(kind, old, part).validate(kind, Some(old))?;
+        self.guard(call, "update", Some(validated.object()), Some(old))
+            .await?;
         if call.options.dry_run()? || validated.object() == old {
             return Ok(validated.object().clone());
         }
