@@ -1,5 +1,6 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
+use crate::apply;
 use crate::authz::RbacCache;
 use crate::discovery;
 use crate::options::Options;
@@ -95,7 +96,7 @@ impl Handler {
             ("namespaces", Some(name)) => name.as_str(),
             _ => target.namespace.as_deref().unwrap_or(""),
         };
-        self.allow(&Attributes {
+        let attributes = Attributes {
             user,
             verb,
             group: &kind.group,
@@ -104,7 +105,8 @@ impl Handler {
             namespace,
             name: target.name.as_deref().unwrap_or(""),
             path: None,
-        })?;
+        };
+        self.allow(&attributes)?;
         let text = |name| {
             head.headers
                 .get(name)
@@ -113,6 +115,16 @@ impl Handler {
                 .to_string()
         };
         let content_type = text(header::CONTENT_TYPE);
+        // An apply may make the object, for which patch is not permission enough.
+        let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
+            true => self
+                .allow(&Attributes {
+                    verb: "create",
+                    ..attributes
+                })
+                .err(),
+            false => None,
+        };
         if matches!(verb, "create" | "update") && !content_type.is_empty() && !content_type.contains("json") {
             return Err(Status::unsupported_media_type(&["application/json"]));
         }
@@ -129,6 +141,8 @@ impl Handler {
             options,
             accept: text(header::ACCEPT),
             content_type,
+            user_agent: text(header::USER_AGENT),
+            create_denied,
             body,
         };
         match verb {

@@ -3,6 +3,7 @@
 //! A request's way: [`server`] terminates TLS and names the user, [`request`] parses the path, [`handler`]
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
+mod apply;
 mod authz;
 mod bootstrap;
 mod discovery;
