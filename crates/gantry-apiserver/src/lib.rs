@@ -7,6 +7,7 @@ mod admission {
     pub mod node_restriction;
 }
 mod authenticate;
+mod apply;
 mod authz;
 mod binding;
 mod bootstrap;
