@@ -46,7 +46,9 @@ async fn ensure(
         .ok_or_else(|| Status::internal(format!("{plural}.{group} is needed to start and is not served")))?;
     let mut decoded = pipeline::decode(&kind, object, FieldValidation::Ignore, &mut Vec::new())?;
     stamp(decoded.metadata());
-    let validated = decoded.admit_create(&kind).validate(&kind, None)?;
+    decoded.default(&kind);
+    let (admitted, _) = decoded.admit_create(&kind, None).await?;
+    let validated = admitted.validate(&kind, None)?;
     match registry.create(&kind, &validated).await {
         Err(status) if status.reason != "AlreadyExists" => Err(status),
         _ => Ok(()),
