@@ -1,18 +1,20 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
 use crate::authenticate::Authenticator;
+use crate::deletion;
 use crate::discovery;
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
+use bytes::{Bytes, BytesMut};
 use gantry_api::schema;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,9 @@ use std::time::Duration;
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// A body must have arrived after this long.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// A request's body, from a connection or from a component of the same process.
+pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
 /// What anyone may read.
 const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
@@ -36,7 +41,7 @@ pub struct Handler {
 
 impl Handler {
     /// Answers one request of `user`.
-    pub async fn answer(&self, user: Arc<User>, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(&self, user: Arc<User>, request: Request<RequestBody>) -> Response<Body> {
         self.try_answer(user, request)
             .await
             .unwrap_or_else(|status| respond::error(&status))
@@ -45,7 +50,7 @@ impl Handler {
     async fn try_answer(
         &self,
         user: Arc<User>,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Result<Response<Body>, Status> {
         let path = request.uri().path().to_string();
         match request::parse(&path, &self.api.kinds) {
@@ -59,7 +64,7 @@ impl Handler {
         &self,
         user: Arc<User>,
         target: Target,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
     ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let options = Options::parse(head.uri.query().unwrap_or(""));
@@ -115,14 +120,9 @@ impl Handler {
         if matches!(verb, "create" | "update") && !content_type.is_empty() && !content_type.contains("json") {
             return Err(Status::unsupported_media_type(&["application/json"]));
         }
-        let body = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_LIMIT).collect())
+        let body = tokio::time::timeout(BODY_TIME, read(body))
             .await
-            .map_err(|_| Status::new(408, "Timeout", "the request's body did not arrive in time"))?
-            .map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
-                true => Status::too_large(BODY_LIMIT),
-                false => Status::bad_request(format!("the request's body could not be read: {error}")),
-            })?
-            .to_bytes();
+            .map_err(|_| Status::new(408, "Timeout", "the request's body did not arrive in time"))??;
         let call = Call {
             user,
             target,
@@ -139,13 +139,18 @@ impl Handler {
             },
             "update" => self.api.update(&call).await,
             "patch" => self.api.patch(&call).await,
-            "delete" => self.api.delete(&call).await,
-            "deletecollection" => self.api.delete_collection(&call).await,
+            "delete" => deletion::delete(&self.api, &call).await,
+            "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }
     }
 
-    fn other(&self, user: &User, path: &str, request: &Request<Incoming>) -> Result<Response<Body>, Status> {
+    fn other(
+        &self,
+        user: &User,
+        path: &str,
+        request: &Request<RequestBody>,
+    ) -> Result<Response<Body>, Status> {
         let open = OPEN_PATHS.contains(&path);
         if !open {
             let verb = request.method().as_str().to_ascii_lowercase();
@@ -206,6 +211,20 @@ impl Handler {
         }
         json!({"paths": paths})
     }
+}
+
+async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|e| Status::bad_request(format!("the request's body could not be read: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > BODY_LIMIT {
+            return Err(Status::too_large(BODY_LIMIT));
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
 }
 
 fn version() -> serde_json::Value {

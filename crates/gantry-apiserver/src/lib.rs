@@ -8,7 +8,9 @@ mod admission {
 }
 mod authenticate;
 mod authz;
+mod binding;
 mod bootstrap;
+mod deletion;
 mod discovery;
 mod guard;
 mod handler;
@@ -24,4 +26,5 @@ mod token_request;
 mod verbs;
 mod watch;
 
-pub use server::{Config, ServeError, Server, TlsFiles};
+pub use respond::Body;
+pub use server::{Config, Local, ServeError, Server, TlsFiles};

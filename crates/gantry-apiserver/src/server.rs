@@ -8,11 +8,13 @@ use crate::request::Kinds;
 use crate::respond::{self, Body};
 use crate::verbs::Api;
 use crate::{bootstrap, reviews};
+use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -111,6 +113,14 @@ impl Server {
         })
     }
 
+    /// The way in for a component of the same process that acts as `user`.
+    pub fn local(&self, user: User) -> Local {
+        Local {
+            handler: self.handler.clone(),
+            user: Arc::new(user),
+        }
+    }
+
     /// Serves until `shutdown` completes. Open connections are dropped with the runtime.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
@@ -138,6 +148,21 @@ impl Server {
             () = accept => {}
             () = shutdown => {}
         }
+    }
+}
+
+/// Requests of one user without a connection: the same handler, authorization and pipeline.
+#[derive(Clone)]
+pub struct Local {
+    handler: Arc<Handler>,
+    user: Arc<User>,
+}
+
+impl Local {
+    /// Answers one request.
+    pub async fn send(&self, request: Request<Bytes>) -> Response<Body> {
+        let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
+        self.handler.answer(self.user.clone(), request).await
     }
 }
 
@@ -213,5 +238,6 @@ async fn answer(
     let (mut head, body) = request.into_parts();
     let user = handler.authenticator.authenticate(certificate, &mut head).await?;
     let user = authenticate::impersonate(user, &mut head.headers, &handler.api.authorizer)?;
+    let body = body.map_err(Into::into).boxed_unsync();
     Ok(handler.answer(user, Request::from_parts(head, body)).await)
 }
