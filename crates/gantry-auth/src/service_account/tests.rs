@@ -50,7 +50,7 @@ fn tokens_are_believed_as_long_as_they_should() {
     let unsigned = format!("{}.", &token[..token.rfind('.').unwrap()]);
     let other_issuer = Tokens::new("https://other", Keys::from_pem(&key(1), &[]).unwrap());
     let cases = [
-        ("good", &ours, &token, "api", 0, None),
+        ("good", &ours, token.as_str(), "api", 0, None),
         ("at its end", &ours, &token, "api", 3660, None),
         (
             "after its end",
