@@ -1,5 +1,6 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
+use crate::apply;
 use crate::authenticate::Authenticator;
 use crate::deletion;
 use crate::discovery;
@@ -97,7 +98,7 @@ impl Handler {
             None => gantry_auth::exact(selector, "metadata.name").unwrap_or_default(),
             Some(name) => name,
         };
-        self.api.authorizer.allow(&Attributes {
+        let attributes = Attributes {
             group: &kind.group,
             resource: &kind.plural,
             subresource: target.subresource.as_deref().unwrap_or(""),
@@ -105,7 +106,8 @@ impl Handler {
             name,
             field_selector: selector,
             ..Attributes::of(&user, verb)
-        })?;
+        };
+        self.api.authorizer.allow(&attributes)?;
         if !kind.verbs.contains(&verb) && target.subresource.is_none() {
             return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
         }
@@ -117,6 +119,18 @@ impl Handler {
                 .to_string()
         };
         let content_type = text(header::CONTENT_TYPE);
+        // An apply may make the object, for which patch is not permission enough.
+        let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
+            true => self
+                .api
+                .authorizer
+                .allow(&Attributes {
+                    verb: "create",
+                    ..attributes
+                })
+                .err(),
+            false => None,
+        };
         if matches!(verb, "create" | "update") && !content_type.is_empty() && !content_type.contains("json") {
             return Err(Status::unsupported_media_type(&["application/json"]));
         }
@@ -129,6 +143,8 @@ impl Handler {
             options,
             accept: text(header::ACCEPT),
             content_type,
+            user_agent: text(header::USER_AGENT),
+            create_denied,
             body,
         };
         match verb {

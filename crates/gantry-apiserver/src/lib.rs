@@ -6,6 +6,7 @@
 mod admission {
     pub mod node_restriction;
 }
+mod apply;
 mod authenticate;
 mod authz;
 mod binding;

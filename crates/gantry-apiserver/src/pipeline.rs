@@ -133,16 +133,23 @@ impl Decoded {
         &mut self.0["metadata"]
     }
 
-    /// Defaults and admits an object to be created.
-    pub fn admit_create(mut self, kind: &Kind) -> Admitted {
+    /// Fills in defaults.
+    pub fn default(&mut self, kind: &Kind) {
         kind.hooks.default(&mut self.0);
+    }
+
+    /// Admits a defaulted object to be created.
+    pub fn admit_create(mut self, kind: &Kind) -> Admitted {
         kind.hooks.prepare_create(&mut self.0);
         Admitted(self.0)
     }
 
-    /// Defaults and admits a change of `old`; `part` keeps what this path may not write.
+    /// Admits a defaulted change of `old`; `part` keeps what this path may not write.
     pub fn admit_update(mut self, kind: &Kind, old: &Value, part: fn(&mut Value, &Value)) -> Admitted {
-        kind.hooks.default(&mut self.0);
+        let managed = match self.0["metadata"].get_mut("managedFields") {
+            Some(list) => json!({"managedFields": list.take()}),
+            None => json!({}),
+        };
         for fixed in [
             "uid",
             "creationTimestamp",
@@ -153,6 +160,8 @@ impl Decoded {
             keep(&mut self.0["metadata"], &old["metadata"], fixed);
         }
         part(&mut self.0, old);
+        // Whoever writes a part of the object is still noted as its owner.
+        keep(&mut self.0["metadata"], &managed, "managedFields");
         kind.hooks.prepare_update(&mut self.0, old);
         Admitted(self.0)
     }

@@ -1,5 +1,6 @@
 //! The verbs: one function each, for every kind.
 
+use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
@@ -45,6 +46,10 @@ pub struct Call {
     pub accept: String,
     /// Its Content-Type header.
     pub content_type: String,
+    /// Its User-Agent header.
+    pub user_agent: String,
+    /// Why an apply may not make the object, if it may not.
+    pub create_denied: Option<Status>,
     /// Its body.
     pub body: bytes::Bytes,
 }
@@ -77,10 +82,11 @@ impl Filter {
 /// How often a write that named no resourceVersion is tried again when others write in between.
 pub const TRIES: usize = 8;
 /// Patches and deletes read bodies of these types.
-const PATCH_TYPES: [&str; 3] = [
+const PATCH_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    apply::MEDIA_TYPE,
 ];
 
 impl Call {
@@ -96,15 +102,31 @@ impl Call {
 
     /// An object as the client wants it.
     pub fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
-        let mut response = match table::wanted(&self.accept) {
+        let response = match table::wanted(&self.accept) {
             true => respond::json(code, &table::of_one(&self.target.kind, object)),
             false => respond::json(code, object),
         };
+        self.warned(response, warnings)
+    }
+
+    /// The answer, with `Warning` headers.
+    pub fn warned(&self, mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
         respond::warn(&mut response, warnings);
         response
     }
 
-    fn subresource(&self) -> Option<Subresource> {
+    /// The media type without its parameters.
+    fn media_type(&self) -> &str {
+        self.content_type.split(';').next().unwrap_or("").trim()
+    }
+
+    /// Whether this is a server-side apply.
+    pub fn is_apply(&self) -> bool {
+        self.media_type() == apply::MEDIA_TYPE
+    }
+
+    /// The subresource it is about.
+    pub fn subresource(&self) -> Option<Subresource> {
         let name = self.target.subresource.as_deref()?;
         self.target
             .kind
@@ -202,8 +224,22 @@ impl Api {
         if kind.scope == Scope::Namespaced && call.namespace().is_none() {
             return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
         }
-        let mut warnings = Vec::new();
         let body = pipeline::parse_json(&call.body)?;
+        self.create_object(call, body).await
+    }
+
+    /// Creates an object, from a client's body or from an applied configuration.
+    pub async fn create_object(&self, call: &Call, body: Value) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let tracker = Tracker::of(
+            call,
+            if call.is_apply() {
+                "PatchOptions"
+            } else {
+                "CreateOptions"
+            },
+        )?;
+        let mut warnings = Vec::new();
         let mut decoded = pipeline::decode(kind, body, call.options.field_validation()?, &mut warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
         if !meta::text(decoded.object(), "resourceVersion").is_empty() {
@@ -214,6 +250,10 @@ impl Api {
         stamp(decoded.metadata());
         self.admit_namespace(kind, call.namespace(), meta::name(decoded.object()))
             .await?;
+        decoded.default(kind);
+        if !call.is_apply() {
+            tracker.track(&mut decoded, None);
+        }
         let validated = decoded.admit_create(kind).validate(kind, None)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
         let object = match call.options.dry_run()? {
@@ -240,18 +280,20 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = pipeline::parse_json(&call.body)?;
+        Tracker::of(call, "UpdateOptions")?;
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
     /// patch
     pub async fn patch(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let type_ = call.content_type.split(';').next().unwrap_or("").trim();
         let parsed = || {
             serde_json::from_slice::<Value>(&call.body)
                 .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))
         };
-        match type_ {
+        Tracker::of(call, "PatchOptions")?;
+        match call.media_type() {
+            apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
                 self.change(call, &mut |mut object| {
                     patch::json(&mut object, &call.body).map(|()| object)
@@ -284,7 +326,7 @@ impl Api {
     }
 
     /// Reads, changes and stores an object; again, when others wrote in between and the client named no version.
-    async fn change(
+    pub async fn change(
         &self,
         call: &Call,
         make: &mut (dyn FnMut(Value) -> Result<Value, Status> + Send),
@@ -295,13 +337,15 @@ impl Api {
         for _ in 0..TRIES {
             let old = self.registry.get(kind, call.namespace(), name).await?;
             let scale = call.subresource() == Some(Subresource::Scale);
-            let mut wanted = make(if scale { scale_of(&old) } else { old.clone() })?;
+            // An applied Scale has been made one of the whole object.
+            let convert = scale && !call.is_apply();
+            let mut wanted = make(if convert { scale_of(&old) } else { old.clone() })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
             if !version.is_empty() && version != old_version {
                 return Err(registry::modified(kind, name));
             }
-            if scale {
+            if convert {
                 let mut scaled = old.clone();
                 scaled["spec"]["replicas"] = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
                 wanted = scaled;
@@ -321,7 +365,8 @@ impl Api {
             decoded.metadata()["resourceVersion"] = old_version.into();
             let stored = self.store_change(call, decoded, &old).await;
             match stored {
-                Err(status) if status.reason == "Conflict" && version.is_empty() => last = status,
+                // A patch made anew fits what others wrote; an update that names the old version fails above.
+                Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
                 Ok(object) if scale => return Ok(respond::json(200, &scale_of(&object))),
                 Ok(object) => return Ok(call.answer(200, &object, &warnings)),
@@ -330,8 +375,12 @@ impl Api {
         Err(last)
     }
 
-    async fn store_change(&self, call: &Call, decoded: Decoded, old: &Value) -> Result<Value, Status> {
+    async fn store_change(&self, call: &Call, mut decoded: Decoded, old: &Value) -> Result<Value, Status> {
         let kind = &call.target.kind;
+        decoded.default(kind);
+        if !call.is_apply() {
+            Tracker::of(call, "UpdateOptions")?.track(&mut decoded, Some(old));
+        }
         let part: fn(&mut Value, &Value) = match call.subresource() {
             Some(Subresource::Status) => only_status,
             Some(Subresource::Finalize) => only_finalizers,
@@ -340,6 +389,9 @@ impl Api {
             None => |_, _| {},
         };
         let validated = decoded.admit_update(kind, old, part).validate(kind, Some(old))?;
+        if apply::only_times_differ(validated.object(), old) {
+            return Ok(old.clone());
+        }
         self.guard(call, "update", Some(validated.object()), Some(old))
             .await?;
         if call.options.dry_run()? || validated.object() == old {
