@@ -337,11 +337,15 @@ impl Writer<'_> {
             }
         }
         managed.retain(|_, owned| !owned.fields.is_empty());
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            match managed::encode(managed) {
-                Some(list) => metadata.insert("managedFields".into(), list),
-                None => metadata.remove("managedFields"),
-            };
+        match (managed::encode(managed), object["metadata"].as_object_mut()) {
+            (Some(list), Some(metadata)) => {
+                metadata.insert("managedFields".into(), list);
+            }
+            (None, Some(metadata)) => {
+                metadata.remove("managedFields");
+            }
+            (Some(list), None) => object["metadata"] = json!({"managedFields": list}),
+            (None, None) => {}
         }
         Ok(object)
     }
