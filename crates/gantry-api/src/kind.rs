@@ -22,6 +22,8 @@ pub struct Kind {
     pub categories: Vec<SmolStr>,
     /// Whether objects live in namespaces.
     pub scope: Scope,
+    /// The verbs served, in alphabetical order.
+    pub verbs: &'static [&'static str],
     /// Where objects stand in the store: `/registry/<storage_prefix>/[<namespace>/]<name>`, laid out as upstream's.
     pub storage_prefix: SmolStr,
     /// Subresources served under an object.
@@ -33,6 +35,21 @@ pub struct Kind {
     /// The kind's own behaviour.
     pub hooks: Box<dyn Hooks>,
 }
+
+/// The verbs of a kind that is stored.
+pub const STORED: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+
+/// The verbs of a kind that is a question: it is answered at once, and nothing is stored.
+pub const ANSWERED: &[&str] = &["create"];
 
 /// Whether objects live in namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

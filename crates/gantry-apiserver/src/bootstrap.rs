@@ -9,8 +9,8 @@ use gantry_api::status::Status;
 use gantry_auth::rbac;
 use serde_json::{Value, json};
 
-/// Creates the objects that are missing.
-pub async fn run(registry: &Registry, kinds: &Kinds) -> Result<(), Status> {
+/// Creates the objects that are missing. `client_ca` is the authority that clients' certificates are checked against.
+pub async fn run(registry: &Registry, kinds: &Kinds, client_ca: &str) -> Result<(), Status> {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         ensure(
             registry,
@@ -27,7 +27,12 @@ pub async fn run(registry: &Registry, kinds: &Kinds) -> Result<(), Status> {
     for binding in rbac::bootstrap_cluster_role_bindings() {
         ensure(registry, kinds, rbac_v1("clusterrolebindings"), binding).await?;
     }
-    Ok(())
+    // How API servers beside this one learn whom to believe.
+    let authentication = json!({
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"client-ca-file": client_ca},
+    });
+    ensure(registry, kinds, ("", "v1", "configmaps"), authentication).await
 }
 
 async fn ensure(

@@ -4,17 +4,6 @@ use crate::request::Kinds;
 use gantry_api::kind::{Kind, Scope, Subresource};
 use serde_json::{Value, json};
 
-const VERBS: [&str; 8] = [
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
-
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
 pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
@@ -70,7 +59,7 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
 fn entries(kind: &Kind) -> Vec<Value> {
     let namespaced = kind.scope == Scope::Namespaced;
     let mut main = json!({
-        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": VERBS,
+        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": kind.verbs,
     });
     if !kind.short_names.is_empty() {
         main["shortNames"] = json!(kind.short_names);
@@ -141,7 +130,7 @@ fn all(kinds: &Kinds, core: bool) -> Value {
 fn aggregated_entry(kind: &Kind) -> Value {
     let own = |name: &str| json!({"group": kind.group, "version": kind.version, "kind": name});
     let mut entry = json!({
-        "resource": kind.plural, "responseKind": own(&kind.kind), "singularResource": kind.singular, "verbs": VERBS,
+        "resource": kind.plural, "responseKind": own(&kind.kind), "singularResource": kind.singular, "verbs": kind.verbs,
         "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
     });
     if !kind.short_names.is_empty() {

@@ -1,19 +1,23 @@
 //! The verbs: one function each, for every kind.
 
+use crate::authz::Authorizer;
 use crate::apply::{self, Tracker};
 use crate::options::Options;
-use crate::pipeline::{self, Decoded, Validated, keep};
+use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::{Kinds, Target};
 use crate::respond::{self, Body};
-use crate::{table, watch};
+use crate::{binding, deletion, table, watch};
 use gantry_api::kind::{Kind, Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
 use gantry_api::{meta, patch, schema};
+use gantry_auth::User;
+use gantry_auth::service_account::Tokens;
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -21,13 +25,19 @@ use time::format_description::well_known::Rfc3339;
 /// What the verbs work on.
 pub struct Api {
     /// The kinds served.
-    pub kinds: Kinds,
+    pub kinds: Arc<Kinds>,
     /// The objects.
     pub registry: Registry,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// The service accounts' tokens.
+    pub tokens: Arc<Tokens>,
 }
 
 /// One request, read whole.
 pub struct Call {
+    /// Who asks.
+    pub user: Arc<User>,
     /// What it is about.
     pub target: Target,
     /// Its query.
@@ -52,7 +62,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn of(call: &Call) -> Result<Self, Status> {
+    /// The selectors of a request.
+    pub fn of(call: &Call) -> Result<Self, Status> {
         Ok(Filter {
             labels: Labels::parse(call.options.text("labelSelector"))?,
             fields: Fields::parse(call.options.text("fieldSelector"), &call.target.kind)?,
@@ -79,16 +90,18 @@ const PATCH_TYPES: [&str; 4] = [
 ];
 
 impl Call {
-    fn namespace(&self) -> Option<&str> {
+    /// The path's namespace.
+    pub fn namespace(&self) -> Option<&str> {
         self.target.namespace.as_deref()
     }
 
-    /// The name on the path.
+    /// The path's name.
     pub fn name(&self) -> Result<&str, Status> {
         self.target.name.as_deref().ok_or_else(Status::no_such_path)
     }
 
-    fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
+    /// An object as the client wants it.
+    pub fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
         let response = match table::wanted(&self.accept) {
             true => respond::json(code, &table::of_one(&self.target.kind, object)),
             false => respond::json(code, object),
@@ -197,7 +210,8 @@ impl Api {
     pub async fn create(&self, call: &Call) -> Result<Response<Body>, Status> {
         match call.subresource() {
             None => {}
-            Some(Subresource::Binding) => return self.bind(call).await,
+            Some(Subresource::Binding) => return binding::create(self, call).await,
+            Some(Subresource::Token) => return self.create_token(call).await,
             Some(_) => {
                 return Err(Status::method_not_supported(
                     &call.target.kind.group,
@@ -241,6 +255,7 @@ impl Api {
             tracker.track(&mut decoded, None);
         }
         let validated = decoded.admit_create(kind).validate(kind, None)?;
+        self.guard(call, "create", Some(validated.object()), None).await?;
         let object = match call.options.dry_run()? {
             true => validated.object().clone(),
             false => self.registry.create(kind, &validated).await?,
@@ -370,147 +385,17 @@ impl Api {
         if apply::only_times_differ(validated.object(), old) {
             return Ok(old.clone());
         }
+        self.guard(call, "update", Some(validated.object()), Some(old))
+            .await?;
         if call.options.dry_run()? || validated.object() == old {
             return Ok(validated.object().clone());
         }
         let revision = registry::revision_of(old);
-        if meta::is_deleting(old) && is_free(validated.object()) {
+        if meta::is_deleting(old) && deletion::is_free(validated.object()) {
             self.registry.delete(kind, validated.object(), revision).await?;
             return Ok(validated.object().clone());
         }
         self.registry.update(kind, &validated, revision).await
-    }
-
-    /// Gives a pod its node.
-    async fn bind(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let name = call.name()?;
-        let body = pipeline::parse_json(&call.body)?;
-        let node = body["target"]["name"].as_str().unwrap_or("");
-        if node.is_empty() {
-            let missing = gantry_api::field::Error::required("target.name", "");
-            return Err(Status::invalid("", "Binding", name, &[missing]));
-        }
-        let mut pod = self.registry.get(kind, call.namespace(), name).await?;
-        let bound = pod["spec"]["nodeName"].as_str().unwrap_or("");
-        if !bound.is_empty() || meta::is_deleting(&pod) {
-            let why = format!("pod {name} is already assigned to node {bound:?} or being deleted");
-            return Err(Status::conflict("", "pods/binding", name, &why));
-        }
-        let revision = registry::revision_of(&pod);
-        pod["spec"]["nodeName"] = node.into();
-        self.registry
-            .update(kind, &Validated::with_metadata_of(pod), revision)
-            .await?;
-        let done =
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(respond::json(201, &done))
-    }
-
-    /// delete
-    pub async fn delete(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let name = call.name()?;
-        let options = match call.body.is_empty() {
-            true => json!({}),
-            false => pipeline::parse_json(&call.body)?,
-        };
-        let mut last = registry::modified(kind, name);
-        for _ in 0..TRIES {
-            let object = self.registry.get(kind, call.namespace(), name).await?;
-            for field in ["uid", "resourceVersion"] {
-                let demanded = options["preconditions"][field].as_str().unwrap_or("");
-                if !demanded.is_empty() && demanded != meta::text(&object, field) {
-                    let why = format!(
-                        "Precondition failed: {field} in precondition: {demanded}, in object meta: {}",
-                        meta::text(&object, field)
-                    );
-                    return Err(Status::conflict(&kind.group, &kind.plural, name, &why));
-                }
-            }
-            match self.delete_one(call, &options, object).await {
-                Err(status) if status.reason == "Conflict" => last = status,
-                other => return other,
-            }
-        }
-        Err(last)
-    }
-
-    async fn delete_one(
-        &self,
-        call: &Call,
-        options: &Value,
-        mut object: Value,
-    ) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let asked = options["gracePeriodSeconds"]
-            .as_i64()
-            .or(call.options.number("gracePeriodSeconds")?.map(|n| n as i64));
-        let grace = match kind.hooks.grace_period(&object) {
-            Some(own) if own > 0 => asked.unwrap_or(own).max(0),
-            _ => 0,
-        };
-        let dry = call.options.dry_run()? || !options["dryRun"].as_array().is_none_or(Vec::is_empty);
-        let revision = registry::revision_of(&object);
-        if grace == 0 && is_free(&object) {
-            if !dry {
-                self.registry.delete(kind, &object, revision).await?;
-            }
-            let mut details =
-                json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
-            if !kind.group.is_empty() {
-                details["group"] = kind.group.as_str().into();
-            }
-            let done = json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
-            });
-            return Ok(respond::json(200, &done));
-        }
-        let shorter = object["metadata"]["deletionGracePeriodSeconds"]
-            .as_i64()
-            .is_none_or(|now| grace < now);
-        if !meta::is_deleting(&object) || shorter {
-            let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
-            object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
-            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-            if kind.kind == "Namespace" {
-                object["status"]["phase"] = "Terminating".into();
-            }
-            if !dry {
-                object = self
-                    .registry
-                    .update(kind, &Validated::with_metadata_of(object), revision)
-                    .await?;
-            }
-        }
-        Ok(respond::json(200, &object))
-    }
-
-    /// deletecollection
-    pub async fn delete_collection(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let filter = Filter::of(call)?;
-        let page = self
-            .registry
-            .list(&kind.prefix(call.namespace()), None, 0, None)
-            .await?;
-        let options = match call.body.is_empty() {
-            true => json!({}),
-            false => pipeline::parse_json(&call.body)?,
-        };
-        let mut deleted = Vec::new();
-        for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
-            match self.delete_one(call, &options, object.clone()).await {
-                Ok(_) => deleted.push(object),
-                Err(status) if status.code == 404 => {}
-                Err(status) => return Err(status),
-            }
-        }
-        let list = json!({
-            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-            "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
-        });
-        Ok(respond::json(200, &list))
     }
 }
 
@@ -536,23 +421,11 @@ pub fn stamp(metadata: &mut Value) {
     }
 }
 
-/// A moment as the API writes it.
 pub fn rfc3339(at: OffsetDateTime) -> String {
     let whole = at.replace_nanosecond(0).unwrap_or(at);
     whole
         .format(&Rfc3339)
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
-}
-
-/// Whether nothing holds back a deleted object.
-fn is_free(object: &Value) -> bool {
-    let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
-    let grace = object["metadata"]["deletionGracePeriodSeconds"]
-        .as_i64()
-        .unwrap_or(0);
-    none(&object["metadata"]["finalizers"])
-        && (object["kind"] != "Namespace" || none(&object["spec"]["finalizers"]))
-        && grace == 0
 }
 
 fn only_status(object: &mut Value, old: &Value) {

@@ -1,9 +1,9 @@
 //! `gantry server`: opens the store, prepares the certificates, serves the API.
 
-use gantry_apiserver::{ServeError, Server, TlsFiles};
+use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
 use gantry_cluster::{kubeconfig, pki};
 use gantry_store::{Embedded, OpenError};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -30,6 +30,12 @@ pub struct Options {
     /// A further name or address the server's certificate covers. May be repeated.
     #[arg(long)]
     tls_san: Vec<String>,
+    /// The cluster's DNS domain.
+    #[arg(long, default_value = "cluster.local")]
+    cluster_domain: String,
+    /// The secret that machines show to join the cluster. Whoever has it is in the group system:bootstrappers.
+    #[arg(long, env = "GANTRY_TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 /// Why the server ended.
@@ -75,34 +81,28 @@ async fn serve(options: Options) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| Error::Listen(address, e))?;
-    let pki = pki::Pki::open(&data.join("pki"))?;
-    let mut names: Vec<String> = [
-        "localhost",
-        "127.0.0.1",
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        "kubernetes.default.svc.cluster.local",
-    ]
-    .map(String::from)
-    .to_vec();
-    names.push(options.advertise_address.to_string());
-    names.extend(options.tls_san);
-    names.sort();
-    names.dedup();
-    let identity = pki.issue_server(&names)?;
-    let tls = TlsFiles {
-        certificate: &identity.certificate_pem,
-        key: &identity.key_pem,
-        client_ca: pki.ca_pem(),
+    let names = server_names(&options);
+    let pki = pki::Pki::open(&data.join("pki"), &names)?;
+    let identity = pki.server();
+    let external_address = SocketAddr::new(options.advertise_address, options.https_port).to_string();
+    let url = format!("https://{external_address}");
+    let config = Config {
+        tls: TlsFiles {
+            certificate: &identity.certificate_pem,
+            key: &identity.key_pem,
+            client_ca: pki.ca_pem(),
+        },
+        service_account_key: pki.service_account_key_pem(),
+        cluster_domain: &options.cluster_domain,
+        external_address,
+        join_token: options.token.clone(),
     };
-    let server = Server::new(store, tls).await?;
-    let admin = pki.issue_client("system:admin", "system:masters")?;
-    let url = format!(
-        "https://{}",
-        SocketAddr::new(options.advertise_address, options.https_port)
-    );
-    kubeconfig::write(&data.join("admin.kubeconfig"), &url, pki.ca_pem(), &admin)?;
+    let server = Server::new(store, config).await?;
+    let admin = kubeconfig::Client {
+        common_name: "system:admin",
+        organizations: &["system:masters"],
+    };
+    kubeconfig::ensure(&data.join("admin.kubeconfig"), &url, &pki, &admin)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
     server
@@ -114,4 +114,27 @@ async fn serve(options: Options) -> Result<(), Error> {
         })
         .await;
     Ok(())
+}
+
+/// The names and addresses clients may use for the server.
+fn server_names(options: &Options) -> pki::ServerNames {
+    let service = format!("kubernetes.default.svc.{}", options.cluster_domain);
+    let names = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        &service,
+    ];
+    let mut names = pki::ServerNames {
+        dns: names.map(String::from).to_vec(),
+        ips: vec![Ipv4Addr::LOCALHOST.into(), options.advertise_address],
+    };
+    for name in &options.tls_san {
+        match name.parse() {
+            Ok(ip) => names.ips.push(ip),
+            Err(_) => names.dns.push(name.clone()),
+        }
+    }
+    names
 }

@@ -35,6 +35,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
         short_names: Vec::new(),
         categories: Vec::new(),
         scope,
+        verbs: crate::kind::STORED,
         storage_prefix: plural.into(),
         subresources: Vec::new(),
         selectable_fields: Vec::new(),

@@ -1,0 +1,21 @@
+//! What carries a request to the API server.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+
+/// An answer's body, as it comes in.
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Carries requests. Their URI is a path and a query; a transport knows the server.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends one request and returns the head of its answer; the body may still be on its way.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError>;
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TransportError(pub String);

@@ -1,0 +1,1 @@
+//! Control loops: each brings what is to what should be.

@@ -1,0 +1,1 @@
+//! Service proxy, pod network and DNS of one node.
