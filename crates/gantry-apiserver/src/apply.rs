@@ -130,20 +130,25 @@ fn of_user_agent(agent: &str) -> String {
 
 /// Whether a write changes nothing but the times in `managedFields`; such a write is not worth a revision.
 pub fn only_times_differ(new: &Value, old: &Value) -> bool {
-    let entries = |o: &Value| o["metadata"]["managedFields"].as_array().cloned();
-    let (Some(mut a), Some(mut b)) = (entries(new), entries(old)) else {
+    let (Some(a), Some(b)) = (
+        new["metadata"]["managedFields"].as_array(),
+        old["metadata"]["managedFields"].as_array(),
+    ) else {
         return false;
     };
-    for entry in a.iter_mut().chain(&mut b).filter_map(Value::as_object_mut) {
-        entry.remove("time");
-    }
-    let same = |a: &Value, b: &Value, but: &str| {
-        let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
-            return false;
-        };
-        a.len() == b.len() && a.iter().all(|(k, v)| k == but || b.get(k) == Some(v))
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| same_but(a, b, "time"))
+        && same_but(&new["metadata"], &old["metadata"], "managedFields")
+        && same_but(new, old, "metadata")
+}
+
+/// Whether two objects have the same fields and, but for one of them, the same values. A field to ignore may be absent.
+fn same_but(a: &Value, b: &Value, ignored: &str) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return false;
     };
-    a == b && same(new, old, "metadata") && same(&new["metadata"], &old["metadata"], "managedFields")
+    let fields = |map: &serde_json::Map<String, Value>| map.len() - usize::from(map.contains_key(ignored));
+    fields(a) == fields(b) && a.iter().all(|(k, v)| k == ignored || b.get(k) == Some(v))
 }
 
 impl Api {

@@ -6,8 +6,8 @@
 mod admission {
     pub mod node_restriction;
 }
-mod authenticate;
 mod apply;
+mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;

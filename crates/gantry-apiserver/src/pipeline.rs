@@ -146,10 +146,7 @@ impl Decoded {
 
     /// Admits a defaulted change of `old`; `part` keeps what this path may not write.
     pub fn admit_update(mut self, kind: &Kind, old: &Value, part: fn(&mut Value, &Value)) -> Admitted {
-        let managed = match self.0["metadata"].get_mut("managedFields") {
-            Some(list) => json!({"managedFields": list.take()}),
-            None => json!({}),
-        };
+        let managed = self.0["metadata"].get_mut("managedFields").map(Value::take);
         for fixed in [
             "uid",
             "creationTimestamp",
@@ -161,7 +158,12 @@ impl Decoded {
         }
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.
-        keep(&mut self.0["metadata"], &managed, "managedFields");
+        if let Some(metadata) = self.0["metadata"].as_object_mut() {
+            match managed {
+                Some(list) => metadata.insert("managedFields".into(), list),
+                None => metadata.remove("managedFields"),
+            };
+        }
         kind.hooks.prepare_update(&mut self.0, old);
         Admitted(self.0)
     }

@@ -1,7 +1,7 @@
 //! The verbs: one function each, for every kind.
 
-use crate::authz::Authorizer;
 use crate::apply::{self, Tracker};
+use crate::authz::Authorizer;
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
