@@ -231,7 +231,7 @@ fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>
             with_snippet: false,
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_LIMIT },
         };
-        serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|e| e.to_string())
+        serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|e| go_words(&e))
     };
     // Most clients send JSON, which is YAML too, and faster to read.
     let object = match serde_json::from_slice(body) {
@@ -251,6 +251,18 @@ fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>
         warnings.push(why);
     }
     Ok((object, warnings))
+}
+
+/// An error in upstream's words, where tests and people look for them.
+fn go_words(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
+            location.line(),
+            key.as_deref().unwrap_or("")
+        ),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -286,7 +298,12 @@ mod tests {
         check(r#"{"a": {"b": null}}"#, Ok(json!({"a": {"b": null}})));
         check("- a", Err("error decoding YAML: "));
         check("a: [", Err("error decoding YAML: "));
-        check("a: 1\na: 2", Err("error strict decoding YAML: "));
+        check("{\n\t\"a\": [{\n\t\t\"b\": 1,\n\t}]\n}", Ok(json!({"a": [{"b": 1}]})));
+        check(
+            "\na: 1\nb:\n  c: 1\n  c: 2",
+            Err("error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \
+                 \"c\" already set in map"),
+        );
         check(r#"{"a": 1, "a": 2}"#, Err("error strict decoding YAML: "));
         let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".into(), |text, i| {
             format!("{text}a{i}: &a{i} [*a{p}, *a{p}]\n", p = i - 1)
