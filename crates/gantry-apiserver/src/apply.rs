@@ -298,11 +298,16 @@ mod tests {
         check(r#"{"a": {"b": null}}"#, Ok(json!({"a": {"b": null}})));
         check("- a", Err("error decoding YAML: "));
         check("a: [", Err("error decoding YAML: "));
-        check("{\n\t\"a\": [{\n\t\t\"b\": 1,\n\t}]\n}", Ok(json!({"a": [{"b": 1}]})));
+        check(
+            "{\n\t\"a\": [{\n\t\t\"b\": 1,\n\t}]\n}",
+            Ok(json!({"a": [{"b": 1}]})),
+        );
         check(
             "\na: 1\nb:\n  c: 1\n  c: 2",
-            Err("error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \
-                 \"c\" already set in map"),
+            Err(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \
+                 \"c\" already set in map",
+            ),
         );
         check(r#"{"a": 1, "a": 2}"#, Err("error strict decoding YAML: "));
         let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".into(), |text, i| {

@@ -286,12 +286,10 @@ mod tests {
         let token = |text: &str| format!("{TOKEN_PROTOCOL}{}", URL_SAFE_NO_PAD.encode(text));
         let check = |protocols: &str, expected: Result<Option<(&str, &str)>, ()>| {
             let headers = headers(&[("upgrade", "WebSocket"), ("sec-websocket-protocol", protocols)]);
-            let found = web_socket_token(&headers).map_err(|_| ());
-            let found = found.as_ref().map(|found| {
-                found
-                    .as_ref()
-                    .map(|(token, rest)| (token.as_str(), rest.to_str().unwrap()))
-            });
+            let found = web_socket_token(&headers)
+                .map(|found| found.map(|(token, rest)| (token, rest.to_str().unwrap().to_owned())))
+                .map_err(|_| ());
+            let expected = expected.map(|e| e.map(|(token, rest)| (token.to_owned(), rest.to_owned())));
             assert_eq!(found, expected, "{protocols}");
         };
         check(

@@ -1,9 +1,13 @@
 //! The roles and bindings a new cluster starts with, as API objects.
 
-use super::API_GROUP;
+use super::controllers::CONTROLLERS;
+use super::escalation::is_covered;
+use super::namespaced::{NAMESPACED, NAMESPACED_BINDINGS};
 use super::roles::{BINDINGS, ROLES, Role, Rule};
+use super::{API_GROUP, list};
 use serde_json::{Map, Value, json};
 
+const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
 
 /// The ClusterRoles a new cluster starts with.
@@ -11,15 +15,77 @@ const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
 /// `admin`, `edit` and `view` come with the rules that aggregation over these roles
 /// gives them, so that they work before any controller has run.
 pub fn bootstrap_cluster_roles() -> Vec<Value> {
-    ROLES.iter().map(cluster_role).collect()
+    ROLES.iter().chain(CONTROLLERS).map(cluster_role).collect()
 }
 
 /// The ClusterRoleBindings a new cluster starts with.
 pub fn bootstrap_cluster_role_bindings() -> Vec<Value> {
-    BINDINGS
+    let cluster =
+        |role: &str, subjects: &str| binding("ClusterRoleBinding", role, "ClusterRole", role, subjects);
+    let mut all: Vec<Value> = BINDINGS
         .iter()
-        .map(|(role, subjects)| binding(role, subjects))
-        .collect()
+        .map(|(role, subjects)| cluster(role, subjects))
+        .collect();
+    all.extend(CONTROLLERS.iter().filter_map(|role| {
+        let account = role.name.strip_prefix("system:controller:")?;
+        Some(cluster(
+            role.name,
+            &format!("ServiceAccount=kube-system/{account}"),
+        ))
+    }));
+    all
+}
+
+/// The Roles a new cluster starts with.
+pub fn bootstrap_roles() -> Vec<Value> {
+    let object = |(namespace, role): &(&str, Role)| {
+        let mut object = object("Role", role.name);
+        object["metadata"]["namespace"] = json!(namespace);
+        object["rules"] = Value::Array(rules(role));
+        object
+    };
+    NAMESPACED.iter().map(object).collect()
+}
+
+/// The RoleBindings a new cluster starts with.
+pub fn bootstrap_role_bindings() -> Vec<Value> {
+    let object = |(namespace, name, role, subjects): &(&str, &str, &str, &str)| {
+        let mut object = binding("RoleBinding", name, "Role", role, subjects);
+        object["metadata"]["namespace"] = json!(namespace);
+        object
+    };
+    NAMESPACED_BINDINGS.iter().map(object).collect()
+}
+
+/// What to store so that a default role or binding has all it should, if it lacks something.
+///
+/// Rules and subjects that someone added stay. Nothing is done to an object that says so, nor to a binding that
+/// someone pointed at another role.
+pub fn reconciled(wanted: &Value, stored: &Value) -> Option<Value> {
+    if stored["metadata"]["annotations"][AUTO_UPDATE] == "false" || stored["roleRef"] != wanted["roleRef"] {
+        return None;
+    }
+    let mut object = stored.clone();
+    for part in ["labels", "annotations"] {
+        for (key, value) in wanted["metadata"][part].as_object().into_iter().flatten() {
+            if object["metadata"][part][key].is_null() {
+                object["metadata"][part][key] = value.clone();
+            }
+        }
+    }
+    let own = list(stored, "rules");
+    let missing_rules = list(wanted, "rules").iter().filter(|rule| !is_covered(own, rule));
+    let subjects = list(stored, "subjects");
+    let missing_subjects = list(wanted, "subjects").iter().filter(|s| !subjects.contains(s));
+    for (field, missing) in [
+        ("rules", missing_rules.cloned().collect::<Vec<_>>()),
+        ("subjects", missing_subjects.cloned().collect()),
+    ] {
+        if !missing.is_empty() {
+            object[field] = [list(stored, field), &missing].concat().into();
+        }
+    }
+    (object != *stored).then_some(object)
 }
 
 /// The rules of one default ClusterRole.
@@ -84,9 +150,9 @@ fn rule(rule: &Rule) -> Value {
     Value::Object(out)
 }
 
-fn binding(role: &str, subjects: &str) -> Value {
-    let mut object = object("ClusterRoleBinding", role);
-    object["roleRef"] = json!({"apiGroup": API_GROUP, "kind": "ClusterRole", "name": role});
+fn binding(kind: &str, name: &str, role_kind: &str, role: &str, subjects: &str) -> Value {
+    let mut object = object(kind, name);
+    object["roleRef"] = json!({"apiGroup": API_GROUP, "kind": role_kind, "name": role});
     let subjects: Vec<Value> = subjects
         .split_whitespace()
         .filter_map(|subject| subject.split_once('='))
@@ -106,7 +172,7 @@ fn object(kind: &str, name: &str) -> Value {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
         "metadata": {
-            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+            "annotations": {AUTO_UPDATE: "true"},
             "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
             "name": name,
         },

@@ -1,11 +1,16 @@
 //! Role-based access control, with upstream's semantics.
 
 mod bootstrap;
+mod controllers;
 mod escalation;
+mod namespaced;
 mod roles;
 
 pub(crate) use bootstrap::rules_of;
-pub use bootstrap::{bootstrap_cluster_role_bindings, bootstrap_cluster_roles};
+pub use bootstrap::{
+    bootstrap_cluster_role_bindings, bootstrap_cluster_roles, bootstrap_role_bindings, bootstrap_roles,
+    reconciled,
+};
 pub use escalation::{Grant, Refusal, may_grant};
 
 use crate::authorizer::{Decision, Rules};

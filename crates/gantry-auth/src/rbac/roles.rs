@@ -21,13 +21,13 @@ pub(super) struct Rule {
     pub(super) urls: &'static str,
 }
 
-const READ: &str = "get list watch";
-const FOLLOW: &str = "list watch";
-const RECORD: &str = "create patch update";
-const WRITE: &str = "create delete deletecollection patch update";
-const ALL: &str = "create delete deletecollection get list patch update watch";
+pub(super) const READ: &str = "get list watch";
+pub(super) const FOLLOW: &str = "list watch";
+pub(super) const RECORD: &str = "create patch update";
+pub(super) const WRITE: &str = "create delete deletecollection patch update";
+pub(super) const ALL: &str = "create delete deletecollection get list patch update watch";
 
-const fn on(verbs: &'static str, groups: &'static str, resources: &'static str) -> Rule {
+pub(super) const fn on(verbs: &'static str, groups: &'static str, resources: &'static str) -> Rule {
     Rule {
         verbs,
         groups,
@@ -37,7 +37,7 @@ const fn on(verbs: &'static str, groups: &'static str, resources: &'static str) 
     }
 }
 
-const fn named(
+pub(super) const fn named(
     verbs: &'static str,
     groups: &'static str,
     resources: &'static str,
@@ -62,7 +62,7 @@ const fn paths(verbs: &'static str, urls: &'static str) -> Rule {
     }
 }
 
-const fn role(name: &'static str, rules: &'static [Rule]) -> Role {
+pub(super) const fn role(name: &'static str, rules: &'static [Rule]) -> Role {
     Role {
         name,
         part_of: "",

@@ -391,6 +391,86 @@ fn every_binding_has_its_role() {
 }
 
 #[test]
+fn the_default_policy_is_upstreams() {
+    let mut above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let folder = above.find_map(|a| Some(a.join("../shared/upstream/rbac-bootstrap")).filter(|f| f.exists()));
+    let Some(folder) = folder else {
+        println!("skipped: no ../shared/upstream");
+        return;
+    };
+    let check = |ours: Vec<Value>, files: &[&str]| {
+        let mut theirs: Vec<Value> = Vec::new();
+        for file in files {
+            let text = std::fs::read_to_string(folder.join(file)).unwrap();
+            let list: Value = serde_saphyr::from_str(&text).unwrap();
+            theirs.extend(list["items"].as_array().unwrap().iter().cloned());
+        }
+        let place = |o: &Value| {
+            let metadata = &o["metadata"];
+            (
+                field(metadata, "namespace").to_owned(),
+                field(metadata, "name").to_owned(),
+            )
+        };
+        let names = |objects: &[Value]| {
+            objects
+                .iter()
+                .map(place)
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(names(&ours), names(&theirs), "{files:?}");
+        for mut wanted in theirs {
+            let found = ours.iter().find(|o| place(o) == place(&wanted)).unwrap();
+            // Upstream leaves the rules of aggregated roles to a controller.
+            if wanted["rules"].is_null()
+                && wanted["kind"] != "ClusterRoleBinding"
+                && wanted["kind"] != "RoleBinding"
+            {
+                wanted["rules"] = found["rules"].clone();
+            }
+            assert_eq!(found, &wanted);
+        }
+    };
+    check(
+        bootstrap_cluster_roles(),
+        &["cluster-roles.yaml", "controller-roles.yaml"],
+    );
+    check(
+        bootstrap_cluster_role_bindings(),
+        &["cluster-role-bindings.yaml", "controller-role-bindings.yaml"],
+    );
+    check(bootstrap_roles(), &["namespace-roles.yaml"]);
+    check(bootstrap_role_bindings(), &["namespace-role-bindings.yaml"]);
+}
+
+#[test]
+fn default_objects_get_back_what_they_lack() {
+    let rule = |verb: &str| json!({"verbs": [verb], "apiGroups": [""], "resources": ["pods"]});
+    let role = |rules: &[Value], update: &str| {
+        json!({
+            "metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": update}}, "rules": rules,
+        })
+    };
+    let wanted = role(&[rule("get"), rule("list")], "true");
+    let check = |stored: Value, rules: Option<&[Value]>| {
+        let found = reconciled(&wanted, &stored).map(|o| o["rules"].clone());
+        assert_eq!(found, rules.map(|r| json!(r)), "{stored}");
+    };
+    check(wanted.clone(), None);
+    check(role(&[rule("*")], "true"), None);
+    check(
+        role(&[rule("delete"), rule("get")], "true"),
+        Some(&[rule("delete"), rule("get"), rule("list")]),
+    );
+    check(role(&[], "false"), None);
+    let binding = |role: &str, subjects: Value| json!({"roleRef": {"name": role}, "subjects": subjects});
+    let wanted = binding("a", json!([{"name": "x"}]));
+    assert_eq!(reconciled(&wanted, &binding("b", json!([]))), None);
+    let found = reconciled(&wanted, &binding("a", json!([{"name": "y"}])));
+    assert_eq!(found, Some(binding("a", json!([{"name": "y"}, {"name": "x"}]))));
+}
+
+#[test]
 fn denials_are_worded_as_upstream() {
     let cases = [
         (

@@ -49,8 +49,8 @@ fn tokens_are_believed_as_long_as_they_should() {
     let broken = format!("{}AAAA", &token[..token.len() - 4]);
     let unsigned = format!("{}.", &token[..token.rfind('.').unwrap()]);
     let other_issuer = Tokens::new("https://other", Keys::from_pem(&key(1), &[]).unwrap());
-    let cases: [(&str, &Tokens, &str, &str, i64, Option<TokenError>); 12] = [
-        ("good", &ours, &token, "api", 0, None),
+    let cases = [
+        ("good", &ours, token.as_str(), "api", 0, None),
         ("at its end", &ours, &token, "api", 3660, None),
         (
             "after its end",
