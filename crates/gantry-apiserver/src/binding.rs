@@ -1,8 +1,8 @@
 //! `pods/binding`: gives a pod its node. Source: pkg/registry/core/pod/storage.
 
-use crate::pipeline::{self, Validated};
+use crate::pipeline::Validated;
 use crate::registry;
-use crate::respond::{self, Body};
+use crate::respond::Body;
 use crate::verbs::{Api, Call, TRIES, rfc3339};
 use gantry_api::field;
 use gantry_api::meta;
@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 /// Creates a binding.
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
-    let body = pipeline::parse_json(&call.body)?;
+    let body = call.object()?;
     let name = call.name()?;
     let errors = validate(&body["target"]);
     if !errors.is_empty() {
@@ -25,7 +25,7 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
         let old = api.registry.get(kind, call.namespace(), name).await?;
         let pod = bound(&old, &body).map_err(|why| Status::conflict("", "pods/binding", name, &why))?;
         if call.options.dry_run()? {
-            return Ok(done());
+            return Ok(done(call));
         }
         let revision = registry::revision_of(&old);
         match api
@@ -33,7 +33,7 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
             .update(kind, &Validated::with_metadata_of(pod), revision)
             .await
         {
-            Ok(_) => return Ok(done()),
+            Ok(_) => return Ok(done(call)),
             // The pod's status was written in between; its place is still free.
             Err(status) if status.reason == "Conflict" => last = status,
             Err(status) => return Err(status),
@@ -42,10 +42,10 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     Err(last)
 }
 
-fn done() -> Response<Body> {
+fn done(call: &Call) -> Response<Body> {
     let done =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    respond::json(201, &done)
+    call.respond(201, &done)
 }
 
 fn validate(target: &Value) -> Vec<field::Error> {

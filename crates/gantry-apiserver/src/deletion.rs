@@ -2,9 +2,9 @@
 //!
 //! Source: k8s.io/apiserver/pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
 
-use crate::pipeline::{self, Validated};
+use crate::pipeline::Validated;
 use crate::registry;
-use crate::respond::{self, Body};
+use crate::respond::Body;
 use crate::verbs::{Api, Call, Filter, TRIES, rfc3339};
 use gantry_api::field;
 use gantry_api::kind::Kind;
@@ -40,7 +40,7 @@ impl Options {
     fn read(call: &Call) -> Result<Self, Status> {
         let body = match call.body.is_empty() {
             true => json!({}),
-            false => pipeline::parse_json(&call.body)?,
+            false => call.object()?,
         };
         let grace = match body["gracePeriodSeconds"].as_i64() {
             Some(seconds) => Some(seconds),
@@ -132,7 +132,7 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
             let done = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
             });
-            Ok(respond::json(200, &done))
+            Ok(call.respond(200, &done))
         }
     }
 }
@@ -158,7 +158,7 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
         "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
         "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
     });
-    Ok(respond::json(200, &list))
+    Ok(call.respond(200, &list))
 }
 
 /// Deletes an object that was just read; reads it again when others write in between.

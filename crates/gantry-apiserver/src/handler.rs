@@ -4,6 +4,7 @@ use crate::apply;
 use crate::authenticate::Authenticator;
 use crate::deletion;
 use crate::discovery;
+use crate::negotiate::Format;
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
@@ -43,19 +44,26 @@ pub struct Handler {
 impl Handler {
     /// Answers one request of `user`.
     pub async fn answer(&self, user: Arc<User>, request: Request<RequestBody>) -> Response<Body> {
-        self.try_answer(user, request)
+        let format = match Format::accepted(request.headers()) {
+            Ok(format) => format,
+            // What no object can be given in may still be what a page of text is in.
+            Err(_) if !request.uri().path().starts_with("/api") => Format::Json,
+            Err(status) => return respond::error(&status, Format::Json),
+        };
+        self.try_answer(user, request, format)
             .await
-            .unwrap_or_else(|status| respond::error(&status))
+            .unwrap_or_else(|status| respond::error(&status, format))
     }
 
     async fn try_answer(
         &self,
         user: Arc<User>,
         request: Request<RequestBody>,
+        format: Format,
     ) -> Result<Response<Body>, Status> {
         let path = request.uri().path().to_string();
         match request::parse(&path, &self.api.kinds) {
-            Parsed::Resource(target) => self.resource(user, target, request).await,
+            Parsed::Resource(target) => self.resource(user, target, request, format).await,
             Parsed::Unknown => Err(Status::no_such_path()),
             Parsed::Other => self.other(&user, &path, &request),
         }
@@ -66,6 +74,7 @@ impl Handler {
         user: Arc<User>,
         target: Target,
         request: Request<RequestBody>,
+        format: Format,
     ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let options = Options::parse(head.uri.query().unwrap_or(""));
@@ -131,9 +140,6 @@ impl Handler {
                 .err(),
             false => None,
         };
-        if matches!(verb, "create" | "update") && !content_type.is_empty() && !content_type.contains("json") {
-            return Err(Status::unsupported_media_type(&["application/json"]));
-        }
         let body = tokio::time::timeout(BODY_TIME, read(body))
             .await
             .map_err(|_| Status::new(408, "Timeout", "the request's body did not arrive in time"))??;
@@ -141,6 +147,7 @@ impl Handler {
             user,
             target,
             options,
+            format,
             accept: text(header::ACCEPT),
             content_type,
             user_agent: text(header::USER_AGENT),

@@ -14,6 +14,7 @@ mod discovery;
 mod guard;
 mod handler;
 mod kubernetes_service;
+mod negotiate;
 mod options;
 mod pipeline;
 mod registry;

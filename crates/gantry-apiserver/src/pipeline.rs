@@ -30,17 +30,6 @@ impl Validated {
     }
 }
 
-/// Parses a body as JSON.
-pub fn parse_json(body: &[u8]) -> Result<Value, Status> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
-    if value.is_object() {
-        Ok(value)
-    } else {
-        Err(Status::bad_request("the body must be a JSON object"))
-    }
-}
-
 /// Checks an object of a request against its kind's schema. Unknown fields go, with warnings or an error.
 pub fn decode(
     kind: &Kind,

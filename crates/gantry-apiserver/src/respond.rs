@@ -1,5 +1,6 @@
 //! Answers on the wire.
 
+use crate::negotiate::Format;
 use bytes::Bytes;
 use gantry_api::status::Status;
 use http::{Response, StatusCode, header};
@@ -38,11 +39,11 @@ pub fn with_type(code: u16, content_type: &'static str, body: impl Into<Bytes>) 
 }
 
 /// An error's answer.
-pub fn error(status: &Status) -> Response<Body> {
+pub fn error(status: &Status, format: Format) -> Response<Body> {
     if status.code >= 500 {
         tracing::error!(code = status.code, "{}", status.message);
     }
-    json(status.code, &status.to_object())
+    format.respond(status.code, &status.to_object())
 }
 
 /// Adds `Warning` headers, one for each text.

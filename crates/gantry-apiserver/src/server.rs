@@ -3,6 +3,7 @@
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
 use crate::handler::Handler;
+use crate::negotiate::Format;
 use crate::registry::Registry;
 use crate::request::Kinds;
 use crate::respond::{self, Body};
@@ -222,7 +223,7 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
         let (handler, user) = (handler.clone(), user.clone());
         async move {
             let answer = answer(&handler, user.as_ref(), request).await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|status| respond::error(&status)))
+            Ok::<_, Infallible>(answer.unwrap_or_else(|status| respond::error(&status, Format::Json)))
         }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());

@@ -31,7 +31,7 @@ impl Api {
             return Err(Status::no_such_path());
         };
         let mut warnings = Vec::new();
-        let body = pipeline::parse_json(&call.body)?;
+        let body = call.object()?;
         let validation = call.options.field_validation()?;
         let kind = reviews::virtual_kind(GROUP, "TokenRequest", "tokenrequests", Scope::Namespaced);
         let mut request = pipeline::decode(&kind, body, validation, &mut warnings)?
@@ -88,7 +88,7 @@ impl Api {
         request["status"] = json!({
             "token": token, "expirationTimestamp": rfc3339(now + time::Duration::seconds(seconds)),
         });
-        let mut response = respond::json(201, &request);
+        let mut response = call.respond(201, &request);
         respond::warn(&mut response, &warnings);
         Ok(response)
     }

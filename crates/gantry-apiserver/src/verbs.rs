@@ -3,6 +3,7 @@
 use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
+use crate::negotiate::{self, Format};
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
@@ -46,6 +47,8 @@ pub struct Call {
     pub target: Target,
     /// Its query.
     pub options: Options,
+    /// What its answer should be in.
+    pub format: Format,
     /// Its Accept header.
     pub accept: String,
     /// Its Content-Type header.
@@ -104,11 +107,22 @@ impl Call {
         self.target.name.as_deref().ok_or_else(Status::no_such_path)
     }
 
+    /// The body as a tree.
+    pub fn object(&self) -> Result<Value, Status> {
+        let own = self.target.subresource.is_none().then_some(&*self.target.kind);
+        negotiate::read(&self.content_type, &self.body, own)
+    }
+
+    /// An answer in the client's format.
+    pub fn respond(&self, code: u16, object: &Value) -> Response<Body> {
+        self.format.respond(code, object)
+    }
+
     /// An object as the client wants it.
     pub fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
         let response = match table::wanted(&self.accept) {
-            true => respond::json(code, &table::of_one(&self.target.kind, object)),
-            false => respond::json(code, object),
+            true => self.respond(code, &table::of_one(&self.target.kind, object)),
+            false => self.respond(code, object),
         };
         self.warned(response, warnings)
     }
@@ -149,7 +163,7 @@ impl Api {
             .get(&call.target.kind, call.namespace(), call.name()?)
             .await?;
         match call.subresource() {
-            Some(Subresource::Scale) => Ok(respond::json(200, &scale_of(&object))),
+            Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(&object))),
             _ => Ok(call.answer(200, &object, &[])),
         }
     }
@@ -176,6 +190,7 @@ impl Api {
                 mark_initial: initial,
                 bookmarks: call.options.flag("allowWatchBookmarks"),
                 table: table::wanted(&call.accept),
+                format: call.format,
                 timeout: Duration::from_secs(
                     call.options
                         .number("timeoutSeconds")?
@@ -202,12 +217,12 @@ impl Api {
             metadata["remainingItemCount"] = left.into();
         }
         if table::wanted(&call.accept) {
-            return Ok(respond::json(200, &table::of(kind, &objects, metadata)));
+            return Ok(call.respond(200, &table::of(kind, &objects, metadata)));
         }
         let list = json!({
             "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
         });
-        Ok(respond::json(200, &list))
+        Ok(call.respond(200, &list))
     }
 
     /// create
@@ -228,7 +243,7 @@ impl Api {
         if kind.scope == Scope::Namespaced && call.namespace().is_none() {
             return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
         }
-        let body = pipeline::parse_json(&call.body)?;
+        let body = call.object()?;
         self.create_object(call, body).await
     }
 
@@ -274,7 +289,7 @@ impl Api {
 
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let body = pipeline::parse_json(&call.body)?;
+        let body = call.object()?;
         Tracker::of(call, "UpdateOptions")?;
         self.change(call, &mut |_| Ok(body.clone())).await
     }
@@ -356,7 +371,7 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if scale => return Ok(respond::json(200, &scale_of(&object))),
+                Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
                 Ok(object) => return Ok(call.answer(200, &object, &warnings)),
             }
         }

@@ -1,5 +1,6 @@
 //! The watch verb: a stream of events, filtered by the request's selectors.
 
+use crate::negotiate::Format;
 use crate::registry::{decode, read_error};
 use crate::respond::{self, Body};
 use crate::table;
@@ -35,6 +36,8 @@ pub struct Request {
     pub bookmarks: bool,
     /// Send tables instead of objects.
     pub table: bool,
+    /// The events' format.
+    pub format: Format,
     /// End the watch after this long.
     pub timeout: Duration,
 }
@@ -65,15 +68,15 @@ pub async fn start(api: &Api, request: Request) -> Result<Response<Body>, Status
     let watch = match api.registry.store().watch(prefix, after).await {
         Ok(watch) => watch,
         Err(error) => {
-            let frame = line("ERROR", &read_error(&error).to_object());
-            return Ok(respond::with_type(200, "application/json", frame));
+            let frame = request.format.frame("ERROR", &read_error(&error).to_object());
+            return Ok(respond::with_type(200, request.format.stream_type(), frame));
         }
     };
     for object in initial.iter().filter(|o| request.filter.matches(o)) {
         ready.push_back(frame(&request, "ADDED", object));
     }
     if request.mark_initial {
-        ready.push_back(bookmark(&request.kind, after, true));
+        ready.push_back(bookmark(&request, after, true));
     }
     let stream = Stream {
         request,
@@ -83,11 +86,12 @@ pub async fn start(api: &Api, request: Request) -> Result<Response<Body>, Status
         ends,
         ended: false,
     };
+    let content_type = stream.request.format.stream_type();
     let frames = futures::stream::unfold(stream, |mut stream| async move {
         let bytes = stream.next().await?;
         Some((Ok::<_, Infallible>(Frame::data(bytes)), stream))
     });
-    let mut response = respond::with_type(200, "application/json", "");
+    let mut response = respond::with_type(200, content_type, "");
     *response.body_mut() = StreamBody::new(frames).boxed_unsync();
     Ok(response)
 }
@@ -106,16 +110,18 @@ impl Stream {
                 Err(_) => {
                     self.ended = Instant::now() >= self.ends;
                     if self.request.bookmarks {
-                        self.ready
-                            .push_back(bookmark(&self.request.kind, self.seen, false));
+                        self.ready.push_back(bookmark(&self.request, self.seen, false));
                     }
                 }
                 Ok(Ok(Some(events))) => events.iter().for_each(|event| self.push(event)),
                 Ok(Ok(None)) => return None,
                 Ok(Err(error)) => {
                     self.ended = true;
-                    self.ready
-                        .push_back(line("ERROR", &read_error(&error).to_object()));
+                    self.ready.push_back(
+                        self.request
+                            .format
+                            .frame("ERROR", &read_error(&error).to_object()),
+                    );
                 }
             }
         }
@@ -149,12 +155,13 @@ impl Stream {
 
 fn frame(request: &Request, type_: &str, object: &Value) -> Bytes {
     match request.table {
-        true => line(type_, &table::of_one(&request.kind, object)),
-        false => line(type_, object),
+        true => request.format.frame(type_, &table::of_one(&request.kind, object)),
+        false => request.format.frame(type_, object),
     }
 }
 
-fn bookmark(kind: &Kind, revision: u64, initial_end: bool) -> Bytes {
+fn bookmark(request: &Request, revision: u64, initial_end: bool) -> Bytes {
+    let kind = &request.kind;
     let mut object = json!({
         "kind": kind.kind, "apiVersion": kind.api_version(), "metadata": {"resourceVersion": revision.to_string()},
     });
@@ -162,11 +169,5 @@ fn bookmark(kind: &Kind, revision: u64, initial_end: bool) -> Bytes {
         object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
     debug_assert!(!meta::text(&object, "resourceVersion").is_empty());
-    line("BOOKMARK", &object)
-}
-
-fn line(type_: &str, object: &Value) -> Bytes {
-    let mut text = json!({"type": type_, "object": object}).to_string();
-    text.push('\n');
-    Bytes::from(text)
+    request.format.frame("BOOKMARK", &object)
 }

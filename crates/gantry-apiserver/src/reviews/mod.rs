@@ -92,7 +92,7 @@ pub async fn answer(
     call: &Call,
 ) -> Result<Response<Body>, Status> {
     let mut warnings = Vec::new();
-    let body = pipeline::parse_json(&call.body)?;
+    let body = call.object()?;
     let validation = call.options.field_validation()?;
     let mut decoded = pipeline::decode(&call.target.kind, body, validation, &mut warnings)?;
     decoded.place(call.target.namespace.as_deref(), None)?;
@@ -105,7 +105,7 @@ pub async fn answer(
         object: decoded.object().clone(),
     };
     let object = (review.answer)(asked).await?;
-    let mut response = respond::json(201, &object);
+    let mut response = call.respond(201, &object);
     respond::warn(&mut response, &warnings);
     Ok(response)
 }
