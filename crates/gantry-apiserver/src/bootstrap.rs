@@ -72,9 +72,9 @@ async fn ensure(
                 return Ok(());
             };
             let mended = pipeline::decode(&kind, mended, FieldValidation::Ignore, &mut Vec::new())?;
-            let validated = mended
-                .admit_update(&kind, &stored, |_, _| {})
-                .validate(&kind, Some(&stored))?;
+            // None of these kinds has a status that a create would clear.
+            let (admitted, _) = mended.admit_create(&kind, None).await?;
+            let validated = admitted.validate(&kind, Some(&stored))?;
             registry
                 .update(&kind, &validated, revision_of(&stored))
                 .await
@@ -82,7 +82,9 @@ async fn ensure(
         }
         Err(status) if status.code == 404 => {
             stamp(decoded.metadata());
-            let validated = decoded.admit_create(&kind).validate(&kind, None)?;
+            decoded.default(&kind);
+            let (admitted, _) = decoded.admit_create(&kind, None).await?;
+            let validated = admitted.validate(&kind, None)?;
             registry.create(&kind, &validated).await.map(|_| ())
         }
         Err(status) => Err(status),

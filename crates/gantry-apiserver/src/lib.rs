@@ -3,9 +3,7 @@
 //! A request's way: [`server`] terminates TLS, [`authenticate`] names the user, [`request`] parses the path, [`handler`]
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
-mod admission {
-    pub mod node_restriction;
-}
+mod admission;
 mod apply;
 mod authenticate;
 mod authz;
@@ -15,6 +13,7 @@ mod deletion;
 mod discovery;
 mod guard;
 mod handler;
+mod kubernetes_service;
 mod options;
 mod pipeline;
 mod registry;
@@ -22,6 +21,7 @@ mod request;
 mod respond;
 mod reviews;
 pub mod server;
+pub mod services;
 mod table;
 mod token_request;
 mod verbs;

@@ -1,7 +1,9 @@
 //! The way of a write: `Decoded -> Admitted -> Validated`. The registry stores only [`Validated`] objects, and only
 //! this module makes them, so no path can skip a step.
 
+use crate::admission;
 use crate::options::FieldValidation;
+use crate::services::Reservation;
 use gantry_api::kind::{Kind, Scope};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, schema};
@@ -138,14 +140,28 @@ impl Decoded {
         kind.hooks.default(&mut self.0);
     }
 
-    /// Admits a defaulted object to be created.
-    pub fn admit_create(mut self, kind: &Kind) -> Admitted {
+    /// Admits a defaulted object to be created. `policy` is absent for the server's own first objects alone.
+    pub async fn admit_create(
+        mut self,
+        kind: &Kind,
+        policy: Option<&admission::Request<'_>>,
+    ) -> Result<(Admitted, Option<Reservation>), Status> {
+        let reservation = match policy {
+            Some(request) => admit(request, &mut self.0).await?,
+            None => None,
+        };
         kind.hooks.prepare_create(&mut self.0);
-        Admitted(self.0)
+        Ok((Admitted(self.0), reservation))
     }
 
     /// Admits a defaulted change of `old`; `part` keeps what this path may not write.
-    pub fn admit_update(mut self, kind: &Kind, old: &Value, part: fn(&mut Value, &Value)) -> Admitted {
+    pub async fn admit_update(
+        mut self,
+        kind: &Kind,
+        old: &Value,
+        part: fn(&mut Value, &Value),
+        policy: &admission::Request<'_>,
+    ) -> Result<(Admitted, Option<Reservation>), Status> {
         let managed = match self.0["metadata"].get_mut("managedFields") {
             Some(list) => json!({"managedFields": list.take()}),
             None => json!({}),
@@ -162,9 +178,19 @@ impl Decoded {
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.
         keep(&mut self.0["metadata"], &managed, "managedFields");
+        let reservation = admit(policy, &mut self.0).await?;
         kind.hooks.prepare_update(&mut self.0, old);
-        Admitted(self.0)
+        Ok((Admitted(self.0), reservation))
     }
+}
+
+/// Runs admission, then takes what the object needs from the cluster.
+async fn admit(request: &admission::Request<'_>, object: &mut Value) -> Result<Option<Reservation>, Status> {
+    admission::admit(request, object).await?;
+    if !request.is("", "services") {
+        return Ok(None);
+    }
+    request.api.services.begin(object, request.old).map(Some)
 }
 
 /// Makes one field of `object` what it is in `old`.

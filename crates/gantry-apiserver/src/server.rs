@@ -7,7 +7,7 @@ use crate::registry::Registry;
 use crate::request::Kinds;
 use crate::respond::{self, Body};
 use crate::verbs::Api;
-use crate::{bootstrap, reviews};
+use crate::{bootstrap, kubernetes_service, reviews, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
@@ -22,6 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -49,6 +50,10 @@ pub struct Config<'a> {
     pub tls: TlsFiles<'a>,
     /// The key that signs service accounts' tokens: P-256, PKCS #8, PEM.
     pub service_account_key: &'a str,
+    /// The Services' addresses.
+    pub service_range: services::Range,
+    /// Where pods reach this server.
+    pub advertise: (IpAddr, u16),
     /// The cluster's DNS domain, which the tokens' issuer is named after.
     pub cluster_domain: &'a str,
     /// Host and port under which clients reach the server.
@@ -93,7 +98,9 @@ impl Server {
         let registry = Registry::new(store.clone());
         bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
         let authorizer = Authorizer::start(&store, &kinds).await?;
-        Ok(Server {
+        let services = services::Allocator::start(store, config.service_range).await?;
+        let address = services.range().nth(1);
+        let server = Server {
             handler: Arc::new(Handler {
                 authenticator: Authenticator::new(
                     tokens.clone(),
@@ -106,11 +113,15 @@ impl Server {
                     kinds,
                     registry,
                     authorizer,
+                    services,
                     tokens,
                 },
             }),
             acceptor,
-        })
+        };
+        let own = server.local(User::new("system:apiserver", &["system:masters"]));
+        kubernetes_service::ensure(&own, address, config.advertise).await?;
+        Ok(server)
     }
 
     /// The way in for a component of the same process that acts as `user`.

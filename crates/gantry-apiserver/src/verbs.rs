@@ -1,5 +1,6 @@
 //! The verbs: one function each, for every kind.
 
+use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
 use crate::options::Options;
@@ -7,8 +8,9 @@ use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::{Kinds, Target};
 use crate::respond::{self, Body};
+use crate::services::{Allocator, Reservation};
 use crate::{binding, deletion, table, watch};
-use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::kind::{Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
 use gantry_api::{meta, patch, schema};
@@ -30,6 +32,8 @@ pub struct Api {
     pub registry: Registry,
     /// Who may do what.
     pub authorizer: Authorizer,
+    /// The Services' addresses and ports.
+    pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
 }
@@ -248,33 +252,24 @@ impl Api {
             ));
         }
         stamp(decoded.metadata());
-        self.admit_namespace(kind, call.namespace(), meta::name(decoded.object()))
-            .await?;
         decoded.default(kind);
         if !call.is_apply() {
             tracker.track(&mut decoded, None);
         }
-        let validated = decoded.admit_create(kind).validate(kind, None)?;
+        let (admitted, reservation) = decoded
+            .admit_create(kind, Some(&self.admission(call, None)))
+            .await?;
+        let validated = admitted.validate(kind, None)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
         let object = match call.options.dry_run()? {
             true => validated.object().clone(),
-            false => self.registry.create(kind, &validated).await?,
+            false => {
+                let stored = self.registry.create(kind, &validated).await?;
+                reservation.into_iter().for_each(Reservation::keep);
+                stored
+            }
         };
         Ok(call.answer(201, &object, &warnings))
-    }
-
-    /// Nothing new goes into a namespace that is not there or is on its way out.
-    async fn admit_namespace(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<(), Status> {
-        let (Some(namespace), Some(namespaces)) = (namespace, self.kinds.get("", "v1", "namespaces")) else {
-            return Ok(());
-        };
-        let object = self.registry.get(&namespaces, None, namespace).await?;
-        if !meta::is_deleting(&object) {
-            return Ok(());
-        }
-        let why =
-            format!("unable to create new content in namespace {namespace} because it is being terminated");
-        Err(Status::forbidden(&kind.group, &kind.plural, name, &why))
     }
 
     /// update
@@ -388,7 +383,10 @@ impl Api {
             None if kind.has(Subresource::Status) => |object, old| keep(object, old, "status"),
             None => |_, _| {},
         };
-        let validated = decoded.admit_update(kind, old, part).validate(kind, Some(old))?;
+        let (admitted, reservation) = decoded
+            .admit_update(kind, old, part, &self.admission(call, Some(old)))
+            .await?;
+        let validated = admitted.validate(kind, Some(old))?;
         if apply::only_times_differ(validated.object(), old) {
             return Ok(old.clone());
         }
@@ -402,7 +400,19 @@ impl Api {
             self.registry.delete(kind, validated.object(), revision).await?;
             return Ok(validated.object().clone());
         }
-        self.registry.update(kind, &validated, revision).await
+        let stored = self.registry.update(kind, &validated, revision).await?;
+        reservation.into_iter().for_each(Reservation::keep);
+        Ok(stored)
+    }
+
+    fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
+        admission::Request {
+            api: self,
+            kind: &call.target.kind,
+            subresource: call.target.subresource.as_deref().unwrap_or(""),
+            namespace: call.namespace().unwrap_or(""),
+            old,
+        }
     }
 }
 

@@ -1,10 +1,15 @@
-//! `gantry server`: opens the store, prepares the certificates, serves the API.
+//! `gantry server`: opens the store, prepares the certificates, serves the API, and starts the components on it.
 
+use crate::local;
+use crate::options::Options;
+use gantry_apiserver::services::{Range, RangeError};
 use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
+use gantry_auth::{MASTERS, User};
+use gantry_client::Informers;
 use gantry_cluster::{kubeconfig, pki};
+use gantry_scheduler::Scheduler;
 use gantry_store::{Embedded, OpenError};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,38 +17,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The store's ceiling on kept data, in bytes.
 const STORE_LIMIT: u64 = 8 << 30;
 
-/// Options of `gantry server`.
-#[derive(clap::Args)]
-pub struct Options {
-    /// Where the cluster's data lives.
-    #[arg(long, default_value = "/var/lib/gantry")]
-    data_dir: PathBuf,
-    /// Address the API listens on.
-    #[arg(long, default_value = "0.0.0.0")]
-    bind_address: IpAddr,
-    /// Port the API listens on.
-    #[arg(long, default_value_t = 6443)]
-    https_port: u16,
-    /// Address that clients use; the kubeconfig names it.
-    #[arg(long, default_value = "127.0.0.1")]
-    advertise_address: IpAddr,
-    /// A further name or address the server's certificate covers. May be repeated.
-    #[arg(long)]
-    tls_san: Vec<String>,
-    /// The cluster's DNS domain.
-    #[arg(long, default_value = "cluster.local")]
-    cluster_domain: String,
-    /// The secret that machines show to join the cluster. Whoever has it is in the group system:bootstrappers.
-    #[arg(long, env = "GANTRY_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-}
-
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data directory could not be made.
     #[error("the data directory {0} cannot be used: {1}; run as root or choose another with --data-dir")]
     DataDir(String, std::io::Error),
+    /// An option is wrong.
+    #[error("--service-cidr: {0}")]
+    ServiceRange(#[from] RangeError),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -75,17 +57,15 @@ pub fn run(options: Options) -> Result<(), Error> {
 
 async fn serve(options: Options) -> Result<(), Error> {
     let data = &options.data_dir;
+    let service_range = Range::parse(&options.service_cidr)?;
     std::fs::create_dir_all(data).map_err(|e| Error::DataDir(data.display().to_string(), e))?;
     let store = Arc::new(Embedded::open(&data.join("store.redb"), STORE_LIMIT)?);
     let address = SocketAddr::new(options.bind_address, options.https_port);
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| Error::Listen(address, e))?;
-    let names = server_names(&options);
-    let pki = pki::Pki::open(&data.join("pki"), &names)?;
+    let pki = pki::Pki::open(&data.join("pki"), &server_names(&options, service_range))?;
     let identity = pki.server();
-    let external_address = SocketAddr::new(options.advertise_address, options.https_port).to_string();
-    let url = format!("https://{external_address}");
     let config = Config {
         tls: TlsFiles {
             certificate: &identity.certificate_pem,
@@ -93,16 +73,25 @@ async fn serve(options: Options) -> Result<(), Error> {
             client_ca: pki.ca_pem(),
         },
         service_account_key: pki.service_account_key_pem(),
+        service_range,
+        advertise: (options.advertised(), options.https_port),
         cluster_domain: &options.cluster_domain,
-        external_address,
+        external_address: SocketAddr::new(options.advertised(), options.https_port).to_string(),
         join_token: options.token.clone(),
     };
     let server = Server::new(store, config).await?;
+    let url = format!(
+        "https://{}",
+        SocketAddr::new(options.local_address(), options.https_port)
+    );
     let admin = kubeconfig::Client {
         common_name: "system:admin",
-        organizations: &["system:masters"],
+        organizations: &[MASTERS],
     };
     kubeconfig::ensure(&data.join("admin.kubeconfig"), &url, &pki, &admin)?;
+    let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
+    let informers = Informers::new(client.clone());
+    let _scheduler = Scheduler::start(&client, &informers, gantry_scheduler::Config::default());
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
     server
@@ -117,7 +106,7 @@ async fn serve(options: Options) -> Result<(), Error> {
 }
 
 /// The names and addresses clients may use for the server.
-fn server_names(options: &Options) -> pki::ServerNames {
+fn server_names(options: &Options, services: Range) -> pki::ServerNames {
     let service = format!("kubernetes.default.svc.{}", options.cluster_domain);
     let names = [
         "localhost",
@@ -128,7 +117,12 @@ fn server_names(options: &Options) -> pki::ServerNames {
     ];
     let mut names = pki::ServerNames {
         dns: names.map(String::from).to_vec(),
-        ips: vec![Ipv4Addr::LOCALHOST.into(), options.advertise_address],
+        ips: vec![
+            Ipv4Addr::LOCALHOST.into(),
+            services.nth(1).into(),
+            options.advertised(),
+            options.local_address(),
+        ],
     };
     for name in &options.tls_san {
         match name.parse() {
@@ -136,5 +130,7 @@ fn server_names(options: &Options) -> pki::ServerNames {
             Err(_) => names.dns.push(name.clone()),
         }
     }
+    names.ips.sort();
+    names.ips.dedup();
     names
 }
