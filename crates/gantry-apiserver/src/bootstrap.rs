@@ -72,8 +72,7 @@ async fn ensure(
                 return Ok(());
             };
             let mended = pipeline::decode(&kind, mended, FieldValidation::Ignore, &mut Vec::new())?;
-            // None of these kinds has a status that a create would clear.
-            let (admitted, _) = mended.admit_create(&kind, None).await?;
+            let (admitted, _) = mended.admit_update(&kind, &stored, |_, _| {}, None).await?;
             let validated = admitted.validate(&kind, Some(&stored))?;
             registry
                 .update(&kind, &validated, revision_of(&stored))

@@ -154,13 +154,14 @@ impl Decoded {
         Ok((Admitted(self.0), reservation))
     }
 
-    /// Admits a defaulted change of `old`; `part` keeps what this path may not write.
+    /// Admits a defaulted change of `old`; `part` keeps what this path may not write. `policy` is absent for the
+    /// server's own first objects alone.
     pub async fn admit_update(
         mut self,
         kind: &Kind,
         old: &Value,
         part: fn(&mut Value, &Value),
-        policy: &admission::Request<'_>,
+        policy: Option<&admission::Request<'_>>,
     ) -> Result<(Admitted, Option<Reservation>), Status> {
         let managed = match self.0["metadata"].get_mut("managedFields") {
             Some(list) => json!({"managedFields": list.take()}),
@@ -178,7 +179,10 @@ impl Decoded {
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.
         keep(&mut self.0["metadata"], &managed, "managedFields");
-        let reservation = admit(policy, &mut self.0).await?;
+        let reservation = match policy {
+            Some(request) => admit(request, &mut self.0).await?,
+            None => None,
+        };
         kind.hooks.prepare_update(&mut self.0, old);
         Ok((Admitted(self.0), reservation))
     }

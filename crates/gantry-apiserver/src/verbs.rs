@@ -384,7 +384,7 @@ impl Api {
             None => |_, _| {},
         };
         let (admitted, reservation) = decoded
-            .admit_update(kind, old, part, &self.admission(call, Some(old)))
+            .admit_update(kind, old, part, Some(&self.admission(call, Some(old))))
             .await?;
         let validated = admitted.validate(kind, Some(old))?;
         if apply::only_times_differ(validated.object(), old) {

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_command_line_wins_over_the_file() {
-        let text = "https-port: 7443\ncluster-domain: a.b\ndisable-agent: true\ntls-san: [x, y]\n";
+        let text = "https-port: 7443\ncluster-domain: a.b\ndisable-agent: true\ntls-san: [a, b]\n";
         let options = read(text, &["--https-port", "8443", "--tls-san", "z"]).unwrap();
         assert_eq!(
             (
@@ -185,7 +185,7 @@ mod tests {
             ),
             (8443, "a.b", true)
         );
-        assert_eq!(options.tls_san, ["x", "y", "z"]);
+        assert_eq!(options.tls_san, ["a", "b", "z"]);
         assert_eq!(read("", &[]).unwrap().https_port, 6443);
     }
 
