@@ -130,20 +130,25 @@ fn of_user_agent(agent: &str) -> String {
 
 /// Whether a write changes nothing but the times in `managedFields`; such a write is not worth a revision.
 pub fn only_times_differ(new: &Value, old: &Value) -> bool {
-    let entries = |o: &Value| o["metadata"]["managedFields"].as_array().cloned();
-    let (Some(mut a), Some(mut b)) = (entries(new), entries(old)) else {
+    let (Some(a), Some(b)) = (
+        new["metadata"]["managedFields"].as_array(),
+        old["metadata"]["managedFields"].as_array(),
+    ) else {
         return false;
     };
-    for entry in a.iter_mut().chain(&mut b).filter_map(Value::as_object_mut) {
-        entry.remove("time");
-    }
-    let same = |a: &Value, b: &Value, but: &str| {
-        let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
-            return false;
-        };
-        a.len() == b.len() && a.iter().all(|(k, v)| k == but || b.get(k) == Some(v))
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| same_but(a, b, "time"))
+        && same_but(&new["metadata"], &old["metadata"], "managedFields")
+        && same_but(new, old, "metadata")
+}
+
+/// Whether two objects have the same fields and, but for one of them, the same values. A field to ignore may be absent.
+fn same_but(a: &Value, b: &Value, ignored: &str) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return false;
     };
-    a == b && same(new, old, "metadata") && same(&new["metadata"], &old["metadata"], "managedFields")
+    let fields = |map: &serde_json::Map<String, Value>| map.len() - usize::from(map.contains_key(ignored));
+    fields(a) == fields(b) && a.iter().all(|(k, v)| k == ignored || b.get(k) == Some(v))
 }
 
 impl Api {
@@ -226,7 +231,7 @@ fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>
             with_snippet: false,
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_LIMIT },
         };
-        serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|e| e.to_string())
+        serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|e| go_words(&e))
     };
     // Most clients send JSON, which is YAML too, and faster to read.
     let object = match serde_json::from_slice(body) {
@@ -246,6 +251,18 @@ fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>
         warnings.push(why);
     }
     Ok((object, warnings))
+}
+
+/// An error in upstream's words, where tests and people look for them.
+fn go_words(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
+            location.line(),
+            key.as_deref().unwrap_or("")
+        ),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -281,7 +298,17 @@ mod tests {
         check(r#"{"a": {"b": null}}"#, Ok(json!({"a": {"b": null}})));
         check("- a", Err("error decoding YAML: "));
         check("a: [", Err("error decoding YAML: "));
-        check("a: 1\na: 2", Err("error strict decoding YAML: "));
+        check(
+            "{\n\t\"a\": [{\n\t\t\"b\": 1,\n\t}]\n}",
+            Ok(json!({"a": [{"b": 1}]})),
+        );
+        check(
+            "\na: 1\nb:\n  c: 1\n  c: 2",
+            Err(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \
+                 \"c\" already set in map",
+            ),
+        );
         check(r#"{"a": 1, "a": 2}"#, Err("error strict decoding YAML: "));
         let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".into(), |text, i| {
             format!("{text}a{i}: &a{i} [*a{p}, *a{p}]\n", p = i - 1)

@@ -163,10 +163,7 @@ impl Decoded {
         part: fn(&mut Value, &Value),
         policy: Option<&admission::Request<'_>>,
     ) -> Result<(Admitted, Option<Reservation>), Status> {
-        let managed = match self.0["metadata"].get_mut("managedFields") {
-            Some(list) => json!({"managedFields": list.take()}),
-            None => json!({}),
-        };
+        let managed = self.0["metadata"].get_mut("managedFields").map(Value::take);
         for fixed in [
             "uid",
             "creationTimestamp",
@@ -178,7 +175,12 @@ impl Decoded {
         }
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.
-        keep(&mut self.0["metadata"], &managed, "managedFields");
+        if let Some(metadata) = self.0["metadata"].as_object_mut() {
+            match managed {
+                Some(list) => metadata.insert("managedFields".into(), list),
+                None => metadata.remove("managedFields"),
+            };
+        }
         let reservation = match policy {
             Some(request) => admit(request, &mut self.0).await?,
             None => None,

@@ -290,18 +290,13 @@ impl Api {
         match call.media_type() {
             apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
-                self.change(call, &mut |mut object| {
-                    patch::json(&mut object, &call.body).map(|()| object)
-                })
-                .await
+                self.change(call, &mut |object| patch::json(object, &call.body))
+                    .await
             }
             "application/merge-patch+json" => {
                 let change = parsed()?;
-                self.change(call, &mut |mut object| {
-                    patch::merge(&mut object, &change);
-                    Ok(object)
-                })
-                .await
+                self.change(call, &mut |object| patch::merge(object, &change))
+                    .await
             }
             "application/strategic-merge-patch+json" => {
                 let change = parsed()?;
@@ -311,10 +306,8 @@ impl Api {
                 };
                 let message = schema::message_for(group, version, name)
                     .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
-                self.change(call, &mut |mut object| {
-                    patch::strategic(&mut object, &change, message).map(|()| object)
-                })
-                .await
+                self.change(call, &mut |object| patch::strategic(object, &change, message))
+                    .await
             }
             _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
         }

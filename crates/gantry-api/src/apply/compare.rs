@@ -31,7 +31,7 @@ struct Diff {
 }
 
 impl Diff {
-    fn push(&mut self, element: PathElement, below: Diff) {
+    fn push(&mut self, element: &PathElement, below: Diff) {
         for (own, below) in [
             (&mut self.added, below.added),
             (&mut self.modified, below.modified),
@@ -59,9 +59,13 @@ pub fn compare(shape: Shape, old: &Value, new: &Value) -> Result<Comparison, Str
 }
 
 impl Comparison {
-    /// All that the new object sets.
-    pub fn written(&self) -> Set {
-        self.modified.union(&self.added)
+    /// All that the new object sets, and what it no longer has.
+    pub fn written_and_removed(self) -> (Set, Set) {
+        let written = match self.modified.is_empty() {
+            true => self.added,
+            false => self.modified.union(&self.added),
+        };
+        (written, self.removed)
     }
 
     /// The comparison without the paths that a filter drops.
@@ -129,7 +133,8 @@ fn fields(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Result<Diff
         let n = new_map
             .and_then(|m| m.get(key))
             .or(field.filter(|_| new.is_some()).and_then(always));
-        diff.push(PathElement::field(key), one(shape.child(key), o, n)?);
+        let below = one(field.map_or_else(|| shape.child(key), Shape::of_field), o, n)?;
+        diff.push(&PathElement::field(key), below);
     }
     whole(&mut diff, old, new);
     Ok(diff)
@@ -186,16 +191,13 @@ fn items(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Result<Diff,
             below.added.member |= o.is_empty();
             below.removed.member |= n.is_empty();
         }
-        diff.push(element.clone(), below);
+        diff.push(element, below);
     }
     whole(&mut diff, old, new);
     Ok(diff)
 }
 
-fn by_element<'a>(
-    shape: Shape,
-    list: Option<&'a Value>,
-) -> Result<BTreeMap<PathElement, Vec<&'a Value>>, String> {
+fn by_element(shape: Shape, list: Option<&Value>) -> Result<BTreeMap<PathElement, Vec<&Value>>, String> {
     let mut out: BTreeMap<PathElement, Vec<&Value>> = BTreeMap::new();
     for (i, item) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
         let element = shape

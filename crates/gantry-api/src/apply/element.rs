@@ -85,7 +85,8 @@ impl PathElement {
     /// The key it has in FieldsV1.
     pub fn encode(&self) -> String {
         match self {
-            PathElement::Field(name) => format!("f:{name}"),
+            // The most frequent by far, in every write: no formatting.
+            PathElement::Field(name) => ["f:", name].concat(),
             PathElement::Key(keys) => {
                 let keys: Map<String, Value> =
                     keys.iter().map(|(k, v)| (k.to_string(), v.0.clone())).collect();

@@ -3,7 +3,7 @@
 use super::set::Set;
 use super::shape::Shape;
 use super::walk;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// So many managers that update are told apart; the oldest are merged into one.
@@ -152,10 +152,13 @@ pub fn encode(managed: Managed) -> Option<Value> {
             .then_with(|| a.subresource.cmp(&b.subresource))
     });
     let entries = all.into_iter().map(|(manager, owned)| {
-        let mut entry = json!({
-            "operation": manager.operation.text(), "fieldsType": "FieldsV1", "fieldsV1": owned.fields.encode(),
-        });
-        entry["apiVersion"] = owned.api_version.into();
+        let mut entry = Map::new();
+        // Not by json!, which copies what it is given.
+        let mut put = |name: &str, value: Value| entry.insert(name.into(), value);
+        put("operation", manager.operation.text().into());
+        put("apiVersion", owned.api_version.into());
+        put("fieldsType", "FieldsV1".into());
+        put("fieldsV1", owned.fields.encode());
         let optional = [
             ("manager", Some(manager.name)),
             ("subresource", Some(manager.subresource)),
@@ -163,10 +166,10 @@ pub fn encode(managed: Managed) -> Option<Value> {
         ];
         for (name, text) in optional {
             if let Some(text) = text.filter(|t| !t.is_empty()) {
-                entry[name] = text.into();
+                put(name, text.into());
             }
         }
-        entry
+        Value::Object(entry)
     });
     Some(entries.collect())
 }

@@ -52,6 +52,8 @@ static STRIPPED: LazyLock<Set> = LazyLock::new(|| {
     ])
 });
 
+static STATUS: LazyLock<Set> = LazyLock::new(|| Set::of_fields(&[&["status"]]));
+
 /// What a request may not write, whatever it says: nobody comes to own that by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
@@ -64,10 +66,13 @@ pub enum Reset {
 }
 
 impl Reset {
-    fn filter(self, set: Set) -> Set {
+    fn filter(self, mut set: Set) -> Set {
         match self {
             Reset::Nothing => set,
-            Reset::Status => set.without_below(&Set::of_fields(&[&["status"]])),
+            Reset::Status => {
+                set.subtract_below(&STATUS);
+                set
+            }
             Reset::AllBut(paths) => set.only_below(&Set::of_fields(paths)),
         }
     }
@@ -196,17 +201,20 @@ impl Writer<'_> {
     }
 
     /// Takes the fields that changed from their owners, and gives them to `manager`.
-    fn track(&self, old: &Value, new: &Value, managed: Managed, manager: &str) -> Result<Managed, String> {
-        let changes = self.compare(old, new)?;
-        let written = changes.written();
-        let mut managed: Managed = managed
-            .into_iter()
-            .filter_map(|(manager, mut owned)| {
-                owned.fields = owned.fields.difference(&written).difference(&changes.removed);
-                (!owned.fields.is_empty()).then_some((manager, owned))
-            })
-            .collect();
-        let written = written.difference(&STRIPPED);
+    fn track(
+        &self,
+        old: &Value,
+        new: &Value,
+        mut managed: Managed,
+        manager: &str,
+    ) -> Result<Managed, String> {
+        let (mut written, removed) = self.compare(old, new)?.written_and_removed();
+        managed.retain(|_, owned| {
+            owned.fields.subtract(&written);
+            owned.fields.subtract(&removed);
+            !owned.fields.is_empty()
+        });
+        written.subtract(&STRIPPED);
         if !written.is_empty() {
             let manager = Manager::new(manager, Operation::Update, self.api_version, self.subresource);
             let fields = match managed.remove(&manager) {
@@ -316,7 +324,7 @@ impl Writer<'_> {
             None => merged,
         };
         let changes = self.compare(live, &object).map_err(ApplyError::Schema)?;
-        let written = changes.written();
+        let (written, removed) = changes.written_and_removed();
         let mut conflicts = Vec::new();
         for (manager, owned) in managed.iter_mut().filter(|(m, _)| **m != me) {
             let taken = owned.fields.intersection(&written);
@@ -324,24 +332,29 @@ impl Writer<'_> {
                 manager: manager.clone(),
                 path,
             }));
-            owned.fields = owned.fields.difference(&taken).difference(&changes.removed);
+            owned.fields.subtract(&taken);
+            owned.fields.subtract(&removed);
         }
         if !force && !conflicts.is_empty() {
             return Err(ApplyError::Conflicts(conflicts));
         }
         let changed = object != *live;
         if let Some(mine) = managed.get_mut(&me) {
-            mine.fields = mine.fields.difference(&STRIPPED);
+            mine.fields.subtract(&STRIPPED);
             if changed {
                 mine.time = Some(self.now.to_string());
             }
         }
         managed.retain(|_, owned| !owned.fields.is_empty());
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            match managed::encode(managed) {
-                Some(list) => metadata.insert("managedFields".into(), list),
-                None => metadata.remove("managedFields"),
-            };
+        match (managed::encode(managed), object["metadata"].as_object_mut()) {
+            (Some(list), Some(metadata)) => {
+                metadata.insert("managedFields".into(), list);
+            }
+            (None, Some(metadata)) => {
+                metadata.remove("managedFields");
+            }
+            (Some(list), None) => object["metadata"]["managedFields"] = list,
+            (None, None) => {}
         }
         Ok(object)
     }

@@ -150,33 +150,43 @@ impl Set {
 
     /// Paths in this set that are not in the other.
     pub fn difference(&self, other: &Set) -> Set {
-        if other.is_empty() {
-            return self.clone();
-        }
-        self.zip(other, |a, b| match (a, b) {
-            (Some(a), Some(b)) => Node {
-                member: a.member && !b.member,
-                children: a.children.difference(&b.children),
-            },
-            (Some(a), None) => a.clone(),
-            (None, _) => Node::default(),
-        })
+        let mut left = self.clone();
+        left.subtract(other);
+        left
     }
 
-    /// Paths in this set that neither are in the other nor lie below one that is.
-    pub fn without_below(&self, other: &Set) -> Set {
-        if other.is_empty() {
-            return self.clone();
+    /// Takes out the paths of the other set.
+    pub fn subtract(&mut self, other: &Set) {
+        self.take_out(other, &|own, gone| {
+            own.member &= !gone.member;
+            own.children.subtract(&gone.children);
+        });
+    }
+
+    /// Takes out the paths of the other set, and those that lie below one of them.
+    pub fn subtract_below(&mut self, other: &Set) {
+        self.take_out(other, &|own, gone| match gone.member {
+            true => *own = Node::default(),
+            false => own.children.subtract_below(&gone.children),
+        });
+    }
+
+    fn take_out(&mut self, other: &Set, change: &dyn Fn(&mut Node, &Node)) {
+        if self.is_empty() {
+            return;
         }
-        self.zip(other, |a, b| match (a, b) {
-            (Some(_), Some(b)) if b.member => Node::default(),
-            (Some(a), Some(b)) => Node {
-                member: a.member,
-                children: a.children.without_below(&b.children),
-            },
-            (Some(a), None) => a.clone(),
-            (None, _) => Node::default(),
-        })
+        let mut emptied = false;
+        for gone in &other.entries {
+            if let Ok(at) = self.entries.binary_search_by(|e| e.element.cmp(&gone.element)) {
+                let own = &mut self.entries[at].node;
+                change(own, &gone.node);
+                // Later elements are found beside an emptied one all the same.
+                emptied |= own.is_empty();
+            }
+        }
+        if emptied {
+            self.entries.retain(|e| !e.node.is_empty());
+        }
     }
 
     /// Paths in this set that are in the other or lie below one that is.

@@ -88,7 +88,8 @@ pub enum Type {
 impl Message {
     /// The field with this JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|f| f.name == name)
+        let at = self.fields.binary_search_by(|f| f.name.cmp(name)).ok()?;
+        Some(&self.fields[at])
     }
 
     /// The last part of the name, such as `DeploymentSpec`.
@@ -153,6 +154,8 @@ fn parse(block: &'static str) -> Option<Message> {
             _ => {}
         }
     }
+    // The tables are in order; looking fields up relies on it.
+    message.fields.sort_by_key(|f| f.name);
     Some(message)
 }
 

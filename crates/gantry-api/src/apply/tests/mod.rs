@@ -1,6 +1,9 @@
 //! Sequences of writes, and who owns what after them. Most are upstream's own cases, from
 //! structured-merge-diff's merge tests and apimachinery's managedfields tests.
 
+mod properties;
+mod updates;
+
 use super::*;
 use crate::schema::message_for;
 use Step::{Apply, Conflicts, Force, Update};
