@@ -1,5 +1,6 @@
 //! Role-based access control, with upstream's semantics.
 
+mod aggregation;
 mod bootstrap;
 mod controllers;
 mod escalation;
@@ -7,6 +8,7 @@ mod namespaced;
 mod policy;
 mod roles;
 
+pub use aggregation::aggregated_rules;
 pub(crate) use bootstrap::rules_of;
 pub use bootstrap::{
     bootstrap_cluster_role_bindings, bootstrap_cluster_roles, bootstrap_role_bindings, bootstrap_roles,
