@@ -113,6 +113,8 @@ fn add_paths(group: &str, version: &str, kind: &Kind, paths: &mut Map<String, Va
     };
     if !kind.verbs.contains(&"get") {
         paths.insert(all, json!({"post": operation("post", true)}));
+        // Nothing can be patched; but it is this operation that kubectl asks whether the server validates fields.
+        paths.insert(one, json!({"patch": operation("patch", true)}));
         return;
     }
     let item = json!({"get": operation("get", false), "put": operation("put", true),
