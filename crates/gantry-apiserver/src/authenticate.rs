@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// What anyone may ask without credentials.
-const OPEN_PATHS: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
+pub const OPEN_PATHS: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 /// A token that was believed is believed again for this long, as upstream does.
 const REMEMBER: Duration = Duration::from_secs(10);
 /// So many believed tokens are remembered at once.
@@ -257,53 +257,4 @@ pub fn impersonate(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, HeaderValue::from_str(value).unwrap());
-        }
-        headers
-    }
-
-    #[test]
-    fn bearer_tokens() {
-        let check = |value: &str, token: Option<&str>| {
-            assert_eq!(bearer(&headers(&[("authorization", value)])), token, "{value}");
-        };
-        check("Bearer abc", Some("abc"));
-        check("bearer abc ", Some("abc"));
-        check("Bearer abc def", Some("abc"));
-        check("Bearer  abc", None);
-        check("Bearer", None);
-        check("Basic abc", None);
-    }
-
-    #[test]
-    fn tokens_of_web_sockets() {
-        let token = |text: &str| format!("{TOKEN_PROTOCOL}{}", URL_SAFE_NO_PAD.encode(text));
-        let check = |protocols: &str, expected: Result<Option<(&str, &str)>, ()>| {
-            let headers = headers(&[("upgrade", "WebSocket"), ("sec-websocket-protocol", protocols)]);
-            let found = web_socket_token(&headers)
-                .map(|found| found.map(|(token, rest)| (token, rest.to_str().unwrap().to_owned())))
-                .map_err(|_| ());
-            let expected = expected.map(|e| e.map(|(token, rest)| (token.to_owned(), rest.to_owned())));
-            assert_eq!(found, expected, "{protocols}");
-        };
-        check(
-            &format!("v5.channel.k8s.io, {}", token("abc")),
-            Ok(Some(("abc", "v5.channel.k8s.io"))),
-        );
-        check("v5.channel.k8s.io", Ok(None));
-        check(&token("abc"), Err(()));
-        check(&format!("a, {}, {}", token("b"), token("c")), Err(()));
-        check(&format!("a, {TOKEN_PROTOCOL}*"), Err(()));
-        assert!(
-            web_socket_token(&headers(&[("sec-websocket-protocol", &token("x"))]))
-                .unwrap()
-                .is_none()
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
 use crate::apply;
-use crate::authenticate::Authenticator;
+use crate::authenticate::{Authenticator, OPEN_PATHS};
 use crate::deletion;
 use crate::discovery;
 use crate::negotiate::Format;
@@ -27,9 +27,6 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// A request's body, from a connection or from a component of the same process.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
-
-/// What anyone may read.
-const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
 /// Answers requests.
 pub struct Handler {
@@ -184,7 +181,7 @@ impl Handler {
         }
         match path {
             "/healthz" | "/livez" | "/readyz" => return Ok(respond::text(200, "ok")),
-            "/version" => return Ok(respond::json(200, &version())),
+            "/version" | "/version/" => return Ok(respond::json(200, &version())),
             "/.well-known/openid-configuration" => {
                 let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
                 return Ok(respond::json(200, &answer));

@@ -24,9 +24,11 @@ mod reviews;
 pub mod server;
 pub mod services;
 mod table;
+mod tls;
 mod token_request;
 mod verbs;
 mod watch;
 
 pub use respond::Body;
-pub use server::{Config, Local, ServeError, Server, TlsFiles};
+pub use server::{Config, Local, ServeError, Server};
+pub use tls::{Certificate, TlsError, TlsFiles};

@@ -7,6 +7,7 @@ use crate::negotiate::Format;
 use crate::registry::Registry;
 use crate::request::Kinds;
 use crate::respond::{self, Body};
+use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
 use crate::{bootstrap, kubernetes_service, reviews, services};
 use bytes::Bytes;
@@ -19,9 +20,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,16 +32,6 @@ use tokio_rustls::TlsAcceptor;
 const CONNECTIONS: usize = 10_000;
 /// A TLS handshake must be done after this long, and so must a request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// The server's certificate, its key, and the authority whose client certificates it believes, all as PEM text.
-pub struct TlsFiles<'a> {
-    /// Certificate chain.
-    pub certificate: &'a str,
-    /// Private key.
-    pub key: &'a str,
-    /// Client authority.
-    pub client_ca: &'a str,
-}
 
 /// What a server is started with.
 pub struct Config<'a> {
@@ -67,8 +55,8 @@ pub struct Config<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The certificate, key or authority is unusable.
-    #[error("the server's certificate is unusable: {0}; move the pki folder away to have it made anew")]
-    Tls(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The key of the service accounts' tokens is unusable.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -84,12 +72,13 @@ pub enum ServeError {
 pub struct Server {
     handler: Arc<Handler>,
     acceptor: TlsAcceptor,
+    certificate: Arc<Certificate>,
 }
 
 impl Server {
     /// Prepares a server over `store`: makes the cluster's first objects and reads the rules of who may do what.
     pub async fn new(store: Arc<dyn Store>, config: Config<'_>) -> Result<Self, ServeError> {
-        let acceptor = acceptor(&config.tls)?;
+        let (acceptor, certificate) = tls::acceptor(&config.tls)?;
         let issuer = format!("https://kubernetes.default.svc.{}", config.cluster_domain);
         let keys = Keys::from_pem(config.service_account_key, &[])?;
         let tokens = Arc::new(Tokens::new(issuer, keys));
@@ -119,10 +108,16 @@ impl Server {
                 },
             }),
             acceptor,
+            certificate,
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         kubernetes_service::ensure(&own, address, config.advertise).await?;
         Ok(server)
+    }
+
+    /// The certificate that new connections are shown, to replace it before it ends.
+    pub fn certificate(&self) -> Arc<Certificate> {
+        self.certificate.clone()
     }
 
     /// The way in for a component of the same process that acts as `user`.
@@ -176,28 +171,6 @@ impl Local {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
         self.handler.answer(self.user.clone(), request).await
     }
-}
-
-fn acceptor(tls: &TlsFiles<'_>) -> Result<TlsAcceptor, ServeError> {
-    let bad = |e: &dyn std::fmt::Display| ServeError::Tls(e.to_string());
-    let chain = CertificateDer::pem_slice_iter(tls.certificate.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| bad(&e))?;
-    let key = PrivateKeyDer::from_pem_slice(tls.key.as_bytes()).map_err(|e| bad(&e))?;
-    let mut roots = rustls::RootCertStore::empty();
-    for ca in CertificateDer::pem_slice_iter(tls.client_ca.as_bytes()) {
-        roots.add(ca.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
-    }
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|e| bad(&e))?;
-    let mut config = rustls::ServerConfig::builder()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|e| bad(&e))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream) {

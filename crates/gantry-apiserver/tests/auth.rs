@@ -1,6 +1,7 @@
 //! Who may do what, from outside: requests of several users against one server.
 
 use bytes::Bytes;
+use gantry_apiserver::services::Range;
 use gantry_apiserver::{Config, Server, TlsFiles};
 use gantry_auth::{AUTHENTICATED, MASTERS, NODES, User};
 use gantry_cluster::pki::{Pki, ServerNames};
@@ -27,7 +28,7 @@ impl Cluster {
                 client_ca: pki.ca_pem(),
             },
             service_account_key: pki.service_account_key_pem(),
-            service_range: gantry_apiserver::services::Range::parse("10.43.0.0/16").unwrap(),
+            service_range: Range::parse("10.43.0.0/16").unwrap(),
             advertise: ([127, 0, 0, 1].into(), 6443),
             cluster_domain: "cluster.local",
             external_address: "127.0.0.1:6443".into(),

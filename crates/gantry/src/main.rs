@@ -2,6 +2,7 @@
 
 mod local;
 mod options;
+mod renewal;
 mod server;
 
 use clap::{Parser, Subcommand};

@@ -2,6 +2,7 @@
 
 use crate::local;
 use crate::options::Options;
+use crate::renewal::Renewal;
 use gantry_apiserver::services::{Range, RangeError};
 use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
@@ -64,7 +65,8 @@ async fn serve(options: Options) -> Result<(), Error> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| Error::Listen(address, e))?;
-    let pki = pki::Pki::open(&data.join("pki"), &server_names(&options, service_range))?;
+    let names = server_names(&options, service_range);
+    let pki = pki::Pki::open(&data.join("pki"), &names)?;
     let identity = pki.server();
     let config = Config {
         tls: TlsFiles {
@@ -84,11 +86,14 @@ async fn serve(options: Options) -> Result<(), Error> {
         "https://{}",
         SocketAddr::new(options.local_address(), options.https_port)
     );
-    let admin = kubeconfig::Client {
-        common_name: "system:admin",
-        organizations: &[MASTERS],
+    let renewal = Renewal {
+        folder: data.join("pki"),
+        names,
+        kubeconfig: data.join("admin.kubeconfig"),
+        url,
     };
-    kubeconfig::ensure(&data.join("admin.kubeconfig"), &url, &pki, &admin)?;
+    renewal.write_kubeconfig(&pki)?;
+    tokio::spawn(renewal.run(server.certificate()));
     let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
     let informers = Informers::new(client.clone());
     let _scheduler = Scheduler::start(&client, &informers, gantry_scheduler::Config::default());

@@ -78,6 +78,17 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
+fn no_kubectl() -> bool {
+    let missing = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output()
+        .is_err();
+    if missing {
+        println!("skipped: kubectl is not in PATH");
+    }
+    missing
+}
+
 const CONFIG_MAP: &str =
     r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings"},"data":{"a":"1"}}"#;
 const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{
@@ -86,13 +97,7 @@ const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadat
 
 #[test]
 fn objects_live_through_kubectl_and_through_a_kill() {
-    if Command::new("kubectl")
-        .arg("version")
-        .arg("--client")
-        .output()
-        .is_err()
-    {
-        println!("skipped: kubectl is not in PATH");
+    if no_kubectl() {
         return;
     }
     let data = tempfile::tempdir().expect("a folder");
@@ -179,5 +184,52 @@ fn a_taken_port_is_one_clear_line() {
     assert!(
         text.contains("cannot listen on") && text.trim().lines().count() == 1,
         "{text}"
+    );
+}
+
+#[test]
+fn users_are_told_apart() {
+    if no_kubectl() {
+        return;
+    }
+    let data = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let server = Server::start(data.path(), port);
+    server.check("get pods --as ann", "User \"ann\" cannot list resource \"pods\"");
+    server.check(
+        "get pods --as ann --as-group system:masters",
+        "No resources found",
+    );
+    let account = r#"{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bot"}}"#;
+    let account = write(data.path(), "account.json", account);
+    server.check(&format!("create -f {account}"), "serviceaccount/bot created");
+    let request = write(data.path(), "request.json", "{}");
+    let path = "/api/v1/namespaces/default/serviceaccounts/bot/token";
+    let answer = server.kubectl(&["create", "--raw", path, "-f", &request]);
+    let token = answer
+        .split("\"token\":\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_else(|| panic!("no token in {answer}"));
+    let url = format!("https://127.0.0.1:{port}");
+    let ca = data.path().join("pki/ca.crt").display().to_string();
+    let with = |token: &str| {
+        let args = ["--kubeconfig=/dev/null", "get", "pods", "--server", &url];
+        let output = Command::new("kubectl")
+            .args(args)
+            .args(["--certificate-authority", &ca, "--token", token])
+            .output()
+            .expect("kubectl runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let bot = with(token);
+    assert!(
+        bot.contains("User \"system:serviceaccount:default:bot\" cannot list"),
+        "{bot}"
+    );
+    let stranger = with("stranger");
+    assert!(
+        stranger.contains("You must be logged in to the server (Unauthorized)"),
+        "{stranger}"
     );
 }

@@ -111,6 +111,12 @@ fn add_paths(group: &str, version: &str, kind: &Kind, paths: &mut Map<String, Va
             "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind.kind.as_str()},
             "responses": {"200": {"description": "OK"}}})
     };
+    if !kind.verbs.contains(&"get") {
+        paths.insert(all, json!({"post": operation("post", true)}));
+        // Nothing can be patched; but it is this operation that kubectl asks whether the server validates fields.
+        paths.insert(one, json!({"patch": operation("patch", true)}));
+        return;
+    }
     let item = json!({"get": operation("get", false), "put": operation("put", true),
         "patch": operation("patch", true), "delete": operation("delete", false)});
     for subresource in &kind.subresources {

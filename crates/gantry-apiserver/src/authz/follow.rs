@@ -94,3 +94,63 @@ impl<S: Sink> Follower<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_store::Memory;
+    use serde_json::json;
+    use std::sync::{Mutex, PoisonError};
+    use tokio::sync::mpsc;
+
+    /// Tells what it is given, one line each.
+    struct Told(Mutex<mpsc::UnboundedSender<String>>);
+
+    impl Sink for Told {
+        fn set(&self, key: &str, object: Option<Value>) {
+            let name = object.map_or("gone".into(), |o| o["metadata"]["name"].to_string());
+            let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            told.send(format!("{key} {name}")).expect("somebody listens");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sink_is_told_of_everything_under_its_prefix() {
+        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let put = async |key: &'static str, value: String| {
+            store.put(key.into(), value.into(), None).await.unwrap();
+        };
+        let named = |name: &str| json!({"metadata": {"name": name}}).to_string();
+        put("/a/1", named("one")).await;
+        put("/b/1", named("other")).await;
+        let (send, mut heard) = mpsc::unbounded_channel();
+        let sink = Arc::new(Told(Mutex::new(send)));
+        start(&sink, &store, "/a/".into()).await.unwrap();
+        put("/a/2", named("two")).await;
+        put("/b/2", named("other")).await;
+        put("/a/2", "not an object".into()).await;
+        store.delete("/a/1".into(), None).await.unwrap();
+        for expected in ["/a/1 \"one\"", "/a/2 \"two\"", "/a/2 gone", "/a/1 gone"] {
+            assert_eq!(heard.recv().await.as_deref(), Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_again_finds_what_went() {
+        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let value = json!({"metadata": {"name": "x"}}).to_string();
+        store.put("/a/1".into(), value.into(), None).await.unwrap();
+        let (send, mut heard) = mpsc::unbounded_channel();
+        let sink = Arc::new(Told(Mutex::new(send)));
+        let mut follower = Follower {
+            sink: Arc::downgrade(&sink),
+            store: store.clone(),
+            prefix: "/a/".into(),
+            known: BTreeSet::from(["/a/0".to_owned()]),
+        };
+        follower.read(&*sink).await.unwrap();
+        for expected in ["/a/1 \"x\"", "/a/0 gone"] {
+            assert_eq!(heard.recv().await.as_deref(), Some(expected));
+        }
+    }
+}

@@ -7,18 +7,16 @@ mod rbac_cache;
 use crate::request::Kinds;
 use gantry_api::meta;
 use gantry_api::status::Status;
-use gantry_auth::authorizer::{self, Decision, Rules};
-use gantry_auth::{Attributes, User, node, rbac};
+use gantry_auth::authorizer::{self, Decision, Facts, Rules};
+use gantry_auth::{Attributes, User, rbac};
 use gantry_store::{ReadError, Store};
 use node_graph::NodeGraph;
 use rbac_cache::RbacCache;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 
 /// Who may do what.
-pub struct Authorizer(Arc<Facts>);
-
-struct Facts {
+pub struct Authorizer {
     rbac: Arc<RbacCache>,
     graph: Arc<NodeGraph>,
 }
@@ -26,34 +24,38 @@ struct Facts {
 impl Authorizer {
     /// Reads what decisions are made from, and keeps it up to date for as long as the authorizer lives.
     pub async fn start(store: &Arc<dyn Store>, kinds: &Kinds) -> Result<Self, ReadError> {
-        Ok(Authorizer(Arc::new(Facts {
+        Ok(Authorizer {
             rbac: RbacCache::start(store, kinds).await?,
             graph: NodeGraph::start(store, kinds).await?,
-        })))
+        })
     }
 
-    /// Decides over a request.
+    fn with<T>(&self, decide: impl FnOnce(&Facts) -> T) -> T {
+        decide(&Facts {
+            policy: &self.rbac.policy(),
+            graph: &self.graph.references(),
+        })
+    }
+
+    /// Decides over a request, and says why.
     pub fn decide(&self, attributes: &Attributes) -> Decision {
-        authorizer::decide(attributes, &*self.0)
+        self.with(|facts| authorizer::decide(attributes, facts))
     }
 
     /// Decides over a request; a refusal is the answer to it.
     pub fn allow(&self, attributes: &Attributes) -> Result<(), Status> {
-        let decision = self.decide(attributes);
-        if decision.allowed {
-            return Ok(());
-        }
-        Err(forbidden(attributes, &decision.reason))
+        self.with(|facts| authorizer::allowed(attributes, facts))
+            .map_err(|reason| forbidden(attributes, &reason))
     }
 
     /// Lists what a user may do in a namespace.
     pub fn rules_for(&self, user: &User, namespace: &str) -> Rules {
-        authorizer::rules_for(user, namespace, &*self.0)
+        self.with(|facts| authorizer::rules_for(user, namespace, facts))
     }
 
     /// Checks that a role or binding gives nobody what its writer does not have.
     pub fn may_grant(&self, grant: &rbac::Grant) -> Result<(), Status> {
-        rbac::may_grant(grant, &*self.0).map_err(|refusal| match refusal {
+        rbac::may_grant(grant, &self.rbac.policy()).map_err(|refusal| match refusal {
             rbac::Refusal::Forbidden(why) => {
                 let name = meta::name(grant.object);
                 Status::forbidden(rbac::API_GROUP, grant.resource, name, &why)
@@ -75,28 +77,4 @@ fn forbidden(attributes: &Attributes, reason: &str) -> Status {
         return status;
     }
     Status::forbidden(attributes.group, attributes.resource, attributes.name, &why)
-}
-
-impl rbac::Objects for Facts {
-    fn cluster_role_bindings(&self) -> Vec<Arc<Value>> {
-        self.rbac.cluster_role_bindings()
-    }
-
-    fn role_bindings(&self, namespace: &str) -> Vec<Arc<Value>> {
-        self.rbac.role_bindings(namespace)
-    }
-
-    fn cluster_role(&self, name: &str) -> Option<Arc<Value>> {
-        self.rbac.cluster_role(name)
-    }
-
-    fn role(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        self.rbac.role(namespace, name)
-    }
-}
-
-impl node::Graph for Facts {
-    fn related(&self, node: &str, object: node::Object, namespace: &str, name: &str) -> bool {
-        self.graph.related(node, object, namespace, name)
-    }
 }

@@ -2,10 +2,10 @@
 
 use super::follow::{self, Sink};
 use crate::request::Kinds;
-use gantry_auth::node::{Graph, Object, References};
+use gantry_auth::node::{Object, References};
 use gantry_store::{ReadError, Store};
 use serde_json::Value;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// The kinds the graph is made from: group, version, plural, and what they are in it.
 const SOURCES: [(&str, &str, &str, Object); 4] = [
@@ -43,10 +43,9 @@ impl NodeGraph {
         Ok(graph)
     }
 
-    /// Whether an object is related to a node.
-    pub fn related(&self, node: &str, object: Object, namespace: &str, name: &str) -> bool {
-        let references = self.references.read().unwrap_or_else(PoisonError::into_inner);
-        references.related(node, object, namespace, name)
+    /// The graph, to decide by.
+    pub fn references(&self) -> RwLockReadGuard<'_, References> {
+        self.references.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,91 +1,57 @@
-//! The RBAC objects, by their keys in the store.
+//! Keeps the RBAC policy up to date with the stored roles and bindings.
 
 use super::follow::{self, Sink};
 use crate::request::Kinds;
-use gantry_auth::rbac::API_GROUP;
+use gantry_auth::rbac::{API_GROUP, Part, Policy};
 use gantry_store::{ReadError, Store};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// The cache.
+const PARTS: [(&str, Part); 4] = [
+    ("clusterroles", Part::ClusterRole),
+    ("clusterrolebindings", Part::ClusterRoleBinding),
+    ("roles", Part::Role),
+    ("rolebindings", Part::RoleBinding),
+];
+
+/// The policy.
 pub struct RbacCache {
-    objects: RwLock<BTreeMap<String, Arc<Value>>>,
-    cluster_roles: String,
-    cluster_role_bindings: String,
-    roles: String,
-    role_bindings: String,
+    policy: RwLock<Policy>,
+    /// The kinds' prefixes in the store.
+    prefixes: Vec<(String, Part)>,
 }
 
 impl RbacCache {
     /// Fills a cache and keeps it up to date for as long as it lives.
     pub async fn start(store: &Arc<dyn Store>, kinds: &Kinds) -> Result<Arc<Self>, ReadError> {
-        // A kind that is not served has no objects; nothing lies under an empty place.
-        let prefix = |plural| {
-            kinds
-                .get(API_GROUP, "v1", plural)
-                .map_or_else(|| format!("/registry/{plural}/"), |kind| kind.prefix(None))
-        };
+        let served = PARTS
+            .iter()
+            .filter_map(|(plural, part)| Some((kinds.get(API_GROUP, "v1", plural)?.prefix(None), *part)));
         let cache = Arc::new(RbacCache {
-            objects: RwLock::default(),
-            cluster_roles: prefix("clusterroles"),
-            cluster_role_bindings: prefix("clusterrolebindings"),
-            roles: prefix("roles"),
-            role_bindings: prefix("rolebindings"),
+            policy: RwLock::default(),
+            prefixes: served.collect(),
         });
-        let all = [
-            &cache.cluster_roles,
-            &cache.cluster_role_bindings,
-            &cache.roles,
-            &cache.role_bindings,
-        ];
-        for prefix in all {
+        for (prefix, _) in &cache.prefixes {
             follow::start(&cache, store, prefix.clone()).await?;
         }
         Ok(cache)
     }
 
-    /// Every ClusterRoleBinding.
-    pub fn cluster_role_bindings(&self) -> Vec<Arc<Value>> {
-        self.under(&self.cluster_role_bindings)
-    }
-
-    /// Every RoleBinding in `namespace`.
-    pub fn role_bindings(&self, namespace: &str) -> Vec<Arc<Value>> {
-        self.under(&format!("{}{namespace}/", self.role_bindings))
-    }
-
-    /// The ClusterRole called `name`.
-    pub fn cluster_role(&self, name: &str) -> Option<Arc<Value>> {
-        self.one(&format!("{}{name}", self.cluster_roles))
-    }
-
-    /// The Role called `name` in `namespace`.
-    pub fn role(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        self.one(&format!("{}{namespace}/{name}", self.roles))
-    }
-
-    fn under(&self, prefix: &str) -> Vec<Arc<Value>> {
-        let map = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        map.range(prefix.to_string()..)
-            .take_while(|(k, _)| k.starts_with(prefix))
-            .map(|(_, v)| v.clone())
-            .collect()
-    }
-
-    fn one(&self, key: &str) -> Option<Arc<Value>> {
-        let map = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(key).cloned()
+    /// The policy, to decide by.
+    pub fn policy(&self) -> RwLockReadGuard<'_, Policy> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for RbacCache {
     fn set(&self, key: &str, object: Option<Value>) {
-        let mut map = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        match object {
-            Some(object) => map.insert(key.to_owned(), Arc::new(object)),
-            // What cannot be read grants nothing.
-            None => map.remove(key),
-        };
+        let found = self
+            .prefixes
+            .iter()
+            .find_map(|(prefix, part)| Some((key.strip_prefix(prefix.as_str())?, *part)));
+        let Some((place, part)) = found else { return };
+        let (namespace, name) = place.split_once('/').unwrap_or(("", place));
+        let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        policy.set(part, namespace, name, object);
     }
 }

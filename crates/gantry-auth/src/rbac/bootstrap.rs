@@ -1,5 +1,6 @@
 //! The roles and bindings a new cluster starts with, as API objects.
 
+use super::aggregation::aggregated_rules;
 use super::controllers::CONTROLLERS;
 use super::escalation::is_covered;
 use super::namespaced::{NAMESPACED, NAMESPACED_BINDINGS};
@@ -15,7 +16,14 @@ const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
 /// `admin`, `edit` and `view` come with the rules that aggregation over these roles
 /// gives them, so that they work before any controller has run.
 pub fn bootstrap_cluster_roles() -> Vec<Value> {
-    ROLES.iter().chain(CONTROLLERS).map(cluster_role).collect()
+    let mut all: Vec<Value> = ROLES.iter().chain(CONTROLLERS).map(cluster_role).collect();
+    // An aggregate may be part of another, so this goes on until nothing changes; no aggregate is part of itself.
+    while let Some((at, rules)) =
+        (0..all.len()).find_map(|at| Some((at, aggregated_rules(&all[at], all.iter())?)))
+    {
+        all[at]["rules"] = rules.into();
+    }
+    all
 }
 
 /// The ClusterRoleBindings a new cluster starts with.
@@ -111,21 +119,8 @@ fn cluster_role(role: &Role) -> Value {
     object
 }
 
-/// A role's own rules, then those of the roles that are part of it, each once.
 fn rules(role: &Role) -> Vec<Value> {
-    let mut all: Vec<Value> = role.rules.iter().map(rule).collect();
-    if role.aggregates {
-        for rule in ROLES
-            .iter()
-            .filter(|part| part.part_of == role.name)
-            .flat_map(rules)
-        {
-            if !all.contains(&rule) {
-                all.push(rule);
-            }
-        }
-    }
-    all
+    role.rules.iter().map(rule).collect()
 }
 
 fn rule(rule: &Rule) -> Value {

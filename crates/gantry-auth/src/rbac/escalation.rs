@@ -2,7 +2,7 @@
 //!
 //! Source of the rules and their wording: kubernetes/pkg/registry/rbac.
 
-use super::{API_GROUP, Objects, decide, field, list, quoted, role_of, strings, visit};
+use super::{API_GROUP, Policy, field, granted, list, quoted, strings, visit};
 use crate::{Attributes, MASTERS, User};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub enum Refusal {
 }
 
 /// Checks what a role or binding would grant against what its writer has.
-pub fn may_grant(grant: &Grant, objects: &(impl Objects + ?Sized)) -> Result<(), Refusal> {
+pub fn may_grant(grant: &Grant, policy: &Policy) -> Result<(), Refusal> {
     let binding = match grant.resource {
         "roles" | "clusterroles" => false,
         "rolebindings" | "clusterrolebindings" => true,
@@ -63,7 +63,7 @@ pub fn may_grant(grant: &Grant, objects: &(impl Objects + ?Sized)) -> Result<(),
         return Ok(());
     }
     let mut own = Vec::new();
-    visit(grant.user, grant.namespace, objects, |found| {
+    visit(grant.user, grant.namespace, policy, |found| {
         own.extend(found.ok().map(|(_, rule)| rule.clone()));
         None::<()>
     });
@@ -75,7 +75,7 @@ pub fn may_grant(grant: &Grant, objects: &(impl Objects + ?Sized)) -> Result<(),
             name,
             ..Attributes::of(grant.user, verb)
         };
-        decide(&attributes, objects).allowed
+        granted(&attributes, policy).is_ok()
     };
     if binding {
         let reference = &grant.object["roleRef"];
@@ -87,11 +87,12 @@ pub fn may_grant(grant: &Grant, objects: &(impl Objects + ?Sized)) -> Result<(),
         if asks("bind", resource, name) {
             return Ok(());
         }
-        let role = role_of(grant.object, grant.namespace, objects).map_err(|_| Refusal::NoRole {
+        let role = policy.role_of(grant.object, grant.namespace);
+        let role = role.map_err(|_| Refusal::NoRole {
             kind,
             name: name.to_owned(),
         })?;
-        return covered(grant.user, &own, list(&role, "rules"));
+        return covered(grant.user, &own, list(role, "rules"));
     }
     if asks("escalate", grant.resource, grant.name) {
         return Ok(());
@@ -242,22 +243,20 @@ fn go_list<'a>(words: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rbac::tests::{Fixed, user};
+    use crate::rbac::tests::{policy, user};
     use serde_json::json;
 
-    fn objects(rules: Value) -> Fixed {
-        Fixed {
-            cluster_bindings: vec![json!({
+    fn of_ann(rules: Value) -> Policy {
+        policy(vec![
+            json!({
+                "kind": "ClusterRoleBinding", "metadata": {"name": "own"},
                 "roleRef": {"kind": "ClusterRole", "name": "own"}, "subjects": [{"kind": "User", "name": "ann"}],
-            })],
-            cluster_roles: vec![
-                json!({"metadata": {"name": "own"}, "rules": rules}),
-                json!({"metadata": {"name": "pods"}, "rules": [
-                    {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]},
-                ]}),
-            ],
-            ..Fixed::default()
-        }
+            }),
+            json!({"kind": "ClusterRole", "metadata": {"name": "own"}, "rules": rules}),
+            json!({"kind": "ClusterRole", "metadata": {"name": "pods"}, "rules": [
+                {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]},
+            ]}),
+        ])
     }
 
     fn written(resource: &str, object: Value, own: Value, old: Option<Value>) -> Result<(), Refusal> {
@@ -270,7 +269,7 @@ mod tests {
             object: &object,
             old: old.as_ref(),
         };
-        may_grant(&grant, &objects(own))
+        may_grant(&grant, &of_ann(own))
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Role-based access control, with upstream's semantics.
 
+mod aggregation;
 mod bootstrap;
 mod controllers;
 mod escalation;
 mod namespaced;
+mod policy;
 mod roles;
 
+pub use aggregation::aggregated_rules;
 pub(crate) use bootstrap::rules_of;
 pub use bootstrap::{
     bootstrap_cluster_role_bindings, bootstrap_cluster_roles, bootstrap_role_bindings, bootstrap_roles,
     reconciled,
 };
 pub use escalation::{Grant, Refusal, may_grant};
+pub use policy::{Part, Policy};
 
 use crate::authorizer::{Decision, Rules};
 use crate::{Attributes, User};
@@ -21,44 +25,40 @@ use std::sync::Arc;
 /// The API group of roles and bindings.
 pub const API_GROUP: &str = "rbac.authorization.k8s.io";
 
-/// The roles and bindings a decision is made from.
-pub trait Objects {
-    /// Every ClusterRoleBinding.
-    fn cluster_role_bindings(&self) -> Vec<Arc<Value>>;
-    /// Every RoleBinding in `namespace`.
-    fn role_bindings(&self, namespace: &str) -> Vec<Arc<Value>>;
-    /// The ClusterRole called `name`.
-    fn cluster_role(&self, name: &str) -> Option<Arc<Value>>;
-    /// The Role called `name` in `namespace`.
-    fn role(&self, namespace: &str, name: &str) -> Option<Arc<Value>>;
-}
-
-/// Whether some rule bound to the user allows the request.
+/// The binding through which some rule allows the request; otherwise what could not be looked at, for a person.
 ///
 /// A binding whose role does not exist grants nothing, and is named in the refusal's reason.
-pub fn decide(attributes: &Attributes, objects: &(impl Objects + ?Sized)) -> Decision {
+pub fn granted(attributes: &Attributes, policy: &Policy) -> Result<Arc<Value>, String> {
     let mut missing = Vec::new();
-    let allowed = visit(attributes.user, attributes.namespace, objects, |found| {
+    let binding = visit(attributes.user, attributes.namespace, policy, |found| {
         match found {
-            Ok((binding, rule)) if rule_allows(rule, attributes) => {
-                return Some(format!("RBAC: allowed by {}", describe(binding, attributes.user)));
-            }
+            Ok((binding, rule)) if rule_allows(rule, attributes) => return Some(binding.clone()),
             Ok(_) => {}
             Err(error) => missing.push(error),
         }
         None
     });
-    match (allowed, missing.as_slice()) {
-        (Some(reason), _) => Decision::allow(reason),
-        (None, []) => Decision::no_opinion(""),
-        (None, [one]) => Decision::no_opinion(format!("RBAC: {one}")),
-        (None, many) => Decision::no_opinion(format!("RBAC: [{}]", many.join(", "))),
+    binding.ok_or_else(|| match missing.as_slice() {
+        [] => String::new(),
+        [one] => format!("RBAC: {one}"),
+        many => format!("RBAC: [{}]", many.join(", ")),
+    })
+}
+
+/// Decides over a request, and says through which binding it is allowed.
+pub fn decide(attributes: &Attributes, policy: &Policy) -> Decision {
+    match granted(attributes, policy) {
+        Ok(binding) => Decision::allow(format!(
+            "RBAC: allowed by {}",
+            describe(&binding, attributes.user)
+        )),
+        Err(reason) => Decision::no_opinion(reason),
     }
 }
 
 /// Adds the rules bound to `user` in `namespace`.
-pub fn collect_rules(user: &User, namespace: &str, objects: &(impl Objects + ?Sized), rules: &mut Rules) {
-    visit(user, namespace, objects, |found| {
+pub fn collect_rules(user: &User, namespace: &str, policy: &Policy, rules: &mut Rules) {
+    visit(user, namespace, policy, |found| {
         match found {
             Ok((_, rule)) => {
                 let part = |fields: &[&str]| {
@@ -87,29 +87,24 @@ pub fn collect_rules(user: &User, namespace: &str, objects: &(impl Objects + ?Si
 fn visit<T>(
     user: &User,
     namespace: &str,
-    objects: &(impl Objects + ?Sized),
-    mut visitor: impl FnMut(Result<(&Value, &Value), String>) -> Option<T>,
+    policy: &Policy,
+    mut visitor: impl FnMut(Result<(&Arc<Value>, &Value), String>) -> Option<T>,
 ) -> Option<T> {
-    let mut each = |binding: &Value, namespace: &str| {
-        if !applies(binding, user, namespace) {
-            return None;
-        }
-        match role_of(binding, namespace, objects) {
-            Ok(role) => list(&role, "rules")
-                .iter()
-                .find_map(|rule| visitor(Ok((binding, rule)))),
-            Err(error) => visitor(Err(error)),
-        }
+    let mut scope = |namespace: &str| {
+        policy
+            .bindings_of(user, namespace)
+            .find_map(|binding| match policy.role_of(binding, namespace) {
+                Ok(role) => list(role, "rules")
+                    .iter()
+                    .find_map(|rule| visitor(Ok((binding, rule)))),
+                Err(error) => visitor(Err(error)),
+            })
     };
-    let cluster = objects.cluster_role_bindings();
-    if let Some(answer) = cluster.iter().find_map(|binding| each(binding, "")) {
-        return Some(answer);
+    let cluster_wide = scope("");
+    if cluster_wide.is_some() || namespace.is_empty() {
+        return cluster_wide;
     }
-    if namespace.is_empty() {
-        return None;
-    }
-    let bindings = objects.role_bindings(namespace);
-    bindings.iter().find_map(|binding| each(binding, namespace))
+    scope(namespace)
 }
 
 /// Names a binding, its role and the subject through which it reaches the user.
@@ -203,13 +198,7 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// Whether the binding has the user among its subjects.
-fn applies(binding: &Value, user: &User, namespace: &str) -> bool {
-    list(binding, "subjects")
-        .iter()
-        .any(|subject| reaches(subject, user, namespace))
-}
-
+/// Whether a binding's subject is the user.
 fn reaches(subject: &Value, user: &User, namespace: &str) -> bool {
     let name = field(subject, "name");
     match field(subject, "kind") {
@@ -231,22 +220,6 @@ fn is_service_account(user: &str, namespace: &str, name: &str) -> bool {
         .and_then(|rest| rest.strip_prefix(namespace))
         .and_then(|rest| rest.strip_prefix(':'))
         == Some(name)
-}
-
-/// The role a binding refers to, or which one is missing; a Role only from a binding in a namespace.
-fn role_of(
-    binding: &Value,
-    namespace: &str,
-    objects: &(impl Objects + ?Sized),
-) -> Result<Arc<Value>, String> {
-    let reference = &binding["roleRef"];
-    let name = field(reference, "name");
-    let (kind, role) = match field(reference, "kind") {
-        "ClusterRole" => ("clusterrole", objects.cluster_role(name)),
-        "Role" if !namespace.is_empty() => ("role", objects.role(namespace, name)),
-        other => return Err(format!("unsupported role reference kind: {}", quoted(other))),
-    };
-    role.ok_or_else(|| format!("{kind}.{API_GROUP} {} not found", quoted(name)))
 }
 
 /// Whether one rule allows the request.

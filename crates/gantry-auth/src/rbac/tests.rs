@@ -1,43 +1,33 @@
 use super::*;
 use serde_json::json;
 
-#[derive(Default)]
-pub(super) struct Fixed {
-    pub(super) cluster_bindings: Vec<Value>,
-    pub(super) bindings: Vec<Value>,
-    pub(super) cluster_roles: Vec<Value>,
-    pub(super) roles: Vec<Value>,
-}
-
-fn find(objects: &[Value], namespace: Option<&str>, name: &str) -> Option<Arc<Value>> {
-    let matches = |o: &&Value| {
-        o["metadata"]["name"] == name && namespace.is_none_or(|ns| o["metadata"]["namespace"] == ns)
-    };
-    objects.iter().find(matches).cloned().map(Arc::new)
-}
-
-impl Objects for Fixed {
-    fn cluster_role_bindings(&self) -> Vec<Arc<Value>> {
-        self.cluster_bindings.iter().cloned().map(Arc::new).collect()
+/// A policy of these objects, told apart by their kinds.
+pub(super) fn policy(objects: Vec<Value>) -> Policy {
+    let mut policy = Policy::default();
+    for object in objects {
+        let part = match field(&object, "kind") {
+            "ClusterRole" => Part::ClusterRole,
+            "ClusterRoleBinding" => Part::ClusterRoleBinding,
+            "Role" => Part::Role,
+            "RoleBinding" => Part::RoleBinding,
+            other => panic!("{other:?} is no part of a policy"),
+        };
+        let metadata = &object["metadata"];
+        let (namespace, name) = (
+            field(metadata, "namespace").to_owned(),
+            field(metadata, "name").to_owned(),
+        );
+        policy.set(part, &namespace, &name, Some(object));
     }
-    fn role_bindings(&self, namespace: &str) -> Vec<Arc<Value>> {
-        let here = |b: &&Value| b["metadata"]["namespace"] == namespace;
-        self.bindings.iter().filter(here).cloned().map(Arc::new).collect()
-    }
-    fn cluster_role(&self, name: &str) -> Option<Arc<Value>> {
-        find(&self.cluster_roles, None, name)
-    }
-    fn role(&self, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        find(&self.roles, Some(namespace), name)
-    }
+    policy
 }
 
 pub(super) fn user(name: &str, groups: &[&str]) -> User {
     User::new(name, groups)
 }
 
-fn allows(attributes: &Attributes, objects: &Fixed) -> bool {
-    decide(attributes, objects).allowed
+fn allows(attributes: &Attributes, policy: &Policy) -> bool {
+    decide(attributes, policy).allowed
 }
 
 /// A request from "verb group resource/subresource namespace name", `-` for empty; or "verb /path".
@@ -292,12 +282,19 @@ fn bindings_reach_their_subjects_and_scope() {
     ];
     for (cluster_binding, binding, name, in_a, in_b) in cases {
         let text = format!("{cluster_binding} {binding} {name}");
-        let objects = Fixed {
-            cluster_bindings: vec![cluster_binding],
-            bindings: vec![binding],
-            cluster_roles: vec![json!({"metadata": {"name": "reader"}, "rules": rules})],
-            roles: vec![json!({"metadata": {"name": "reader", "namespace": "a"}, "rules": rules})],
+        let as_kind = |kind: &str, mut object: Value| {
+            object["kind"] = kind.into();
+            if object["metadata"]["namespace"].is_null() {
+                object["metadata"] = json!({"namespace": "elsewhere"});
+            }
+            object
         };
+        let objects = policy(vec![
+            as_kind("ClusterRoleBinding", cluster_binding),
+            as_kind("RoleBinding", binding),
+            json!({"kind": "ClusterRole", "metadata": {"name": "reader"}, "rules": rules}),
+            json!({"kind": "Role", "metadata": {"name": "reader", "namespace": "a"}, "rules": rules}),
+        ]);
         let user = user(name, &["dev"]);
         assert_eq!(
             allows(&asks(&user, "get - pods a x"), &objects),
@@ -318,18 +315,16 @@ fn bindings_reach_their_subjects_and_scope() {
 
 #[test]
 fn bootstrap_policy_decides() {
-    let mut objects = Fixed {
-        cluster_bindings: bootstrap_cluster_role_bindings(),
-        cluster_roles: bootstrap_cluster_roles(),
-        ..Fixed::default()
-    };
+    let mut objects = bootstrap_cluster_role_bindings();
+    objects.extend(bootstrap_cluster_roles());
     for role in ["admin", "edit", "view"] {
-        objects.bindings.push(json!({
-            "metadata": {"namespace": "a"},
+        objects.push(json!({
+            "kind": "RoleBinding", "metadata": {"name": role, "namespace": "a"},
             "roleRef": {"kind": "ClusterRole", "name": role},
             "subjects": [{"kind": "User", "name": role}],
         }));
     }
+    let objects = policy(objects);
     let cases = [
         ("root", "system:masters", "delete - nodes - n1", true),
         ("root", "system:masters", "post /anything", true),
@@ -383,7 +378,10 @@ fn every_binding_has_its_role() {
     let roles = bootstrap_cluster_roles();
     for binding in bootstrap_cluster_role_bindings() {
         let name = field(&binding["roleRef"], "name").to_owned();
-        assert!(find(&roles, None, &name).is_some(), "{name}");
+        assert!(
+            roles.iter().any(|r| r["metadata"]["name"] == name.as_str()),
+            "{name}"
+        );
     }
     for role in &roles {
         assert!(!list(role, "rules").is_empty(), "{role}");
