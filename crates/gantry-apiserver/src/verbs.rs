@@ -13,7 +13,7 @@ use crate::{binding, deletion, table, watch};
 use gantry_api::kind::{Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
-use gantry_api::{meta, patch, schema};
+use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
 use http::Response;
@@ -122,6 +122,19 @@ impl Call {
     /// The media type without its parameters.
     fn media_type(&self) -> &str {
         self.content_type.split(';').next().unwrap_or("").trim()
+    }
+
+    /// A patch that makes an object no one can read is invalid; the request itself was read.
+    fn of_patch(&self, status: Status) -> Status {
+        let kind = &self.target.kind.kind;
+        let marker = format!("cannot be handled as a {kind}: ");
+        match status.message.split_once(&marker) {
+            Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
+                let body = String::from_utf8_lossy(&self.body);
+                Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
+            }
+            _ => status,
+        }
     }
 
     /// Whether this is a server-side apply.
@@ -339,8 +352,8 @@ impl Api {
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
-            let mut decoded =
-                pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)?;
+            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)
+                .map_err(|status| call.of_patch(status))?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
             if !uid.is_empty() && uid != meta::text(&old, "uid") {
@@ -380,11 +393,11 @@ impl Api {
             .admit_update(kind, old, part, Some(&self.admission(call, Some(old))))
             .await?;
         let validated = admitted.validate(kind, Some(old))?;
+        self.guard(call, "update", Some(validated.object()), Some(old))
+            .await?;
         if apply::only_times_differ(validated.object(), old) {
             return Ok(old.clone());
         }
-        self.guard(call, "update", Some(validated.object()), Some(old))
-            .await?;
         if call.options.dry_run()? || validated.object() == old {
             return Ok(validated.object().clone());
         }
