@@ -22,6 +22,14 @@ const NAME_LIMIT: usize = 128;
 /// So many values may come out of a document's aliases.
 const ALIAS_LIMIT: usize = 100_000;
 
+/// What a write of the status may write.
+const STATUS_PATHS: &[&[&str]] = &[
+    &["status"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["metadata", "finalizers"],
+];
+
 /// Who makes one write, and through which door.
 pub struct Tracker<'a> {
     call: &'a Call,
@@ -86,7 +94,7 @@ impl<'a> Tracker<'a> {
             manager: &self.manager,
             now: &self.now,
             reset: match self.call.subresource() {
-                Some(Subresource::Status) => Reset::AllBut(&[&["status"]]),
+                Some(Subresource::Status) => Reset::AllBut(STATUS_PATHS),
                 Some(Subresource::Finalize) => Reset::AllBut(&[&["spec", "finalizers"]]),
                 Some(Subresource::Scale) => Reset::AllBut(&[&["spec", "replicas"]]),
                 None if kind.has(Subresource::Status) => Reset::Status,

@@ -451,12 +451,16 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
 }
 
+/// A status write may also label, annotate and finalize, as upstream's may; it does not change owners.
 fn only_status(object: &mut Value, old: &Value) {
-    let status = object.get("status").cloned();
-    *object = old.clone();
-    if let (Some(status), Some(map)) = (status, object.as_object_mut()) {
-        map.insert("status".into(), status);
-    }
+    let (Some(map), Some(old_map)) = (object.as_object_mut(), old.as_object()) else {
+        return;
+    };
+    let written = |key: &str| matches!(key, "status" | "metadata");
+    map.retain(|key, _| written(key));
+    let kept = old_map.iter().filter(|(key, _)| !written(key));
+    map.extend(kept.map(|(key, v)| (key.clone(), v.clone())));
+    keep(&mut object["metadata"], &old["metadata"], "ownerReferences");
 }
 
 fn only_finalizers(object: &mut Value, old: &Value) {

@@ -218,6 +218,19 @@ async fn apply_makes_changes_and_takes() {
         "{all:?}"
     );
     assert!(!all.iter().any(|o| o.starts_with("two")), "{all:?}");
+    // A write of the status may annotate, but nothing of the spec.
+    let path = format!("PATCH {WEB}/status?fieldManager=five");
+    let patch = json!({"metadata": {"annotations": {"a": "b"}, "ownerReferences": [{"uid": "u", "name": "n",
+        "kind": "k", "apiVersion": "v1"}]}, "spec": {"replicas": 9}, "status": {"readyReplicas": 2}});
+    let object = cluster.expect(&path, MERGE, patch, 200).await;
+    assert_eq!(object["spec"]["replicas"], 3);
+    assert_eq!(object["metadata"]["ownerReferences"], Value::Null);
+    assert_eq!(
+        owners(&object).last().map(String::as_str),
+        Some(
+            r#"five Update status: {"f:metadata":{"f:annotations":{".":{},"f:a":{}}},"f:status":{"f:readyReplicas":{}}}"#
+        )
+    );
 }
 
 #[tokio::test]
