@@ -25,6 +25,7 @@ pub struct Message {
     pub atomic: bool,
     /// Its fields, in alphabetical order.
     pub fields: Vec<Field>,
+    by_number: Vec<u16>,
 }
 
 /// One field of a message.
@@ -32,8 +33,15 @@ pub struct Message {
 pub struct Field {
     /// JSON name.
     pub name: &'static str,
-    /// Protobuf number; 0 when the message has no protobuf form.
-    pub number: u32,
+    /// Protobuf numbers from the message down to the field: one, or more where Go embeds a struct that protobuf nests.
+    /// Empty when the field has no protobuf form.
+    pub path: Vec<u32>,
+    /// Whether upstream tells an absent value from a zero one (a pointer in Go).
+    pub optional: bool,
+    /// Whether upstream's JSON shows the field even when it is zero.
+    pub always: bool,
+    /// Whether protobuf wraps each list of this type in a message whose field 1 holds the items.
+    pub wrapped: bool,
     /// Type of its value.
     pub type_: Type,
     /// `atomic`, `set` or `map`; empty when upstream says nothing.
@@ -86,6 +94,11 @@ pub enum Type {
 }
 
 impl Message {
+    /// Indexes of the fields that have a protobuf form, ordered by their paths.
+    pub fn by_number(&self) -> &[u16] {
+        &self.by_number
+    }
+
     /// The field with this JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         let at = self.fields.binary_search_by(|f| f.name.cmp(name)).ok()?;
@@ -138,6 +151,7 @@ fn parse(block: &'static str) -> Option<Message> {
         gvks: Vec::new(),
         atomic: false,
         fields: Vec::new(),
+        by_number: Vec::new(),
     };
     for line in lines {
         let words: Vec<&'static str> = line.split_whitespace().collect();
@@ -156,13 +170,28 @@ fn parse(block: &'static str) -> Option<Message> {
     }
     // The tables are in order; looking fields up relies on it.
     message.fields.sort_by_key(|f| f.name);
+    let mut by_number: Vec<u16> = (0..message.fields.len() as u16).collect();
+    by_number.retain(|i| !message.fields[usize::from(*i)].path.is_empty());
+    by_number.sort_by(|a, b| {
+        message.fields[usize::from(*a)]
+            .path
+            .cmp(&message.fields[usize::from(*b)].path)
+    });
+    message.by_number = by_number;
     Some(message)
 }
 
 fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes: &[&'static str]) -> Field {
     let mut field = Field {
         name,
-        number: number.parse().unwrap_or(0),
+        path: number
+            .split('.')
+            .filter_map(|n| n.parse().ok())
+            .filter(|n| *n > 0)
+            .collect(),
+        optional: false,
+        always: false,
+        wrapped: false,
         type_: parse_type(type_),
         list_type: "",
         list_map_keys: Vec::new(),
@@ -180,7 +209,13 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
             Some(("default", v)) => field.default = Some(v),
             Some(("patch", v)) => field.patch_strategy = v.split(',').collect(),
             Some(("merge", v)) => field.merge_key = v,
-            _ => field.required |= *attribute == "required",
+            _ => match *attribute {
+                "required" => field.required = true,
+                "ptr" => field.optional = true,
+                "keep" => field.always = true,
+                "items" => field.wrapped = true,
+                _ => {}
+            },
         }
     }
     field
