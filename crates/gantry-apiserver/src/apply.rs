@@ -22,6 +22,14 @@ const NAME_LIMIT: usize = 128;
 /// So many values may come out of a document's aliases.
 const ALIAS_LIMIT: usize = 100_000;
 
+/// What a write of the status may write.
+const STATUS_PATHS: &[&[&str]] = &[
+    &["status"],
+    &["metadata", "labels"],
+    &["metadata", "annotations"],
+    &["metadata", "finalizers"],
+];
+
 /// Who makes one write, and through which door.
 pub struct Tracker<'a> {
     call: &'a Call,
@@ -86,7 +94,7 @@ impl<'a> Tracker<'a> {
             manager: &self.manager,
             now: &self.now,
             reset: match self.call.subresource() {
-                Some(Subresource::Status) => Reset::AllBut(&[&["status"]]),
+                Some(Subresource::Status) => Reset::AllBut(STATUS_PATHS),
                 Some(Subresource::Finalize) => Reset::AllBut(&[&["spec", "finalizers"]]),
                 Some(Subresource::Scale) => Reset::AllBut(&[&["spec", "replicas"]]),
                 None if kind.has(Subresource::Status) => Reset::Status,
@@ -231,38 +239,34 @@ fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>
             with_snippet: false,
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_LIMIT },
         };
-        serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|e| go_words(&e))
+        serde_saphyr::from_str_with_options::<Value>(text, options)
     };
     // Most clients send JSON, which is YAML too, and faster to read.
     let object = match serde_json::from_slice(body) {
         Ok(object) => object,
-        Err(_) => read(DuplicateKeyPolicy::LastWins).map_err(cannot)?,
+        Err(_) => read(DuplicateKeyPolicy::LastWins).map_err(|e| cannot(e.to_string()))?,
     };
-    if !object.is_object() {
+    if !Value::is_object(&object) {
         return Err(cannot("the configuration must be an object".into()));
     }
     let mut warnings = Vec::new();
+    // Other errors here are limits of the YAML reader that JSON does not have; the object has been read.
     if validation != FieldValidation::Ignore
-        && let Err(why) = read(DuplicateKeyPolicy::Error)
+        && let Err(serde_saphyr::Error::DuplicateMappingKey { key, location }) =
+            read(DuplicateKeyPolicy::Error)
     {
+        // In upstream's words, where tests and people look for them.
+        let why = format!(
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
+            location.line(),
+            key.unwrap_or_default()
+        );
         if validation == FieldValidation::Strict {
             return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
         }
         warnings.push(why);
     }
     Ok((object, warnings))
-}
-
-/// An error in upstream's words, where tests and people look for them.
-fn go_words(error: &serde_saphyr::Error) -> String {
-    match error {
-        serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
-            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
-            location.line(),
-            key.as_deref().unwrap_or("")
-        ),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -296,6 +300,13 @@ mod tests {
             Ok(json!({"a": 1, "b": ["x", true, "1"]})),
         );
         check(r#"{"a": {"b": null}}"#, Ok(json!({"a": {"b": null}})));
+        // Depth has a limit: the reader calls itself.
+        let deep = |n: usize, start: &str| format!("{start}{}{}", "[".repeat(n), "]".repeat(n));
+        let json = |n: usize| format!("{{{}}}", deep(n, "\"a\": "));
+        check(&json(120), Ok(serde_json::from_str(&json(120)).unwrap()));
+        check(&json(10_000), Err("error decoding YAML: "));
+        check(&deep(50, "a: "), Ok(serde_json::from_str(&json(50)).unwrap()));
+        check(&deep(10_000, "a: "), Err("error decoding YAML: "));
         check("- a", Err("error decoding YAML: "));
         check("a: [", Err("error decoding YAML: "));
         check(

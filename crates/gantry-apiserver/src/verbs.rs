@@ -14,7 +14,7 @@ use crate::{binding, deletion, table, watch};
 use gantry_api::kind::{Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
-use gantry_api::{meta, patch, schema};
+use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
 use http::Response;
@@ -136,6 +136,19 @@ impl Call {
     /// The media type without its parameters.
     fn media_type(&self) -> &str {
         self.content_type.split(';').next().unwrap_or("").trim()
+    }
+
+    /// A patch that makes an object no one can read is invalid; the request itself was read.
+    fn of_patch(&self, status: Status) -> Status {
+        let kind = &self.target.kind.kind;
+        let marker = format!("cannot be handled as a {kind}: ");
+        match status.message.split_once(&marker) {
+            Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
+                let body = String::from_utf8_lossy(&self.body);
+                Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
+            }
+            _ => status,
+        }
     }
 
     /// Whether this is a server-side apply.
@@ -354,8 +367,8 @@ impl Api {
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
-            let mut decoded =
-                pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)?;
+            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)
+                .map_err(|status| call.of_patch(status))?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
             if !uid.is_empty() && uid != meta::text(&old, "uid") {
@@ -395,11 +408,11 @@ impl Api {
             .admit_update(kind, old, part, Some(&self.admission(call, Some(old))))
             .await?;
         let validated = admitted.validate(kind, Some(old))?;
+        self.guard(call, "update", Some(validated.object()), Some(old))
+            .await?;
         if apply::only_times_differ(validated.object(), old) {
             return Ok(old.clone());
         }
-        self.guard(call, "update", Some(validated.object()), Some(old))
-            .await?;
         if call.options.dry_run()? || validated.object() == old {
             return Ok(validated.object().clone());
         }
@@ -453,12 +466,16 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
 }
 
+/// A status write may also label, annotate and finalize, as upstream's may; it does not change owners.
 fn only_status(object: &mut Value, old: &Value) {
-    let status = object.get("status").cloned();
-    *object = old.clone();
-    if let (Some(status), Some(map)) = (status, object.as_object_mut()) {
-        map.insert("status".into(), status);
-    }
+    let (Some(map), Some(old_map)) = (object.as_object_mut(), old.as_object()) else {
+        return;
+    };
+    let written = |key: &str| matches!(key, "status" | "metadata");
+    map.retain(|key, _| written(key));
+    let kept = old_map.iter().filter(|(key, _)| !written(key));
+    map.extend(kept.map(|(key, v)| (key.clone(), v.clone())));
+    keep(&mut object["metadata"], &old["metadata"], "ownerReferences");
 }
 
 fn only_finalizers(object: &mut Value, old: &Value) {

@@ -42,7 +42,8 @@ impl Ord for Scalar {
     }
 }
 
-fn compare(a: &Value, b: &Value) -> Ordering {
+/// The order of [`Scalar`].
+pub fn compare(a: &Value, b: &Value) -> Ordering {
     let rank = |v: &Value| match v {
         Value::Number(_) => 0,
         Value::String(_) => 1,

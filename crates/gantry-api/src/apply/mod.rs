@@ -10,7 +10,7 @@
 //! version of a kind is compared in the version of the request: kinds are served in one version only.
 
 mod compare;
-mod element;
+pub(crate) mod element;
 mod last_applied;
 mod managed;
 mod merge;

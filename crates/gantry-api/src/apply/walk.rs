@@ -45,6 +45,8 @@ fn node_of(shape: Shape, value: &Value) -> Node {
                     named.push((element, item));
                 }
             }
+            // In order, so that each is put at the end of the set.
+            named.sort_by(|(a, _), (b, _)| a.cmp(b));
             for (element, item) in named {
                 // Items that cannot be told apart are one member, with nothing below.
                 let mut below = match twice.contains(&element) {

@@ -76,7 +76,7 @@ fn unprocessable(why: String) -> Status {
         "Invalid",
         "the server rejected our request due to an error in our request",
     );
-    status.details = Some(json!({"causes": [{"message": why}]}));
+    status.details = Some(json!({"causes": [{"field": "patch", "message": why}]}));
     status
 }
 

@@ -3,9 +3,12 @@
 //! Source: k8s.io/apimachinery/pkg/util/strategicpatch.
 
 use super::{not_an_object, unprocessable};
+use crate::apply::element;
 use crate::schema::{self, Field, Message, Type};
 use crate::status::Status;
 use serde_json::{Map, Value};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 const PATCH: &str = "$patch";
@@ -105,7 +108,8 @@ fn merge_object(
                 gone.as_array(),
             )
         {
-            list.retain(|v| !gone.contains(v));
+            let gone: BTreeSet<Name> = gone.iter().map(Name).collect();
+            list.retain(|v| !gone.contains(&Name(v)));
         } else if key.starts_with("$deleteFromPrimitiveList") && !key.starts_with(DELETE) {
             return Err(bad_format("primitive list"));
         }
@@ -209,10 +213,10 @@ fn check_order(items: &[Value], order: &[Value], key: &str) -> Result<(), Status
         return Ok(());
     }
     let mut order_left = order.iter();
-    let in_order = items
-        .iter()
-        .filter(|item| item.get(PATCH).is_none())
-        .all(|item| order_left.any(|o| same(o, item, key)));
+    let in_order = items.iter().filter(|item| item.get(PATCH).is_none()).all(|item| {
+        let own = name(item, key);
+        order_left.any(|o| own.is_some() && name(o, key) == own)
+    });
     match in_order {
         true => Ok(()),
         false => Err(failed(format!(
@@ -240,14 +244,10 @@ fn merge_list(old: Vec<Value>, patch: &[Value], field: Option<&'static Field>) -
         )));
     }
     if !first.is_object() {
-        let server = old.clone();
-        let mut merged: Vec<Value> = Vec::with_capacity(old.len() + patch.len());
-        for item in old.into_iter().chain(patch.iter().cloned()) {
-            if !merged.contains(&item) {
-                merged.push(item);
-            }
-        }
-        return Ok(ordered(merged, patch, &server, ""));
+        let mut seen = BTreeSet::new();
+        let both = old.iter().chain(patch);
+        let merged = both.filter(|item| seen.insert(Name(item))).cloned().collect();
+        return Ok(ordered(merged, patch, &old, ""));
     }
     let key = field.map_or("", |f| f.merge_key);
     if key.is_empty() {
@@ -262,16 +262,13 @@ fn merge_list(old: Vec<Value>, patch: &[Value], field: Option<&'static Field>) -
 }
 
 fn merge_items(old: Vec<Value>, patch: &[Value], key: &str, place: Place) -> Result<Vec<Value>, Status> {
-    let mut merged = old;
     let mut plain = Vec::new();
+    let mut deleted = BTreeSet::new();
     let mut replace = false;
     for item in patch {
         match item.get(PATCH).map(|d| d.as_str().unwrap_or_default()) {
             None => plain.push(item.clone()),
-            Some("delete") => {
-                with_key(item, key)?;
-                merged.retain(|v| !same(v, item, key));
-            }
+            Some("delete") => deleted.extend(with_key(item, key)?.get(key).map(Name)),
             Some("replace") => replace = true,
             Some("merge") => {
                 return Err(failed(
@@ -289,16 +286,22 @@ fn merge_items(old: Vec<Value>, patch: &[Value], key: &str, place: Place) -> Res
     if replace {
         return Ok(plain.iter().filter_map(fresh).collect());
     }
+    let mut merged = old;
+    merged.retain(|v| name(v, key).is_none_or(|name| !deleted.contains(&name)));
     let server = merged.clone();
+    let mut places = positions(&server, key);
     for item in &plain {
         let inner = with_key(item, key)?;
-        match merged.iter_mut().find(|v| same(v, item, key)) {
-            Some(found) => {
-                if let Value::Object(old) = found.take() {
-                    *found = Value::Object(merge_object(old, inner, place)?);
+        match name(item, key).and_then(|name| places.get(&name)) {
+            Some(at) => {
+                if let Value::Object(old) = merged[*at].take() {
+                    merged[*at] = Value::Object(merge_object(old, inner, place)?);
                 }
             }
-            None => merged.extend(fresh(item)),
+            None => {
+                places.extend(name(item, key).map(|name| (name, merged.len())));
+                merged.extend(fresh(item));
+            }
         }
     }
     merged.iter().try_for_each(|item| with_key(item, key).map(drop))?;
@@ -326,24 +329,63 @@ fn fresh(value: &Value) -> Option<Value> {
     }
 }
 
-fn same(a: &Value, b: &Value, key: &str) -> bool {
-    if key.is_empty() {
-        a == b
-    } else {
-        a.get(key).is_some() && a.get(key) == b.get(key)
+/// What tells an item from others: the value of its key, or a plain value itself. Lists may be long, so names are
+/// looked up in maps.
+#[derive(Clone, Copy)]
+struct Name<'a>(&'a Value);
+
+impl Ord for Name<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        element::compare(self.0, other.0)
     }
+}
+
+impl PartialOrd for Name<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Name<'_> {}
+
+fn name<'a>(item: &'a Value, key: &str) -> Option<Name<'a>> {
+    match key {
+        "" => Some(Name(item)),
+        key => item.get(key).map(Name),
+    }
+}
+
+/// Where each name first stands.
+fn positions<'a>(items: &'a [Value], key: &str) -> BTreeMap<Name<'a>, usize> {
+    let mut out = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        if let Some(name) = name(item, key) {
+            out.entry(name).or_insert(at);
+        }
+    }
+    out
 }
 
 /// Upstream's normalizeElementOrder: wanted items in their order, the others where the server had them.
 fn ordered(items: Vec<Value>, wanted: &[Value], server: &[Value], key: &str) -> Vec<Value> {
-    let index = |list: &[Value], v: &Value| list.iter().position(|o| same(o, v, key));
-    let (mut named, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|v| index(wanted, v).is_some());
-    named.sort_by_cached_key(|v| index(wanted, v));
+    let (wanted, server) = (positions(wanted, key), positions(server, key));
+    let at = |places: &BTreeMap<Name, usize>, item: &Value| {
+        name(item, key).and_then(|name| places.get(&name).copied())
+    };
+    let (mut named, others): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|item| at(&wanted, item).is_some());
+    named.sort_by_cached_key(|item| at(&wanted, item));
     let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
     let mut out = Vec::new();
     loop {
         let other_first = match (others.peek(), named.peek()) {
-            (Some(o), Some(n)) => match (index(server, o), index(server, n)) {
+            (Some(o), Some(n)) => match (at(&server, o), at(&server, n)) {
                 (Some(o), Some(n)) => o < n,
                 _ => false,
             },
@@ -599,6 +641,25 @@ mod tests {
                 ),
                 ("a patch must be an object", json!({}), json!([]), Err(400)),
             ],
+        );
+    }
+
+    /// Not timed, but a quadratic merge of these would be noticed.
+    #[test]
+    fn long_lists() {
+        let names =
+            |from: usize, to: usize| -> Vec<String> { (from..to).rev().map(|i| format!("x/{i}")).collect() };
+        let pod = |finalizers: Value, owners: Value| json!({"metadata": {"finalizers": finalizers, "ownerReferences": owners}});
+        let owners = |names: &[String]| names.iter().map(|n| json!({"uid": n})).collect::<Value>();
+        let (old, new) = (names(0, 30_000), names(15_000, 45_000));
+        let mut patch = pod(json!(new), owners(&new));
+        patch["metadata"]["$setElementOrder/finalizers"] = json!(names(0, 45_000));
+        let message = schema::message_for("", "v1", "Pod").unwrap();
+        let merged = strategic(pod(json!(old), owners(&old)), &patch, message).unwrap();
+        assert_eq!(merged["metadata"]["finalizers"], json!(names(0, 45_000)));
+        assert_eq!(
+            merged["metadata"]["ownerReferences"].as_array().map(Vec::len),
+            Some(45_000)
         );
     }
 }

@@ -37,6 +37,9 @@ fn reach(m: &'static Message, schemas: &mut Map<String, Value>) {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
+    if m.atomic {
+        schema["x-kubernetes-map-type"] = "atomic".into();
+    }
     if !m.gvks.is_empty() {
         schema["x-kubernetes-group-version-kind"] = m
             .gvks
@@ -51,6 +54,9 @@ fn property(field: &Field, schemas: &mut Map<String, Value>) -> Value {
     let mut p = type_schema(&field.type_, schemas);
     if !field.list_type.is_empty() {
         p["x-kubernetes-list-type"] = field.list_type.into();
+    }
+    if !field.map_type.is_empty() {
+        p["x-kubernetes-map-type"] = field.map_type.into();
     }
     if !field.list_map_keys.is_empty() {
         p["x-kubernetes-list-map-keys"] = json!(field.list_map_keys);

@@ -303,3 +303,25 @@ fn conflicts_have_causes() {
         )
     );
 }
+
+/// Not timed, but a quadratic set of these would be noticed.
+#[test]
+fn long_lists_in_any_order() {
+    let now = now(1);
+    let writer = writer("v1", "ConfigMap", "me", &now);
+    let config = |n: usize| {
+        let finalizers: Vec<String> = (0..n).rev().map(|i| format!("x/{i:06}")).collect();
+        whole(
+            "ConfigMap",
+            "v1",
+            &json!({"metadata": {"finalizers": finalizers}}),
+        )
+    };
+    let live = writer.apply(None, &config(30_000), false).unwrap();
+    let less = writer.apply(Some(&live), &config(20_000), false).unwrap();
+    assert_eq!(
+        less["metadata"]["finalizers"],
+        config(20_000)["metadata"]["finalizers"]
+    );
+    assert_eq!(owners_of(&less)[0].2.len(), 20_000);
+}
