@@ -24,6 +24,8 @@ pub struct Kind {
     pub scope: Scope,
     /// Where objects stand in the store: `/registry/<storage_prefix>/[<namespace>/]<name>`, laid out as upstream's.
     pub storage_prefix: SmolStr,
+    /// Verbs served on objects and collections.
+    pub verbs: &'static [&'static str],
     /// Subresources served under an object.
     pub subresources: Vec<Subresource>,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads.
@@ -33,6 +35,18 @@ pub struct Kind {
     /// The kind's own behaviour.
     pub hooks: Box<dyn Hooks>,
 }
+
+/// The verbs of a kind that is stored: all of them.
+pub const ALL_VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// Whether objects live in namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +70,22 @@ pub enum Subresource {
     Finalize,
     /// `token` of service accounts: issues a token.
     Token,
+    /// `log` of pods: a container's output.
+    Log,
+    /// `exec` of pods: runs a command in a container.
+    Exec,
+    /// `attach` of pods: joins a container's streams.
+    Attach,
+    /// `portforward` of pods: streams to a pod's ports.
+    PortForward,
+    /// `proxy` of pods, services and nodes: passes an HTTP request on.
+    Proxy,
+    /// `eviction` of pods: deletes one if its disruption budgets allow.
+    Eviction,
+    /// `ephemeralcontainers` of pods: the whole pod, of which only the ephemeral containers are written.
+    EphemeralContainers,
+    /// `resize` of pods: the whole pod, of which only the containers' resources are written.
+    Resize,
 }
 
 impl Subresource {
@@ -67,8 +97,78 @@ impl Subresource {
             Subresource::Binding => "binding",
             Subresource::Finalize => "finalize",
             Subresource::Token => "token",
+            Subresource::Log => "log",
+            Subresource::Exec => "exec",
+            Subresource::Attach => "attach",
+            Subresource::PortForward => "portforward",
+            Subresource::Proxy => "proxy",
+            Subresource::Eviction => "eviction",
+            Subresource::EphemeralContainers => "ephemeralcontainers",
+            Subresource::Resize => "resize",
         }
     }
+
+    /// The verbs served at its path.
+    pub fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Subresource::Status
+            | Subresource::Scale
+            | Subresource::EphemeralContainers
+            | Subresource::Resize => &["get", "patch", "update"],
+            Subresource::Finalize => &["update"],
+            Subresource::Binding | Subresource::Token | Subresource::Eviction => &["create"],
+            Subresource::Log => &["get"],
+            Subresource::Exec | Subresource::Attach | Subresource::PortForward => &["create", "get"],
+            Subresource::Proxy => &["create", "delete", "get", "patch", "update"],
+        }
+    }
+
+    /// Whether requests to it are passed on to a node instead of touching the stored object.
+    pub fn connects(self) -> bool {
+        matches!(
+            self,
+            Subresource::Log
+                | Subresource::Exec
+                | Subresource::Attach
+                | Subresource::PortForward
+                | Subresource::Proxy
+        )
+    }
+
+    /// The kind its bodies have, under `kind`.
+    pub fn body(self, kind: &Kind) -> SubresourceBody {
+        let foreign = |group: &'static str, name: &'static str| SubresourceBody {
+            group_version: Some((group, "v1")),
+            kind: name.into(),
+        };
+        let local = |name: SmolStr| SubresourceBody {
+            group_version: None,
+            kind: name,
+        };
+        match self {
+            Subresource::Scale => foreign("autoscaling", "Scale"),
+            Subresource::Token => foreign("authentication.k8s.io", "TokenRequest"),
+            Subresource::Eviction => foreign("policy", "Eviction"),
+            Subresource::Binding => local("Binding".into()),
+            Subresource::Exec => local("PodExecOptions".into()),
+            Subresource::Attach => local("PodAttachOptions".into()),
+            Subresource::PortForward => local("PodPortForwardOptions".into()),
+            Subresource::Proxy => local(smol_str::format_smolstr!("{}ProxyOptions", kind.kind)),
+            Subresource::Status
+            | Subresource::Finalize
+            | Subresource::Log
+            | Subresource::EphemeralContainers
+            | Subresource::Resize => local(kind.kind.clone()),
+        }
+    }
+}
+
+/// The kind of a subresource's bodies.
+pub struct SubresourceBody {
+    /// Group and version, when they are not those of the resource itself.
+    pub group_version: Option<(&'static str, &'static str)>,
+    /// The kind's name.
+    pub kind: SmolStr,
 }
 
 /// One column of a kind's table.

@@ -1,6 +1,6 @@
 //! The built-in kinds, one file each. To add one, write its file and name it in the list below.
 
-use crate::kind::{Column, Kind, NoHooks, Scope};
+use crate::kind::{ALL_VERBS, Column, Kind, NoHooks, Scope};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -36,6 +36,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
         categories: Vec::new(),
         scope,
         storage_prefix: plural.into(),
+        verbs: ALL_VERBS,
         subresources: Vec::new(),
         selectable_fields: Vec::new(),
         columns: vec![name_column(), age_column()],

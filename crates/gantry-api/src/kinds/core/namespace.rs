@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 pub fn kind() -> Kind {
     Kind {
         short_names: vec!["ns".into()],
-        subresources: vec![Subresource::Status, Subresource::Finalize],
+        // As upstream: a namespace is deleted by name only.
+        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+        subresources: vec![Subresource::Finalize, Subresource::Status],
         selectable_fields: vec![("status.phase", "status.phase")],
         columns: vec![name_column(), column("Status", "string", |o, _| o["status"]["phase"].clone()), age_column()],
         hooks: Box::new(NamespaceHooks),

@@ -10,7 +10,18 @@ pub fn kind() -> Kind {
     Kind {
         short_names: vec!["po".into()],
         categories: vec!["all".into()],
-        subresources: vec![Subresource::Status, Subresource::Binding],
+        subresources: vec![
+            Subresource::Attach,
+            Subresource::Binding,
+            Subresource::EphemeralContainers,
+            Subresource::Eviction,
+            Subresource::Exec,
+            Subresource::Log,
+            Subresource::PortForward,
+            Subresource::Proxy,
+            Subresource::Resize,
+            Subresource::Status,
+        ],
         selectable_fields: vec![
             ("spec.nodeName", "spec.nodeName"),
             ("spec.restartPolicy", "spec.restartPolicy"),

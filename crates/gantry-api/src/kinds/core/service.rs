@@ -10,7 +10,7 @@ pub fn kind() -> Kind {
         short_names: vec!["svc".into()],
         categories: vec!["all".into()],
         storage_prefix: "services/specs".into(),
-        subresources: vec![Subresource::Status],
+        subresources: vec![Subresource::Proxy, Subresource::Status],
         selectable_fields: vec![("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")],
         columns: vec![name_column(), column("Type", "string", |o, _| o["spec"]["type"].clone()), age_column()],
         hooks: Box::new(ServiceHooks),
