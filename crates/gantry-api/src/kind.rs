@@ -28,7 +28,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Subresources served under an object.
     pub subresources: Vec<Subresource>,
-    /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads.
+    /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads. A part of a path
+    /// that is a number is a list's item; of several paths, joined by `|`, the first that is there is read.
     pub selectable_fields: Vec<(&'static str, &'static str)>,
     /// Columns of the table that kubectl prints.
     pub columns: Vec<Column>,
@@ -187,8 +188,12 @@ pub struct Column {
 
 /// What a kind does of its own. All hooks are pure; they see objects as trees.
 ///
-/// Order on create: `default`, `prepare_create`, `validate`. On update: `default`, `prepare_update`, `validate`,
-/// `validate_update`.
+/// Order on create: `default`, `prepare_create`, `validate`, `validate_create`. On update: `default`,
+/// `prepare_update`, `validate`, `validate_update`; through a subresource `prepare_subresource` and
+/// `validate_subresource` stand for `prepare_update` and `validate_update`.
+///
+/// `to_storage` is called last before an object is encoded for the store, `from_storage` first after it was decoded:
+/// all other hooks, selectors and columns see the kind's own form.
 pub trait Hooks: Send + Sync {
     /// Fills in defaults.
     fn default(&self, object: &mut Value) {
@@ -211,6 +216,41 @@ pub trait Hooks: Send + Sync {
     fn validate(&self, object: &Value) -> Vec<field::Error> {
         let _ = object;
         Vec::new()
+    }
+
+    /// Checks what holds only for a new object.
+    fn validate_create(&self, object: &Value) -> Vec<field::Error> {
+        let _ = object;
+        Vec::new()
+    }
+
+    /// Keeps what an update through a subresource may not change. The server has kept the spec of a status update.
+    fn prepare_subresource(&self, subresource: Subresource, object: &mut Value, old: &Value) {
+        let _ = subresource;
+        self.prepare_update(object, old);
+    }
+
+    /// Checks a change through a subresource.
+    fn validate_subresource(
+        &self,
+        subresource: Subresource,
+        object: &Value,
+        old: &Value,
+    ) -> Vec<field::Error> {
+        match subresource {
+            Subresource::Status => Vec::new(),
+            _ => self.validate_update(object, old),
+        }
+    }
+
+    /// Turns an object into the form it is stored in. Kinds that share stored objects convert here.
+    fn to_storage(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// Turns a stored object into the kind's own form.
+    fn from_storage(&self, object: &mut Value) {
+        let _ = object;
     }
 
     /// Checks a change.

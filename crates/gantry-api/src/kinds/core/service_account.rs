@@ -1,9 +1,13 @@
 //! ServiceAccount
 
-use crate::kind::{Kind, Scope};
+use crate::kind::{Kind, Scope, Subresource};
 use crate::kinds::usual;
 
 /// The kind.
 pub fn kind() -> Kind {
-    Kind { short_names: vec!["sa".into()], ..usual("", "ServiceAccount", "serviceaccounts", Scope::Namespaced) }
+    Kind {
+        short_names: vec!["sa".into()],
+        subresources: vec![Subresource::Token],
+        ..usual("", "ServiceAccount", "serviceaccounts", Scope::Namespaced)
+    }
 }
