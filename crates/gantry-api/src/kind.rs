@@ -22,10 +22,10 @@ pub struct Kind {
     pub categories: Vec<SmolStr>,
     /// Whether objects live in namespaces.
     pub scope: Scope,
+    /// The verbs served, in alphabetical order.
+    pub verbs: &'static [&'static str],
     /// Where objects stand in the store: `/registry/<storage_prefix>/[<namespace>/]<name>`, laid out as upstream's.
     pub storage_prefix: SmolStr,
-    /// Verbs served on objects and collections.
-    pub verbs: &'static [&'static str],
     /// Subresources served under an object.
     pub subresources: Vec<Subresource>,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads. A part of a path
@@ -37,8 +37,8 @@ pub struct Kind {
     pub hooks: Box<dyn Hooks>,
 }
 
-/// The verbs of a kind that is stored: all of them.
-pub const ALL_VERBS: &[&str] = &[
+/// The verbs of a kind that is stored.
+pub const STORED: &[&str] = &[
     "create",
     "delete",
     "deletecollection",
@@ -48,6 +48,9 @@ pub const ALL_VERBS: &[&str] = &[
     "update",
     "watch",
 ];
+
+/// The verbs of a kind that is a question: it is answered at once, and nothing is stored.
+pub const ANSWERED: &[&str] = &["create"];
 
 /// Whether objects live in namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

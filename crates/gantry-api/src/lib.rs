@@ -3,6 +3,7 @@
 //! Objects are JSON trees ([`serde_json::Value`]); a [`kind::Kind`] says what is served under which names, its
 //! [`kind::Hooks`] give a kind its own behaviour, and [`schema`] knows every field's type. Start reading there.
 
+pub mod apply;
 pub mod field;
 pub mod formats;
 pub mod kind;

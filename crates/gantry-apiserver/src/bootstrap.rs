@@ -1,49 +1,91 @@
-//! What a new cluster carries: its namespaces and its RBAC roles. Each start adds what is missing.
+//! What a new cluster carries: its namespaces, its default roles, and how to know its clients. Each start adds what is
+//! missing.
 
 use crate::options::FieldValidation;
 use crate::pipeline;
-use crate::registry::Registry;
+use crate::registry::{Registry, revision_of};
 use crate::request::Kinds;
 use crate::verbs::stamp;
+use futures::future::try_join_all;
+use gantry_api::meta;
 use gantry_api::status::Status;
 use gantry_auth::rbac;
 use serde_json::{Value, json};
 
-/// Creates the objects that are missing.
-pub async fn run(registry: &Registry, kinds: &Kinds) -> Result<(), Status> {
+/// Creates the objects that are missing. `client_ca` is the authority that clients' certificates are checked against.
+pub async fn run(registry: &Registry, kinds: &Kinds, client_ca: &str) -> Result<(), Status> {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         ensure(
             registry,
             kinds,
             ("", "v1", "namespaces"),
             json!({"metadata": {"name": name}}),
+            |_, _| None,
         )
         .await?;
     }
-    let rbac_v1 = |plural| ("rbac.authorization.k8s.io", "v1", plural);
-    for role in rbac::bootstrap_cluster_roles() {
-        ensure(registry, kinds, rbac_v1("clusterroles"), role).await?;
-    }
-    for binding in rbac::bootstrap_cluster_role_bindings() {
-        ensure(registry, kinds, rbac_v1("clusterrolebindings"), binding).await?;
-    }
-    Ok(())
+    let policy = [
+        ("clusterroles", rbac::bootstrap_cluster_roles()),
+        ("clusterrolebindings", rbac::bootstrap_cluster_role_bindings()),
+        ("roles", rbac::bootstrap_roles()),
+        ("rolebindings", rbac::bootstrap_role_bindings()),
+    ];
+    // All at once, so that the store commits them together.
+    let writes = policy.into_iter().flat_map(|(plural, objects)| {
+        let place = (rbac::API_GROUP, "v1", plural);
+        let write = move |object| ensure(registry, kinds, place, object, rbac::reconciled);
+        objects.into_iter().map(write)
+    });
+    try_join_all(writes).await?;
+    // How API servers beside this one learn whom to believe.
+    let authentication = json!({
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"client-ca-file": client_ca},
+    });
+    let place = ("", "v1", "configmaps");
+    ensure(registry, kinds, place, authentication, |wanted, stored| {
+        let mut object = stored.clone();
+        object["data"]["client-ca-file"] = wanted["data"]["client-ca-file"].clone();
+        (object != *stored).then_some(object)
+    })
+    .await
 }
 
+/// Creates an object, or gives the one that is there what it lacks: `mend(wanted, stored)` says what to store.
 async fn ensure(
     registry: &Registry,
     kinds: &Kinds,
     (group, version, plural): (&str, &str, &str),
     object: Value,
+    mend: fn(&Value, &Value) -> Option<Value>,
 ) -> Result<(), Status> {
     let kind = kinds
         .get(group, version, plural)
         .ok_or_else(|| Status::internal(format!("{plural}.{group} is needed to start and is not served")))?;
     let mut decoded = pipeline::decode(&kind, object, FieldValidation::Ignore, &mut Vec::new())?;
-    stamp(decoded.metadata());
-    let validated = decoded.admit_create(&kind).validate(&kind, None)?;
-    match registry.create(&kind, &validated).await {
-        Err(status) if status.reason != "AlreadyExists" => Err(status),
-        _ => Ok(()),
+    let namespace = meta::namespace(decoded.object()).to_owned();
+    let namespace = Some(namespace.as_str()).filter(|n| !n.is_empty());
+    let name = meta::name(decoded.object()).to_owned();
+    match registry.get(&kind, namespace, &name).await {
+        Ok(stored) => {
+            let Some(mended) = mend(decoded.object(), &stored) else {
+                return Ok(());
+            };
+            let mended = pipeline::decode(&kind, mended, FieldValidation::Ignore, &mut Vec::new())?;
+            let (admitted, _) = mended.admit_update(&kind, &stored, None, |_, _| {}, None).await?;
+            let validated = admitted.validate_update(&kind, &stored, None)?;
+            registry
+                .update(&kind, &validated, revision_of(&stored))
+                .await
+                .map(|_| ())
+        }
+        Err(status) if status.code == 404 => {
+            stamp(decoded.metadata());
+            decoded.default(&kind);
+            let (admitted, _) = decoded.admit_create(&kind, None).await?;
+            let validated = admitted.validate_create(&kind)?;
+            registry.create(&kind, &validated).await.map(|_| ())
+        }
+        Err(status) => Err(status),
     }
 }

@@ -1,15 +1,18 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
-use crate::authz::RbacCache;
+use crate::apply;
+use crate::authenticate::Authenticator;
+use crate::deletion;
 use crate::discovery;
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
+use crate::reviews;
 use crate::verbs::{Api, Call};
 use bytes::{Bytes, BytesMut};
 use gantry_api::schema;
 use gantry_api::status::Status;
-use gantry_auth::{Attributes, User, rbac};
+use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -31,46 +34,36 @@ const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 pub struct Handler {
     /// The verbs.
     pub api: Api,
-    /// The authorizer's objects.
-    pub rbac: Arc<RbacCache>,
+    /// Who sends requests.
+    pub authenticator: Authenticator,
+    /// Where the keys of service accounts' tokens are.
+    pub jwks_uri: String,
 }
 
 impl Handler {
     /// Answers one request of `user`.
-    pub async fn answer(&self, user: &User, request: Request<RequestBody>) -> Response<Body> {
+    pub async fn answer(&self, user: Arc<User>, request: Request<RequestBody>) -> Response<Body> {
         self.try_answer(user, request)
             .await
             .unwrap_or_else(|status| respond::error(&status))
     }
 
-    async fn try_answer(&self, user: &User, request: Request<RequestBody>) -> Result<Response<Body>, Status> {
+    async fn try_answer(
+        &self,
+        user: Arc<User>,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Body>, Status> {
         let path = request.uri().path().to_string();
         match request::parse(&path, &self.api.kinds) {
             Parsed::Resource(target) => self.resource(user, target, request).await,
             Parsed::Unknown => Err(Status::no_such_path()),
-            Parsed::Other => self.other(user, &path, &request),
+            Parsed::Other => self.other(&user, &path, &request),
         }
-    }
-
-    fn allow(&self, attributes: &Attributes) -> Result<(), Status> {
-        if rbac::allows(attributes, &*self.rbac) {
-            return Ok(());
-        }
-        let why = rbac::denial(attributes);
-        if attributes.path.is_some() {
-            return Err(Status::new(403, "Forbidden", format!("forbidden: {why}")));
-        }
-        Err(Status::forbidden(
-            attributes.group,
-            attributes.resource,
-            attributes.name,
-            &why,
-        ))
     }
 
     async fn resource(
         &self,
-        user: &User,
+        user: Arc<User>,
         target: Target,
         request: Request<RequestBody>,
     ) -> Result<Response<Body>, Status> {
@@ -99,16 +92,25 @@ impl Handler {
             ("namespaces", Some(name)) => name.as_str(),
             _ => target.namespace.as_deref().unwrap_or(""),
         };
-        self.allow(&Attributes {
-            user,
-            verb,
+        let selector = options.text("fieldSelector");
+        let name = match target.name.as_deref() {
+            // A list narrowed to one name is about that object.
+            None => gantry_auth::exact(selector, "metadata.name").unwrap_or_default(),
+            Some(name) => name,
+        };
+        let attributes = Attributes {
             group: &kind.group,
             resource: &kind.plural,
             subresource: target.subresource.as_deref().unwrap_or(""),
             namespace,
-            name: target.name.as_deref().unwrap_or(""),
-            path: None,
-        })?;
+            name,
+            field_selector: selector,
+            ..Attributes::of(&user, verb)
+        };
+        self.api.authorizer.allow(&attributes)?;
+        if !kind.verbs.contains(&verb) && target.subresource.is_none() {
+            return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
+        }
         let text = |name| {
             head.headers
                 .get(name)
@@ -117,6 +119,18 @@ impl Handler {
                 .to_string()
         };
         let content_type = text(header::CONTENT_TYPE);
+        // An apply may make the object, for which patch is not permission enough.
+        let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
+            true => self
+                .api
+                .authorizer
+                .allow(&Attributes {
+                    verb: "create",
+                    ..attributes
+                })
+                .err(),
+            false => None,
+        };
         if matches!(verb, "create" | "update") && !content_type.is_empty() && !content_type.contains("json") {
             return Err(Status::unsupported_media_type(&["application/json"]));
         }
@@ -124,19 +138,25 @@ impl Handler {
             .await
             .map_err(|_| Status::new(408, "Timeout", "the request's body did not arrive in time"))??;
         let call = Call {
+            user,
             target,
             options,
             accept: text(header::ACCEPT),
             content_type,
+            user_agent: text(header::USER_AGENT),
+            create_denied,
             body,
         };
         match verb {
             "get" => self.api.get(&call).await,
-            "create" => self.api.create(&call).await,
+            "create" => match reviews::find(&call.target.kind) {
+                Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,
+                None => self.api.create(&call).await,
+            },
             "update" => self.api.update(&call).await,
             "patch" => self.api.patch(&call).await,
-            "delete" => self.api.delete(&call).await,
-            "deletecollection" => self.api.delete_collection(&call).await,
+            "delete" => deletion::delete(&self.api, &call).await,
+            "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }
     }
@@ -150,20 +170,22 @@ impl Handler {
         let open = OPEN_PATHS.contains(&path);
         if !open {
             let verb = request.method().as_str().to_ascii_lowercase();
-            self.allow(&Attributes {
-                user,
-                verb: &verb,
-                group: "",
-                resource: "",
-                subresource: "",
-                namespace: "",
-                name: "",
+            self.api.authorizer.allow(&Attributes {
                 path: Some(path),
+                ..Attributes::of(user, &verb)
             })?;
         }
         match path {
             "/healthz" | "/livez" | "/readyz" => return Ok(respond::text(200, "ok")),
             "/version" => return Ok(respond::json(200, &version())),
+            "/.well-known/openid-configuration" => {
+                let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
+                return Ok(respond::json(200, &answer));
+            }
+            "/openid/v1/jwks" => {
+                let type_ = "application/jwk-set+json";
+                return Ok(respond::with_type(200, type_, self.api.tokens.jwks().to_string()));
+            }
             "/openapi/v3" => return Ok(respond::json(200, &self.openapi_index())),
             _ => {}
         }

@@ -1,21 +1,31 @@
 //! The API server: one path parser, one pipeline, one handler per verb, for every kind.
 //!
-//! A request's way: [`server`] terminates TLS and names the user, [`request`] parses the path, [`handler`]
+//! A request's way: [`server`] terminates TLS, [`authenticate`] names the user, [`request`] parses the path, [`handler`]
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
+mod admission;
+mod apply;
+mod authenticate;
 mod authz;
+mod binding;
 mod bootstrap;
+mod deletion;
 mod discovery;
+mod guard;
 mod handler;
+mod kubernetes_service;
 mod options;
 mod pipeline;
 mod registry;
 mod request;
 mod respond;
+mod reviews;
 pub mod server;
+pub mod services;
 mod table;
+mod token_request;
 mod verbs;
 mod watch;
 
 pub use respond::Body;
-pub use server::{Local, ServeError, Server, TlsFiles};
+pub use server::{Config, Local, ServeError, Server, TlsFiles};

@@ -40,6 +40,11 @@ impl Options {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// Whether a parameter is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A boolean parameter, read as Go's strconv does.
     pub fn flag(&self, name: &str) -> bool {
         self.0.contains_key(name) && !matches!(self.text(name), "0" | "f" | "F" | "false" | "False" | "FALSE")

@@ -1,8 +1,10 @@
 //! The way of a write: `Decoded -> Admitted -> Validated`. The registry stores only [`Validated`] objects, and only
 //! this module makes them, so no path can skip a step.
 
+use crate::admission;
 use crate::options::FieldValidation;
-use gantry_api::kind::{Kind, Scope};
+use crate::services::Reservation;
+use gantry_api::kind::{Kind, Subresource};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, schema};
 use serde_json::{Value, json};
@@ -133,16 +135,36 @@ impl Decoded {
         &mut self.0["metadata"]
     }
 
-    /// Defaults and admits an object to be created.
-    pub fn admit_create(mut self, kind: &Kind) -> Admitted {
+    /// Fills in defaults.
+    pub fn default(&mut self, kind: &Kind) {
         kind.hooks.default(&mut self.0);
-        kind.hooks.prepare_create(&mut self.0);
-        Admitted(self.0)
     }
 
-    /// Defaults and admits a change of `old`; `part` keeps what this path may not write.
-    pub fn admit_update(mut self, kind: &Kind, old: &Value, part: fn(&mut Value, &Value)) -> Admitted {
-        kind.hooks.default(&mut self.0);
+    /// Admits a defaulted object to be created. `policy` is absent for the server's own first objects alone.
+    pub async fn admit_create(
+        mut self,
+        kind: &Kind,
+        policy: Option<&admission::Request<'_>>,
+    ) -> Result<(Admitted, Option<Reservation>), Status> {
+        let reservation = match policy {
+            Some(request) => admit(request, &mut self.0).await?,
+            None => None,
+        };
+        kind.hooks.prepare_create(&mut self.0);
+        Ok((Admitted(self.0), reservation))
+    }
+
+    /// Admits a defaulted change of `old`, made through a subresource or not; `part` keeps what this path may not
+    /// write. `policy` is absent for the server's own first objects alone.
+    pub async fn admit_update(
+        mut self,
+        kind: &Kind,
+        old: &Value,
+        subresource: Option<Subresource>,
+        part: fn(&mut Value, &Value),
+        policy: Option<&admission::Request<'_>>,
+    ) -> Result<(Admitted, Option<Reservation>), Status> {
+        let managed = self.0["metadata"].get_mut("managedFields").map(Value::take);
         for fixed in [
             "uid",
             "creationTimestamp",
@@ -153,9 +175,32 @@ impl Decoded {
             keep(&mut self.0["metadata"], &old["metadata"], fixed);
         }
         part(&mut self.0, old);
-        kind.hooks.prepare_update(&mut self.0, old);
-        Admitted(self.0)
+        // Whoever writes a part of the object is still noted as its owner.
+        if let Some(metadata) = self.0["metadata"].as_object_mut() {
+            match managed {
+                Some(list) => metadata.insert("managedFields".into(), list),
+                None => metadata.remove("managedFields"),
+            };
+        }
+        let reservation = match policy {
+            Some(request) => admit(request, &mut self.0).await?,
+            None => None,
+        };
+        match subresource {
+            Some(subresource) => kind.hooks.prepare_subresource(subresource, &mut self.0, old),
+            None => kind.hooks.prepare_update(&mut self.0, old),
+        }
+        Ok((Admitted(self.0), reservation))
     }
+}
+
+/// Runs admission, then takes what the object needs from the cluster.
+async fn admit(request: &admission::Request<'_>, object: &mut Value) -> Result<Option<Reservation>, Status> {
+    admission::admit(request, object).await?;
+    if !request.is("", "services") {
+        return Ok(None);
+    }
+    request.api.services.begin(object, request.old).map(Some)
 }
 
 /// Makes one field of `object` what it is in `old`.
@@ -172,14 +217,36 @@ pub fn keep(object: &mut Value, old: &Value, field: &str) {
 }
 
 impl Admitted {
-    /// Checks the object, and the change if there was an `old` one.
-    pub fn validate(self, kind: &Kind, old: Option<&Value>) -> Result<Validated, Status> {
-        let object = self.0;
-        let mut errors = metadata_errors(kind, &object);
-        errors.extend(kind.hooks.validate(&object));
-        if let Some(old) = old {
-            errors.extend(kind.hooks.validate_update(&object, old));
+    /// Checks a new object.
+    pub fn validate_create(self, kind: &Kind) -> Result<Validated, Status> {
+        let mut errors = meta::validate_object_meta(kind, &self.0);
+        errors.extend(kind.hooks.validate(&self.0));
+        errors.extend(kind.hooks.validate_create(&self.0));
+        self.unless(kind, &errors)
+    }
+
+    /// Checks a change of `old`, made through a subresource or not.
+    pub fn validate_update(
+        self,
+        kind: &Kind,
+        old: &Value,
+        subresource: Option<Subresource>,
+    ) -> Result<Validated, Status> {
+        let mut errors = meta::validate_object_meta_update(&self.0, old);
+        errors.extend(meta::validate_object_meta(kind, &self.0));
+        // A status alone was never refused for the rest of its object.
+        if subresource != Some(Subresource::Status) {
+            errors.extend(kind.hooks.validate(&self.0));
         }
+        errors.extend(match subresource {
+            Some(subresource) => kind.hooks.validate_subresource(subresource, &self.0, old),
+            None => kind.hooks.validate_update(&self.0, old),
+        });
+        self.unless(kind, &errors)
+    }
+
+    fn unless(self, kind: &Kind, errors: &[field::Error]) -> Result<Validated, Status> {
+        let object = self.0;
         if errors.is_empty() {
             return Ok(Validated(object));
         }
@@ -187,27 +254,7 @@ impl Admitted {
             &kind.group,
             &kind.kind,
             meta::name(&object),
-            &errors,
+            errors,
         ))
     }
-}
-
-fn metadata_errors(kind: &Kind, object: &Value) -> Vec<field::Error> {
-    let mut errors = Vec::new();
-    let name = meta::name(object);
-    if name.is_empty() {
-        errors.push(field::Error::required(
-            "metadata.name",
-            "name or generateName is required",
-        ));
-    } else if let Err(why) = kind.hooks.validate_name(name) {
-        errors.push(field::Error::invalid("metadata.name", name, why));
-    }
-    if kind.scope == Scope::Namespaced {
-        let namespace = meta::namespace(object);
-        if let Err(why) = meta::validate_label_name(namespace) {
-            errors.push(field::Error::invalid("metadata.namespace", namespace, why));
-        }
-    }
-    errors
 }

@@ -1,17 +1,19 @@
 //! Listening: TLS, HTTP/1.1 and HTTP/2, and who is at the other end.
 
-use crate::authz::RbacCache;
+use crate::authenticate::{self, Authenticator};
+use crate::authz::Authorizer;
 use crate::handler::Handler;
 use crate::registry::Registry;
 use crate::request::Kinds;
-use crate::respond::Body;
+use crate::respond::{self, Body};
 use crate::verbs::Api;
-use crate::{bootstrap, respond};
+use crate::{bootstrap, kubernetes_service, reviews, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
+use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,6 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -41,12 +44,33 @@ pub struct TlsFiles<'a> {
     pub client_ca: &'a str,
 }
 
+/// What a server is started with.
+pub struct Config<'a> {
+    /// Its certificate and whose clients it believes.
+    pub tls: TlsFiles<'a>,
+    /// The key that signs service accounts' tokens: P-256, PKCS #8, PEM.
+    pub service_account_key: &'a str,
+    /// The Services' addresses.
+    pub service_range: services::Range,
+    /// Where pods reach this server.
+    pub advertise: (IpAddr, u16),
+    /// The cluster's DNS domain, which the tokens' issuer is named after.
+    pub cluster_domain: &'a str,
+    /// Host and port under which clients reach the server.
+    pub external_address: String,
+    /// The token of machines that are about to join; none joins without one.
+    pub join_token: Option<String>,
+}
+
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The certificate, key or authority is unusable.
     #[error("the server's certificate is unusable: {0}; move the pki folder away to have it made anew")]
     Tls(String),
+    /// The key of the service accounts' tokens is unusable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The first objects could not be made.
     #[error("the cluster's first objects could not be stored: {0}")]
     Bootstrap(#[from] Status),
@@ -62,20 +86,42 @@ pub struct Server {
 }
 
 impl Server {
-    /// Prepares a server over `store`: makes the cluster's first objects and reads the RBAC rules.
-    pub async fn new(store: Arc<dyn Store>, tls: TlsFiles<'_>) -> Result<Self, ServeError> {
-        let acceptor = acceptor(&tls)?;
-        let kinds = Kinds::new(gantry_api::kinds::builtin());
+    /// Prepares a server over `store`: makes the cluster's first objects and reads the rules of who may do what.
+    pub async fn new(store: Arc<dyn Store>, config: Config<'_>) -> Result<Self, ServeError> {
+        let acceptor = acceptor(&config.tls)?;
+        let issuer = format!("https://kubernetes.default.svc.{}", config.cluster_domain);
+        let keys = Keys::from_pem(config.service_account_key, &[])?;
+        let tokens = Arc::new(Tokens::new(issuer, keys));
+        let mut kinds = gantry_api::kinds::builtin();
+        kinds.extend(reviews::kinds());
+        let kinds = Arc::new(Kinds::new(kinds));
         let registry = Registry::new(store.clone());
-        bootstrap::run(&registry, &kinds).await?;
-        let rbac = RbacCache::start(store).await?;
-        Ok(Server {
+        bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
+        let authorizer = Authorizer::start(&store, &kinds).await?;
+        let services = services::Allocator::start(store, config.service_range).await?;
+        let address = services.range().nth(1);
+        let server = Server {
             handler: Arc::new(Handler {
-                api: Api { kinds, registry },
-                rbac,
+                authenticator: Authenticator::new(
+                    tokens.clone(),
+                    kinds.clone(),
+                    registry.clone(),
+                    config.join_token,
+                ),
+                jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
+                api: Api {
+                    kinds,
+                    registry,
+                    authorizer,
+                    services,
+                    tokens,
+                },
             }),
             acceptor,
-        })
+        };
+        let own = server.local(User::new("system:apiserver", &["system:masters"]));
+        kubernetes_service::ensure(&own, address, config.advertise).await?;
+        Ok(server)
     }
 
     /// The way in for a component of the same process that acts as `user`.
@@ -127,7 +173,7 @@ impl Local {
     /// Answers one request.
     pub async fn send(&self, request: Request<Bytes>) -> Response<Body> {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        self.handler.answer(&self.user, request).await
+        self.handler.answer(self.user.clone(), request).await
     }
 }
 
@@ -165,7 +211,7 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
         .peer_certificates()
         .and_then(|chain| chain.first());
     let user: Option<Arc<User>> = match certificate.map(|c| x509::user_from_certificate(c)) {
-        None => Some(Arc::new(User::anonymous())),
+        None => None,
         Some(Ok(user)) => Some(Arc::new(user)),
         Some(Err(error)) => {
             tracing::warn!("a client certificate names no user: {error}");
@@ -175,15 +221,8 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
     let service = service_fn(move |request: Request<Incoming>| {
         let (handler, user) = (handler.clone(), user.clone());
         async move {
-            // No bearer token is believed yet; one that is sent must not pass for anonymous.
-            let response = match user.filter(|_| !request.headers().contains_key(header::AUTHORIZATION)) {
-                Some(user) => {
-                    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-                    handler.answer(&user, request).await
-                }
-                None => respond::error(&Status::unauthorized()),
-            };
-            Ok::<_, Infallible>(response)
+            let answer = answer(&handler, user.as_ref(), request).await;
+            Ok::<_, Infallible>(answer.unwrap_or_else(|status| respond::error(&status)))
         }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
@@ -199,4 +238,17 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
     if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!("a connection ended: {error}");
     }
+}
+
+/// Finds out who asks, and answers.
+async fn answer(
+    handler: &Handler,
+    certificate: Option<&Arc<User>>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    let (mut head, body) = request.into_parts();
+    let user = handler.authenticator.authenticate(certificate, &mut head).await?;
+    let user = authenticate::impersonate(user, &mut head.headers, &handler.api.authorizer)?;
+    let body = body.map_err(Into::into).boxed_unsync();
+    Ok(handler.answer(user, Request::from_parts(head, body)).await)
 }

@@ -1,18 +1,25 @@
 //! The verbs: one function each, for every kind.
 
+use crate::admission;
+use crate::apply::{self, Tracker};
+use crate::authz::Authorizer;
 use crate::options::Options;
-use crate::pipeline::{self, Decoded, Validated, keep};
+use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::{Kinds, Target};
 use crate::respond::{self, Body};
-use crate::{table, watch};
-use gantry_api::kind::{Kind, Scope, Subresource};
+use crate::services::{Allocator, Reservation};
+use crate::{binding, deletion, table, watch};
+use gantry_api::kind::{Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
 use gantry_api::{meta, patch, schema};
+use gantry_auth::User;
+use gantry_auth::service_account::Tokens;
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -20,13 +27,21 @@ use time::format_description::well_known::Rfc3339;
 /// What the verbs work on.
 pub struct Api {
     /// The kinds served.
-    pub kinds: Kinds,
+    pub kinds: Arc<Kinds>,
     /// The objects.
     pub registry: Registry,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// The Services' addresses and ports.
+    pub services: Arc<Allocator>,
+    /// The service accounts' tokens.
+    pub tokens: Arc<Tokens>,
 }
 
 /// One request, read whole.
 pub struct Call {
+    /// Who asks.
+    pub user: Arc<User>,
     /// What it is about.
     pub target: Target,
     /// Its query.
@@ -35,6 +50,10 @@ pub struct Call {
     pub accept: String,
     /// Its Content-Type header.
     pub content_type: String,
+    /// Its User-Agent header.
+    pub user_agent: String,
+    /// Why an apply may not make the object, if it may not.
+    pub create_denied: Option<Status>,
     /// Its body.
     pub body: bytes::Bytes,
 }
@@ -47,7 +66,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn of(call: &Call) -> Result<Self, Status> {
+    /// The selectors of a request.
+    pub fn of(call: &Call) -> Result<Self, Status> {
         Ok(Filter {
             labels: Labels::parse(call.options.text("labelSelector"))?,
             fields: Fields::parse(call.options.text("fieldSelector"), &call.target.kind)?,
@@ -64,33 +84,53 @@ impl Filter {
 }
 
 /// How often a write that named no resourceVersion is tried again when others write in between.
-const TRIES: usize = 8;
+pub const TRIES: usize = 8;
 /// Patches and deletes read bodies of these types.
-const PATCH_TYPES: [&str; 3] = [
+const PATCH_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    apply::MEDIA_TYPE,
 ];
 
 impl Call {
-    fn namespace(&self) -> Option<&str> {
+    /// The path's namespace.
+    pub fn namespace(&self) -> Option<&str> {
         self.target.namespace.as_deref()
     }
 
-    fn name(&self) -> Result<&str, Status> {
+    /// The path's name.
+    pub fn name(&self) -> Result<&str, Status> {
         self.target.name.as_deref().ok_or_else(Status::no_such_path)
     }
 
-    fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
-        let mut response = match table::wanted(&self.accept) {
+    /// An object as the client wants it.
+    pub fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
+        let response = match table::wanted(&self.accept) {
             true => respond::json(code, &table::of_one(&self.target.kind, object)),
             false => respond::json(code, object),
         };
+        self.warned(response, warnings)
+    }
+
+    /// The answer, with `Warning` headers.
+    pub fn warned(&self, mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
         respond::warn(&mut response, warnings);
         response
     }
 
-    fn subresource(&self) -> Option<Subresource> {
+    /// The media type without its parameters.
+    fn media_type(&self) -> &str {
+        self.content_type.split(';').next().unwrap_or("").trim()
+    }
+
+    /// Whether this is a server-side apply.
+    pub fn is_apply(&self) -> bool {
+        self.media_type() == apply::MEDIA_TYPE
+    }
+
+    /// The subresource it is about.
+    pub fn subresource(&self) -> Option<Subresource> {
         let name = self.target.subresource.as_deref()?;
         self.target
             .kind
@@ -154,7 +194,7 @@ impl Api {
                 (Some(start), Some(revision))
             }
         };
-        let page = self.registry.list(&prefix, start, limit, revision).await?;
+        let page = self.registry.list(kind, &prefix, start, limit, revision).await?;
         let objects: Vec<Value> = page.objects.into_iter().filter(|o| filter.matches(o)).collect();
         let mut metadata = json!({"resourceVersion": page.revision.to_string()});
         if let Some((next, left)) = page.next {
@@ -174,7 +214,8 @@ impl Api {
     pub async fn create(&self, call: &Call) -> Result<Response<Body>, Status> {
         match call.subresource() {
             None => {}
-            Some(Subresource::Binding) => return self.bind(call).await,
+            Some(Subresource::Binding) => return binding::create(self, call).await,
+            Some(Subresource::Token) => return self.create_token(call).await,
             Some(_) => {
                 return Err(Status::method_not_supported(
                     &call.target.kind.group,
@@ -187,8 +228,22 @@ impl Api {
         if kind.scope == Scope::Namespaced && call.namespace().is_none() {
             return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
         }
-        let mut warnings = Vec::new();
         let body = pipeline::parse_json(&call.body)?;
+        self.create_object(call, body).await
+    }
+
+    /// Creates an object, from a client's body or from an applied configuration.
+    pub async fn create_object(&self, call: &Call, body: Value) -> Result<Response<Body>, Status> {
+        let kind = &call.target.kind;
+        let tracker = Tracker::of(
+            call,
+            if call.is_apply() {
+                "PatchOptions"
+            } else {
+                "CreateOptions"
+            },
+        )?;
+        let mut warnings = Vec::new();
         let mut decoded = pipeline::decode(kind, body, call.options.field_validation()?, &mut warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
         if !meta::text(decoded.object(), "resourceVersion").is_empty() {
@@ -197,58 +252,51 @@ impl Api {
             ));
         }
         stamp(decoded.metadata());
-        self.admit_namespace(kind, call.namespace(), meta::name(decoded.object()))
+        decoded.default(kind);
+        if !call.is_apply() {
+            tracker.track(&mut decoded, None);
+        }
+        let (admitted, reservation) = decoded
+            .admit_create(kind, Some(&self.admission(call, None)))
             .await?;
-        let validated = decoded.admit_create(kind).validate(kind, None)?;
+        let validated = admitted.validate_create(kind)?;
+        self.guard(call, "create", Some(validated.object()), None).await?;
         let object = match call.options.dry_run()? {
             true => validated.object().clone(),
-            false => self.registry.create(kind, &validated).await?,
+            false => {
+                let stored = self.registry.create(kind, &validated).await?;
+                reservation.into_iter().for_each(Reservation::keep);
+                stored
+            }
         };
         Ok(call.answer(201, &object, &warnings))
-    }
-
-    /// Nothing new goes into a namespace that is not there or is on its way out.
-    async fn admit_namespace(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<(), Status> {
-        let (Some(namespace), Some(namespaces)) = (namespace, self.kinds.get("", "v1", "namespaces")) else {
-            return Ok(());
-        };
-        let object = self.registry.get(&namespaces, None, namespace).await?;
-        if !meta::is_deleting(&object) {
-            return Ok(());
-        }
-        let why =
-            format!("unable to create new content in namespace {namespace} because it is being terminated");
-        Err(Status::forbidden(&kind.group, &kind.plural, name, &why))
     }
 
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = pipeline::parse_json(&call.body)?;
+        Tracker::of(call, "UpdateOptions")?;
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
     /// patch
     pub async fn patch(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let type_ = call.content_type.split(';').next().unwrap_or("").trim();
         let parsed = || {
             serde_json::from_slice::<Value>(&call.body)
                 .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))
         };
-        match type_ {
+        Tracker::of(call, "PatchOptions")?;
+        match call.media_type() {
+            apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
-                self.change(call, &mut |mut object| {
-                    patch::json(&mut object, &call.body).map(|()| object)
-                })
-                .await
+                self.change(call, &mut |object| patch::json(object, &call.body))
+                    .await
             }
             "application/merge-patch+json" => {
                 let change = parsed()?;
-                self.change(call, &mut |mut object| {
-                    patch::merge(&mut object, &change);
-                    Ok(object)
-                })
-                .await
+                self.change(call, &mut |object| patch::merge(object, &change))
+                    .await
             }
             "application/strategic-merge-patch+json" => {
                 let change = parsed()?;
@@ -258,17 +306,15 @@ impl Api {
                 };
                 let message = schema::message_for(group, version, name)
                     .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
-                self.change(call, &mut |mut object| {
-                    patch::strategic(&mut object, &change, message).map(|()| object)
-                })
-                .await
+                self.change(call, &mut |object| patch::strategic(object, &change, message))
+                    .await
             }
             _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
         }
     }
 
     /// Reads, changes and stores an object; again, when others wrote in between and the client named no version.
-    async fn change(
+    pub async fn change(
         &self,
         call: &Call,
         make: &mut (dyn FnMut(Value) -> Result<Value, Status> + Send),
@@ -279,13 +325,15 @@ impl Api {
         for _ in 0..TRIES {
             let old = self.registry.get(kind, call.namespace(), name).await?;
             let scale = call.subresource() == Some(Subresource::Scale);
-            let mut wanted = make(if scale { scale_of(&old) } else { old.clone() })?;
+            // An applied Scale has been made one of the whole object.
+            let convert = scale && !call.is_apply();
+            let mut wanted = make(if convert { scale_of(&old) } else { old.clone() })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
             if !version.is_empty() && version != old_version {
                 return Err(registry::modified(kind, name));
             }
-            if scale {
+            if convert {
                 let mut scaled = old.clone();
                 scaled["spec"]["replicas"] = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
                 wanted = scaled;
@@ -305,7 +353,8 @@ impl Api {
             decoded.metadata()["resourceVersion"] = old_version.into();
             let stored = self.store_change(call, decoded, &old).await;
             match stored {
-                Err(status) if status.reason == "Conflict" && version.is_empty() => last = status,
+                // A patch made anew fits what others wrote; an update that names the old version fails above.
+                Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
                 Ok(object) if scale => return Ok(respond::json(200, &scale_of(&object))),
                 Ok(object) => return Ok(call.answer(200, &object, &warnings)),
@@ -314,8 +363,12 @@ impl Api {
         Err(last)
     }
 
-    async fn store_change(&self, call: &Call, decoded: Decoded, old: &Value) -> Result<Value, Status> {
+    async fn store_change(&self, call: &Call, mut decoded: Decoded, old: &Value) -> Result<Value, Status> {
         let kind = &call.target.kind;
+        decoded.default(kind);
+        if !call.is_apply() {
+            Tracker::of(call, "UpdateOptions")?.track(&mut decoded, Some(old));
+        }
         let part: fn(&mut Value, &Value) = match call.subresource() {
             Some(Subresource::Status) => only_status,
             Some(Subresource::Finalize) => only_finalizers,
@@ -323,148 +376,42 @@ impl Api {
             None if kind.has(Subresource::Status) => |object, old| keep(object, old, "status"),
             None => |_, _| {},
         };
-        let validated = decoded.admit_update(kind, old, part).validate(kind, Some(old))?;
+        let (admitted, reservation) = decoded
+            .admit_update(
+                kind,
+                old,
+                call.subresource(),
+                part,
+                Some(&self.admission(call, Some(old))),
+            )
+            .await?;
+        let validated = admitted.validate_update(kind, old, call.subresource())?;
+        if apply::only_times_differ(validated.object(), old) {
+            return Ok(old.clone());
+        }
+        self.guard(call, "update", Some(validated.object()), Some(old))
+            .await?;
         if call.options.dry_run()? || validated.object() == old {
             return Ok(validated.object().clone());
         }
         let revision = registry::revision_of(old);
-        if meta::is_deleting(old) && is_free(validated.object()) {
+        if meta::is_deleting(old) && deletion::is_free(validated.object()) {
             self.registry.delete(kind, validated.object(), revision).await?;
             return Ok(validated.object().clone());
         }
-        self.registry.update(kind, &validated, revision).await
+        let stored = self.registry.update(kind, &validated, revision).await?;
+        reservation.into_iter().for_each(Reservation::keep);
+        Ok(stored)
     }
 
-    /// Gives a pod its node.
-    async fn bind(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let name = call.name()?;
-        let body = pipeline::parse_json(&call.body)?;
-        let node = body["target"]["name"].as_str().unwrap_or("");
-        if node.is_empty() {
-            let missing = gantry_api::field::Error::required("target.name", "");
-            return Err(Status::invalid("", "Binding", name, &[missing]));
+    fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
+        admission::Request {
+            api: self,
+            kind: &call.target.kind,
+            subresource: call.target.subresource.as_deref().unwrap_or(""),
+            namespace: call.namespace().unwrap_or(""),
+            old,
         }
-        let mut pod = self.registry.get(kind, call.namespace(), name).await?;
-        let bound = pod["spec"]["nodeName"].as_str().unwrap_or("");
-        if !bound.is_empty() || meta::is_deleting(&pod) {
-            let why = format!("pod {name} is already assigned to node {bound:?} or being deleted");
-            return Err(Status::conflict("", "pods/binding", name, &why));
-        }
-        let revision = registry::revision_of(&pod);
-        pod["spec"]["nodeName"] = node.into();
-        self.registry
-            .update(kind, &Validated::with_metadata_of(pod), revision)
-            .await?;
-        let done =
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(respond::json(201, &done))
-    }
-
-    /// delete
-    pub async fn delete(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let name = call.name()?;
-        let options = match call.body.is_empty() {
-            true => json!({}),
-            false => pipeline::parse_json(&call.body)?,
-        };
-        let mut last = registry::modified(kind, name);
-        for _ in 0..TRIES {
-            let object = self.registry.get(kind, call.namespace(), name).await?;
-            for field in ["uid", "resourceVersion"] {
-                let demanded = options["preconditions"][field].as_str().unwrap_or("");
-                if !demanded.is_empty() && demanded != meta::text(&object, field) {
-                    let why = format!(
-                        "Precondition failed: {field} in precondition: {demanded}, in object meta: {}",
-                        meta::text(&object, field)
-                    );
-                    return Err(Status::conflict(&kind.group, &kind.plural, name, &why));
-                }
-            }
-            match self.delete_one(call, &options, object).await {
-                Err(status) if status.reason == "Conflict" => last = status,
-                other => return other,
-            }
-        }
-        Err(last)
-    }
-
-    async fn delete_one(
-        &self,
-        call: &Call,
-        options: &Value,
-        mut object: Value,
-    ) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let asked = options["gracePeriodSeconds"]
-            .as_i64()
-            .or(call.options.number("gracePeriodSeconds")?.map(|n| n as i64));
-        let grace = match kind.hooks.grace_period(&object) {
-            Some(own) if own > 0 => asked.unwrap_or(own).max(0),
-            _ => 0,
-        };
-        let dry = call.options.dry_run()? || !options["dryRun"].as_array().is_none_or(Vec::is_empty);
-        let revision = registry::revision_of(&object);
-        if grace == 0 && is_free(&object) {
-            if !dry {
-                self.registry.delete(kind, &object, revision).await?;
-            }
-            let mut details =
-                json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
-            if !kind.group.is_empty() {
-                details["group"] = kind.group.as_str().into();
-            }
-            let done = json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
-            });
-            return Ok(respond::json(200, &done));
-        }
-        let shorter = object["metadata"]["deletionGracePeriodSeconds"]
-            .as_i64()
-            .is_none_or(|now| grace < now);
-        if !meta::is_deleting(&object) || shorter {
-            let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
-            object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
-            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-            if kind.kind == "Namespace" {
-                object["status"]["phase"] = "Terminating".into();
-            }
-            if !dry {
-                object = self
-                    .registry
-                    .update(kind, &Validated::with_metadata_of(object), revision)
-                    .await?;
-            }
-        }
-        Ok(respond::json(200, &object))
-    }
-
-    /// deletecollection
-    pub async fn delete_collection(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let filter = Filter::of(call)?;
-        let page = self
-            .registry
-            .list(&kind.prefix(call.namespace()), None, 0, None)
-            .await?;
-        let options = match call.body.is_empty() {
-            true => json!({}),
-            false => pipeline::parse_json(&call.body)?,
-        };
-        let mut deleted = Vec::new();
-        for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
-            match self.delete_one(call, &options, object.clone()).await {
-                Ok(_) => deleted.push(object),
-                Err(status) if status.code == 404 => {}
-                Err(status) => return Err(status),
-            }
-        }
-        let list = json!({
-            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-            "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
-        });
-        Ok(respond::json(200, &list))
     }
 }
 
@@ -490,22 +437,11 @@ pub fn stamp(metadata: &mut Value) {
     }
 }
 
-fn rfc3339(at: OffsetDateTime) -> String {
+pub fn rfc3339(at: OffsetDateTime) -> String {
     let whole = at.replace_nanosecond(0).unwrap_or(at);
     whole
         .format(&Rfc3339)
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
-}
-
-/// Whether nothing holds back a deleted object.
-fn is_free(object: &Value) -> bool {
-    let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
-    let grace = object["metadata"]["deletionGracePeriodSeconds"]
-        .as_i64()
-        .unwrap_or(0);
-    none(&object["metadata"]["finalizers"])
-        && (object["kind"] != "Namespace" || none(&object["spec"]["finalizers"]))
-        && grace == 0
 }
 
 fn only_status(object: &mut Value, old: &Value) {

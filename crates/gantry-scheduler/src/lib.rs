@@ -1,1 +1,16 @@
 //! Finds a node for every pod.
+//!
+//! The [`Scheduler`] keeps a compact picture of nodes and pods ([`cache`]), fed by informers. It takes pods from its
+//! [`queue`] one by one, asks the [`plugins`] which nodes fit and which fits best, counts the pod there at once, and
+//! binds it through the API in the background. A pod that fits nowhere waits until something changes that may help it.
+
+mod cache;
+mod framework;
+mod info;
+mod plugins;
+mod queue;
+mod resources;
+mod scheduler;
+mod selector;
+
+pub use scheduler::{Config, Scheduler};

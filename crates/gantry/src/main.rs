@@ -1,12 +1,19 @@
 //! The gantry binary: command line and composition.
 
+mod local;
+mod options;
 mod server;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "gantry", version, about = "Kubernetes 1.36 in one binary")]
+#[command(
+    name = "gantry",
+    version,
+    about = "Kubernetes 1.36 in one binary",
+    args_override_self = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -14,12 +21,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the control plane.
-    Server(server::Options),
+    /// Runs the control plane and, unless told otherwise, a node.
+    #[command(args_override_self = true)]
+    Server(options::Options),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gantry: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<_> = std::env::args_os().collect();
+    let mut cli = Cli::parse_from(&args);
+    let Command::Server(options) = &cli.command;
+    if let Some(file) = &options.config {
+        cli = Cli::parse_from(options::with_file::<Cli>(args, file)?);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("GANTRY_LOG")
@@ -27,14 +50,7 @@ fn main() -> ExitCode {
         )
         .with_writer(std::io::stderr)
         .init();
-    let result = match cli.command {
-        Command::Server(options) => server::run(options),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gantry: {error}");
-            ExitCode::FAILURE
-        }
+    match cli.command {
+        Command::Server(options) => Ok(server::run(options)?),
     }
 }

@@ -1,10 +1,15 @@
-//! `gantry server`: opens the store, prepares the certificates, serves the API.
+//! `gantry server`: opens the store, prepares the certificates, serves the API, and starts the components on it.
 
-use gantry_apiserver::{ServeError, Server, TlsFiles};
+use crate::local;
+use crate::options::Options;
+use gantry_apiserver::services::{Range, RangeError};
+use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
+use gantry_auth::{MASTERS, User};
+use gantry_client::Informers;
 use gantry_cluster::{kubeconfig, pki};
+use gantry_scheduler::Scheduler;
 use gantry_store::{Embedded, OpenError};
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,32 +17,15 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The store's ceiling on kept data, in bytes.
 const STORE_LIMIT: u64 = 8 << 30;
 
-/// Options of `gantry server`.
-#[derive(clap::Args)]
-pub struct Options {
-    /// Where the cluster's data lives.
-    #[arg(long, default_value = "/var/lib/gantry")]
-    data_dir: PathBuf,
-    /// Address the API listens on.
-    #[arg(long, default_value = "0.0.0.0")]
-    bind_address: IpAddr,
-    /// Port the API listens on.
-    #[arg(long, default_value_t = 6443)]
-    https_port: u16,
-    /// Address that clients use; the kubeconfig names it.
-    #[arg(long, default_value = "127.0.0.1")]
-    advertise_address: IpAddr,
-    /// A further name or address the server's certificate covers. May be repeated.
-    #[arg(long)]
-    tls_san: Vec<String>,
-}
-
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data directory could not be made.
     #[error("the data directory {0} cannot be used: {1}; run as root or choose another with --data-dir")]
     DataDir(String, std::io::Error),
+    /// An option is wrong.
+    #[error("--service-cidr: {0}")]
+    ServiceRange(#[from] RangeError),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -69,40 +57,41 @@ pub fn run(options: Options) -> Result<(), Error> {
 
 async fn serve(options: Options) -> Result<(), Error> {
     let data = &options.data_dir;
+    let service_range = Range::parse(&options.service_cidr)?;
     std::fs::create_dir_all(data).map_err(|e| Error::DataDir(data.display().to_string(), e))?;
     let store = Arc::new(Embedded::open(&data.join("store.redb"), STORE_LIMIT)?);
     let address = SocketAddr::new(options.bind_address, options.https_port);
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| Error::Listen(address, e))?;
-    let pki = pki::Pki::open(&data.join("pki"))?;
-    let mut names: Vec<String> = [
-        "localhost",
-        "127.0.0.1",
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        "kubernetes.default.svc.cluster.local",
-    ]
-    .map(String::from)
-    .to_vec();
-    names.push(options.advertise_address.to_string());
-    names.extend(options.tls_san);
-    names.sort();
-    names.dedup();
-    let identity = pki.issue_server(&names)?;
-    let tls = TlsFiles {
-        certificate: &identity.certificate_pem,
-        key: &identity.key_pem,
-        client_ca: pki.ca_pem(),
+    let pki = pki::Pki::open(&data.join("pki"), &server_names(&options, service_range))?;
+    let identity = pki.server();
+    let config = Config {
+        tls: TlsFiles {
+            certificate: &identity.certificate_pem,
+            key: &identity.key_pem,
+            client_ca: pki.ca_pem(),
+        },
+        service_account_key: pki.service_account_key_pem(),
+        service_range,
+        advertise: (options.advertised(), options.https_port),
+        cluster_domain: &options.cluster_domain,
+        external_address: SocketAddr::new(options.advertised(), options.https_port).to_string(),
+        join_token: options.token.clone(),
     };
-    let server = Server::new(store, tls).await?;
-    let admin = pki.issue_client("system:admin", "system:masters")?;
+    let server = Server::new(store, config).await?;
     let url = format!(
         "https://{}",
-        SocketAddr::new(options.advertise_address, options.https_port)
+        SocketAddr::new(options.local_address(), options.https_port)
     );
-    kubeconfig::write(&data.join("admin.kubeconfig"), &url, pki.ca_pem(), &admin)?;
+    let admin = kubeconfig::Client {
+        common_name: "system:admin",
+        organizations: &[MASTERS],
+    };
+    kubeconfig::ensure(&data.join("admin.kubeconfig"), &url, &pki, &admin)?;
+    let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
+    let informers = Informers::new(client.clone());
+    let _scheduler = Scheduler::start(&client, &informers, gantry_scheduler::Config::default());
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
     server
@@ -114,4 +103,34 @@ async fn serve(options: Options) -> Result<(), Error> {
         })
         .await;
     Ok(())
+}
+
+/// The names and addresses clients may use for the server.
+fn server_names(options: &Options, services: Range) -> pki::ServerNames {
+    let service = format!("kubernetes.default.svc.{}", options.cluster_domain);
+    let names = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        &service,
+    ];
+    let mut names = pki::ServerNames {
+        dns: names.map(String::from).to_vec(),
+        ips: vec![
+            Ipv4Addr::LOCALHOST.into(),
+            services.nth(1).into(),
+            options.advertised(),
+            options.local_address(),
+        ],
+    };
+    for name in &options.tls_san {
+        match name.parse() {
+            Ok(ip) => names.ips.push(ip),
+            Err(_) => names.dns.push(name.clone()),
+        }
+    }
+    names.ips.sort();
+    names.ips.dedup();
+    names
 }

@@ -108,7 +108,7 @@ fn objects_live_through_kubectl_and_through_a_kill() {
 
     let server = Server::start(data.path(), port);
     server.check("get namespaces", "kube-system");
-    server.check("api-resources", "deployments           deploy");
+    server.check("api-resources", "deploy ");
     server.check("explain deployment.spec.replicas", "FIELD: replicas <integer>");
     server.check(&format!("create -f {map}"), "configmap/settings created");
     server.check(

@@ -7,7 +7,7 @@ mod values;
 
 pub(crate) use checks::{annotations, format, labels};
 
-use crate::kind::{ALL_VERBS, Kind, NoHooks, Scope};
+use crate::kind::{Kind, NoHooks, Scope};
 use columns::{age_column, name_column};
 use serde_json::Value;
 use values::{number, same};
@@ -44,8 +44,8 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
         short_names: Vec::new(),
         categories: Vec::new(),
         scope,
+        verbs: crate::kind::STORED,
         storage_prefix: plural.into(),
-        verbs: ALL_VERBS,
         subresources: Vec::new(),
         selectable_fields: Vec::new(),
         columns: vec![name_column(), age_column()],

@@ -1,7 +1,8 @@
 //! What every field of every kind is: its type, list keys and patch strategy.
 //!
-//! The tables in `schema/*.schema` are text: `message <name>`, then `gvk <group or -> <version> <kind>` lines,
-//! then one indented line per field: JSON name, protobuf number (0 if none), type, and attributes.
+//! The tables in `schema/*.schema` are text: `message <name>`, then `atomic` where server-side apply takes the
+//! object as one value, then `gvk <group or -> <version> <kind>` lines, then one indented line per field: JSON
+//! name, protobuf number (0 if none), type, and attributes.
 
 mod check;
 mod openapi;
@@ -20,6 +21,8 @@ pub struct Message {
     pub name: &'static str,
     /// Group, version and kind under which it is a whole object; most messages have none.
     pub gvks: Vec<(&'static str, &'static str, &'static str)>,
+    /// Whether server-side apply takes the object as one value.
+    pub atomic: bool,
     /// Its fields, in alphabetical order.
     pub fields: Vec<Field>,
 }
@@ -37,6 +40,10 @@ pub struct Field {
     pub list_type: &'static str,
     /// Keys of a `map` list.
     pub list_map_keys: Vec<&'static str>,
+    /// `atomic` or `granular` for a map or object whose type says otherwise; empty when upstream says nothing.
+    pub map_type: &'static str,
+    /// What a list key is when an item leaves it out, or `{}` for an object that is always there.
+    pub default: Option<&'static str>,
     /// Patch strategies: `merge`, `replace`, `retainKeys`.
     pub patch_strategy: Vec<&'static str>,
     /// Key by which strategic merge patches match list items; empty for none.
@@ -81,7 +88,8 @@ pub enum Type {
 impl Message {
     /// The field with this JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|f| f.name == name)
+        let at = self.fields.binary_search_by(|f| f.name.cmp(name)).ok()?;
+        Some(&self.fields[at])
     }
 
     /// The last part of the name, such as `DeploymentSpec`.
@@ -128,6 +136,7 @@ fn parse(block: &'static str) -> Option<Message> {
     let mut message = Message {
         name,
         gvks: Vec::new(),
+        atomic: false,
         fields: Vec::new(),
     };
     for line in lines {
@@ -138,12 +147,15 @@ fn parse(block: &'static str) -> Option<Message> {
                     .gvks
                     .push((if *group == "-" { "" } else { group }, version, kind));
             }
+            ["atomic"] => message.atomic = true,
             [name, number, type_, attributes @ ..] => {
                 message.fields.push(parse_field(name, number, type_, attributes));
             }
             _ => {}
         }
     }
+    // The tables are in order; looking fields up relies on it.
+    message.fields.sort_by_key(|f| f.name);
     Some(message)
 }
 
@@ -154,6 +166,8 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         type_: parse_type(type_),
         list_type: "",
         list_map_keys: Vec::new(),
+        map_type: "",
+        default: None,
         patch_strategy: Vec::new(),
         merge_key: "",
         required: false,
@@ -162,6 +176,8 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         match attribute.split_once('=') {
             Some(("list", v)) => field.list_type = v,
             Some(("keys", v)) => field.list_map_keys = v.split(',').collect(),
+            Some(("map", v)) => field.map_type = v,
+            Some(("default", v)) => field.default = Some(v),
             Some(("patch", v)) => field.patch_strategy = v.split(',').collect(),
             Some(("merge", v)) => field.merge_key = v,
             _ => field.required |= *attribute == "required",

@@ -1,0 +1,387 @@
+//! Server-side apply, and who owns which fields of an object.
+//!
+//! A [`Writer`] is one request: [`Writer::apply`] merges an applied configuration into the live object, and
+//! [`Writer::update`] tells what `metadata.managedFields` is after any other write. Both are pure.
+//!
+//! A [`set::Set`] holds paths; [`shape`] says by the schema how values are divided into fields; [`walk`],
+//! [`compare`] and [`merge`] walk objects by it; [`managed`] reads and writes `managedFields`.
+//!
+//! Behaviour follows sigs.k8s.io/structured-merge-diff and k8s.io/apimachinery/pkg/util/managedfields. Every
+//! version of a kind is compared in the version of the request: kinds are served in one version only.
+
+mod compare;
+mod element;
+mod last_applied;
+mod managed;
+mod merge;
+mod set;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod walk;
+
+use crate::schema::Message;
+use crate::status::Status;
+use compare::{Comparison, compare};
+use element::PathElement;
+use managed::{Managed, Manager, Operation, Owned};
+use serde_json::{Value, json};
+use set::Set;
+use shape::Shape;
+use std::sync::LazyLock;
+
+/// The manager of fields that were there before anyone was asked.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+
+/// Fields that are no one's.
+static STRIPPED: LazyLock<Set> = LazyLock::new(|| {
+    Set::of_fields(&[
+        &["apiVersion"],
+        &["kind"],
+        &["metadata"],
+        &["metadata", "name"],
+        &["metadata", "namespace"],
+        &["metadata", "creationTimestamp"],
+        &["metadata", "selfLink"],
+        &["metadata", "uid"],
+        &["metadata", "clusterName"],
+        &["metadata", "generation"],
+        &["metadata", "managedFields"],
+        &["metadata", "resourceVersion"],
+    ])
+});
+
+static STATUS: LazyLock<Set> = LazyLock::new(|| Set::of_fields(&[&["status"]]));
+
+/// What a request may not write, whatever it says: nobody comes to own that by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Everything may be written.
+    Nothing,
+    /// All but the status.
+    Status,
+    /// Nothing but these paths.
+    AllBut(&'static [&'static [&'static str]]),
+}
+
+impl Reset {
+    fn filter(self, mut set: Set) -> Set {
+        match self {
+            Reset::Nothing => set,
+            Reset::Status => {
+                set.subtract_below(&STATUS);
+                set
+            }
+            Reset::AllBut(paths) => set.only_below(&Set::of_fields(paths)),
+        }
+    }
+}
+
+/// One write of an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// The kind's schema; without one, objects are divided by what they look like.
+    pub message: Option<&'static Message>,
+    /// The version written, such as `apps/v1`.
+    pub api_version: &'a str,
+    /// The kind written.
+    pub kind: &'a str,
+    /// The subresource written; empty for the object itself.
+    pub subresource: &'a str,
+    /// Who writes.
+    pub manager: &'a str,
+    /// When, in RFC 3339.
+    pub now: &'a str,
+    /// What this request may not write.
+    pub reset: Reset,
+}
+
+/// A field that someone else owns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    manager: Manager,
+    path: Vec<PathElement>,
+}
+
+/// Why an apply failed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ApplyError {
+    /// Others own fields with other values: force, or give them up.
+    #[error("{}", conflict_text(.0))]
+    Conflicts(Vec<Conflict>),
+    /// The configuration is not one to apply here.
+    #[error("{0}")]
+    Request(String),
+    /// The configuration, or the live object, does not fit the schema.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl From<ApplyError> for Status {
+    fn from(error: ApplyError) -> Self {
+        let message = error.to_string();
+        match error {
+            ApplyError::Conflicts(conflicts) => {
+                let mut status = Status::new(409, "Conflict", message);
+                let causes: Vec<Value> = conflicts
+                    .iter()
+                    .map(|c| {
+                        json!({"reason": "FieldManagerConflict", "field": path_text(&c.path),
+                            "message": format!("conflict with {}", c.manager.describe())})
+                    })
+                    .collect();
+                status.details = Some(json!({"causes": causes}));
+                status
+            }
+            ApplyError::Request(_) => Status::bad_request(message),
+            // Upstream gives these no reason, and no better code.
+            ApplyError::Schema(_) => Status::new(500, "", message),
+        }
+    }
+}
+
+fn path_text(path: &[PathElement]) -> String {
+    path.iter().map(ToString::to_string).collect()
+}
+
+fn conflict_text(conflicts: &[Conflict]) -> String {
+    if let [one] = conflicts {
+        return format!(
+            "Apply failed with 1 conflict: conflict with {}: {}",
+            one.manager.describe(),
+            path_text(&one.path)
+        );
+    }
+    let mut lines = Vec::new();
+    let mut last = None;
+    for conflict in conflicts {
+        if last != Some(&conflict.manager) {
+            lines.push(format!("conflicts with {}:", conflict.manager.describe()));
+            last = Some(&conflict.manager);
+        }
+        lines.push(format!("- {}", path_text(&conflict.path)));
+    }
+    format!(
+        "Apply failed with {} conflicts: {}",
+        conflicts.len(),
+        lines.join("\n")
+    )
+}
+
+impl Writer<'_> {
+    fn shape(&self) -> Shape {
+        Shape::root(self.message)
+    }
+
+    /// `metadata.managedFields` after a create (`old` is `None`), an update or a patch; `None` for no such field.
+    /// `new` carries what the client sent there, if anything. An update that changes no field leaves it as it was.
+    pub fn update(&self, old: Option<&Value>, new: &Value) -> Option<Value> {
+        let sent = &new["metadata"]["managedFields"];
+        let live = || old.and_then(|o| managed::decode(self.shape(), &o["metadata"]["managedFields"]).ok());
+        let managed = if self.subresource.is_empty() && managed::is_reset(sent) {
+            Managed::new()
+        } else {
+            // What a client cannot read, or does not know, it must not destroy.
+            managed::decode(self.shape(), sent)
+                .ok()
+                .filter(|m| !m.is_empty() && self.subresource.is_empty())
+                .or_else(live)
+                .unwrap_or_default()
+        };
+        if managed.is_empty() && old.is_some() {
+            return None;
+        }
+        let empty = json!({});
+        // A failure here would be a stored object that its own schema cannot divide: then nobody owns anything.
+        let managed = self
+            .track(old.unwrap_or(&empty), new, managed, self.manager)
+            .ok()?;
+        managed::encode(managed)
+    }
+
+    /// Takes the fields that changed from their owners, and gives them to `manager`.
+    fn track(
+        &self,
+        old: &Value,
+        new: &Value,
+        mut managed: Managed,
+        manager: &str,
+    ) -> Result<Managed, String> {
+        let (mut written, removed) = self.compare(old, new)?.written_and_removed();
+        managed.retain(|_, owned| {
+            owned.fields.subtract(&written);
+            owned.fields.subtract(&removed);
+            !owned.fields.is_empty()
+        });
+        written.subtract(&STRIPPED);
+        if !written.is_empty() {
+            let manager = Manager::new(manager, Operation::Update, self.api_version, self.subresource);
+            let fields = match managed.remove(&manager) {
+                Some(previous) => previous.fields.union(&written),
+                None => written,
+            };
+            managed.insert(manager, self.owned(fields, Some(self.now.to_string())));
+        }
+        managed::cap_updaters(&mut managed);
+        Ok(managed)
+    }
+
+    fn compare(&self, old: &Value, new: &Value) -> Result<Comparison, String> {
+        Ok(compare(self.shape(), old, new)?.filtered(|set| self.reset.filter(set)))
+    }
+
+    fn owned(&self, fields: Set, time: Option<String>) -> Owned {
+        Owned {
+            api_version: self.api_version.to_string(),
+            time,
+            fields,
+        }
+    }
+
+    /// Merges an applied configuration into the live object (`None` to create it), with `managedFields` as they are
+    /// then. The object is still to be defaulted and validated.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is of another kind or does not fit the schema, or others own what it sets and `force` is
+    /// not given.
+    pub fn apply(&self, live: Option<&Value>, patch: &Value, force: bool) -> Result<Value, ApplyError> {
+        self.check(patch)?;
+        let empty = json!({});
+        let live = live.unwrap_or(&empty);
+        let mut managed = managed::decode(self.shape(), &live["metadata"]["managedFields"])
+            .map_err(|why| ApplyError::Schema(format!("failed to decode managed fields: {why}")))?;
+        if managed.is_empty() {
+            managed = self
+                .track(&empty, live, managed, BEFORE_FIRST_APPLY)
+                .map_err(ApplyError::Schema)?;
+        }
+        let mut result = self.apply_once(live, patch, managed.clone(), force);
+        if self.manager == last_applied::MANAGER
+            && let Err(ApplyError::Conflicts(conflicts)) = &result
+            && let Some(own) = last_applied::owned(self, live)
+        {
+            // Client-side apply owned these: the same user moves on to server-side apply.
+            let others: Vec<Conflict> = conflicts.iter().filter(|c| !own.has(&c.path)).cloned().collect();
+            result = match others.is_empty() {
+                true => self.apply_once(live, patch, managed, true),
+                false => Err(ApplyError::Conflicts(others)),
+            };
+        }
+        let mut object = result?;
+        if self.manager == last_applied::MANAGER {
+            last_applied::refresh(&mut object, patch);
+        }
+        Ok(object)
+    }
+
+    fn check(&self, patch: &Value) -> Result<(), ApplyError> {
+        let text = |name: &str| patch.get(name).and_then(Value::as_str).unwrap_or("");
+        if text("apiVersion") != self.api_version || text("kind") != self.kind {
+            let (group, version) = text("apiVersion")
+                .split_once('/')
+                .unwrap_or(("", text("apiVersion")));
+            return Err(ApplyError::Request(format!(
+                "invalid object type: {group}/{version}, Kind={}",
+                text("kind")
+            )));
+        }
+        if !patch["metadata"]["managedFields"].is_null() {
+            return Err(ApplyError::Request("metadata.managedFields must be nil".into()));
+        }
+        let Some(message) = self.message else {
+            return Ok(());
+        };
+        validate::validate(message, patch).map_err(|why| {
+            let text = |name: &str| crate::meta::text(patch, name).to_string();
+            let (group, version) = self.api_version.split_once('/').unwrap_or(("", self.api_version));
+            ApplyError::Schema(format!(
+                "failed to create typed patch object ({}/{}; {group}/{version}, Kind={}): {why}",
+                text("namespace"),
+                text("name"),
+                self.kind
+            ))
+        })
+    }
+
+    fn apply_once(
+        &self,
+        live: &Value,
+        patch: &Value,
+        mut managed: Managed,
+        force: bool,
+    ) -> Result<Value, ApplyError> {
+        let shape = self.shape();
+        let me = Manager::new(self.manager, Operation::Apply, self.api_version, self.subresource);
+        let merged = merge::merge(shape, live, patch).map_err(ApplyError::Schema)?;
+        let last = managed.remove(&me);
+        let time = last.as_ref().and_then(|l| l.time.clone());
+        let fields = self.reset.filter(walk::extract(shape, patch));
+        managed.insert(me.clone(), self.owned(fields, time));
+        let mut object = match last {
+            Some(last) => prune(shape, merged, &managed, &me, &last.fields),
+            None => merged,
+        };
+        let changes = self.compare(live, &object).map_err(ApplyError::Schema)?;
+        let (written, removed) = changes.written_and_removed();
+        let mut conflicts = Vec::new();
+        for (manager, owned) in managed.iter_mut().filter(|(m, _)| **m != me) {
+            let taken = owned.fields.intersection(&written);
+            conflicts.extend(taken.paths().into_iter().map(|path| Conflict {
+                manager: manager.clone(),
+                path,
+            }));
+            owned.fields.subtract(&taken);
+            owned.fields.subtract(&removed);
+        }
+        if !force && !conflicts.is_empty() {
+            return Err(ApplyError::Conflicts(conflicts));
+        }
+        let changed = object != *live;
+        if let Some(mine) = managed.get_mut(&me) {
+            mine.fields.subtract(&STRIPPED);
+            if changed {
+                mine.time = Some(self.now.to_string());
+            }
+        }
+        managed.retain(|_, owned| !owned.fields.is_empty());
+        match (managed::encode(managed), object["metadata"].as_object_mut()) {
+            (Some(list), Some(metadata)) => {
+                metadata.insert("managedFields".into(), list);
+            }
+            (None, Some(metadata)) => {
+                metadata.remove("managedFields");
+            }
+            (Some(list), None) => object["metadata"]["managedFields"] = list,
+            (None, None) => {}
+        }
+        Ok(object)
+    }
+}
+
+/// Takes out what the manager applied last time and not this time, unless someone else owns it.
+fn prune(shape: Shape, merged: Value, managed: &Managed, me: &Manager, last: &Set) -> Value {
+    let dropped = managed.get(me).map(|mine| last.difference(&mine.fields));
+    if dropped.is_some_and(|d| d.is_empty()) {
+        return merged;
+    }
+    let named = |set: &Set| walk::with_named_fields(shape, set);
+    let without = |gone: &Set| {
+        let mut object = merged.clone();
+        walk::remove(shape, &mut object, gone);
+        object
+    };
+    let last = named(last);
+    let present = named(&walk::extract(shape, &merged));
+    let owned = managed
+        .values()
+        .fold(Set::default(), |all, one| all.union(&one.fields));
+    // Add back what others, or this very configuration, own.
+    let pruned = without(&last);
+    let kept = named(&walk::extract(shape, &pruned)).union(&named(&owned));
+    let pruned = without(&present.difference(&kept));
+    // And what lay below, but was never this manager's.
+    let kept = named(&walk::extract(shape, &pruned));
+    without(&present.difference(&kept).intersection(&last))
+}

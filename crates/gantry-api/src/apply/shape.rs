@@ -1,0 +1,169 @@
+//! What the schema says about a value, as far as field management is concerned.
+
+use super::element::{PathElement, Scalar};
+use crate::schema::{self, Field, Message, Type};
+use serde_json::Value;
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/// How a value is divided into fields.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// An object with declared fields.
+    Struct(&'static Message),
+    /// An object with free keys.
+    Map(&'static Type),
+    /// A list whose items are told apart by keys.
+    Keyed(&'static Type, &'static [&'static str]),
+    /// A list of distinct plain values.
+    Set,
+    /// A plain value, or an object or list that is taken as one.
+    Leaf,
+    /// What the value looks like: objects are divided by their keys, all else is taken as one.
+    Deduced,
+    /// A whole object of a kind without a schema: its metadata is known, the rest is deduced.
+    Bare,
+}
+
+impl Shape {
+    /// The shape of whole objects.
+    pub fn root(message: Option<&'static Message>) -> Self {
+        message.map_or(Shape::Bare, Shape::Struct)
+    }
+
+    fn of_message(name: &str) -> Self {
+        match schema::message(name) {
+            Some(m) if m.atomic => Shape::Leaf,
+            Some(m) => Shape::Struct(m),
+            None => Shape::Deduced,
+        }
+    }
+
+    fn of_type(type_: &'static Type) -> Self {
+        match type_ {
+            Type::Message(name) => Shape::of_message(name),
+            Type::Map(item) => Shape::Map(item),
+            // Only a field can say that a list is divided.
+            Type::List(_) => Shape::Leaf,
+            Type::Any => Shape::Deduced,
+            _ => Shape::Leaf,
+        }
+    }
+
+    /// The shape of a declared field.
+    pub fn of_field(field: &'static Field) -> Self {
+        match (&field.type_, field.list_type, field.map_type) {
+            (Type::List(item), "map", _) => Shape::Keyed(item, &field.list_map_keys),
+            (Type::List(_), "set", _) => Shape::Set,
+            (Type::Map(_) | Type::Message(_), _, "atomic") => Shape::Leaf,
+            (Type::Message(name), _, "granular") => {
+                schema::message(name).map_or(Shape::Deduced, Shape::Struct)
+            }
+            (type_, _, _) => Shape::of_type(type_),
+        }
+    }
+
+    /// The field that is declared under this name, if this is an object with declared fields.
+    pub fn declared(self, name: &str) -> Option<&'static Field> {
+        match self {
+            Shape::Struct(m) => m.field(name),
+            _ => None,
+        }
+    }
+
+    /// The shape of a field or map value.
+    pub fn child(self, name: &str) -> Self {
+        match self {
+            Shape::Struct(m) => m.field(name).map_or(Shape::Deduced, Shape::of_field),
+            Shape::Map(item) => Shape::of_type(item),
+            Shape::Bare if name == "metadata" => Shape::of_message(OBJECT_META),
+            Shape::Bare | Shape::Deduced => Shape::Deduced,
+            Shape::Keyed(..) | Shape::Set | Shape::Leaf => Shape::Leaf,
+        }
+    }
+
+    /// The shape of a list's items.
+    pub fn item(self) -> Self {
+        match self {
+            Shape::Keyed(item, _) => Shape::of_type(item),
+            _ => Shape::Leaf,
+        }
+    }
+
+    /// The shape of what stands at an element.
+    pub fn at(self, element: &PathElement) -> Self {
+        match element {
+            PathElement::Field(name) => self.child(name),
+            _ => self.item(),
+        }
+    }
+
+    /// Whether values of this shape are objects that are divided.
+    pub fn is_object(self) -> bool {
+        matches!(
+            self,
+            Shape::Struct(_) | Shape::Map(_) | Shape::Deduced | Shape::Bare
+        )
+    }
+
+    /// Whether values of this shape are lists that are divided.
+    pub fn is_list(self) -> bool {
+        matches!(self, Shape::Keyed(..) | Shape::Set)
+    }
+
+    /// The element that names an item of a divided list.
+    ///
+    /// # Errors
+    ///
+    /// Why the item cannot be named, in upstream's words.
+    pub fn element_of(self, item: &Value) -> Result<PathElement, String> {
+        let Shape::Keyed(type_, keys) = self else {
+            return match item {
+                Value::Object(_) => {
+                    Err("associative list without keys has an element that's a map type".into())
+                }
+                Value::Array(_) => Err("not supported: associative list with lists as elements".into()),
+                Value::Null => {
+                    Err("associative list without keys has an element that's an explicit null".into())
+                }
+                plain => Ok(PathElement::Value(Scalar(plain.clone()))),
+            };
+        };
+        let map = match item {
+            Value::Object(map) => map,
+            Value::Null => return Err("associative list with keys may not have a null element".into()),
+            _ => return Err("associative list with keys may not have non-map elements".into()),
+        };
+        let fields = match type_ {
+            Type::Message(name) => schema::message(name),
+            _ => None,
+        };
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            let own = map.get(*key).cloned();
+            let default = || fields.and_then(|m| m.field(key)).and_then(default_of);
+            if let Some(value) = own.or_else(default) {
+                found.push(((*key).into(), Scalar(value)));
+            }
+        }
+        if found.is_empty() {
+            let keys: Vec<String> = keys.iter().map(|k| format!("{k:?}")).collect();
+            return Err(format!(
+                "associative list with keys has an element that omits all key fields [{}] (and doesn't have \
+                 default values for any key fields)",
+                keys.join(" ")
+            ));
+        }
+        found.sort();
+        Ok(PathElement::Key(found))
+    }
+}
+
+fn default_of(field: &Field) -> Option<Value> {
+    let text = field.default?;
+    match field.type_ {
+        Type::String => Some(text.into()),
+        Type::Int32 | Type::Int64 => text.parse::<i64>().ok().map(Value::from),
+        _ => None,
+    }
+}

@@ -1,0 +1,162 @@
+//! Checks of an applied object against the schema. Unlike ordinary writes, apply takes no unknown field.
+//!
+//! Source of the wording: sigs.k8s.io/structured-merge-diff, typed/validate.go.
+
+use super::shape::Shape;
+use crate::schema::{self, Field, Message, Type};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Checks that the object has only declared fields of the right types, and that its lists can be divided.
+///
+/// # Errors
+///
+/// What is wrong, in upstream's words.
+pub fn validate(message: &'static Message, object: &Value) -> Result<(), String> {
+    let mut errors = Vec::new();
+    fields(message, object, "", &mut errors);
+    match errors.as_slice() {
+        [] => Ok(()),
+        [one] => Err(one.clone()),
+        many => Err(format!("errors:\n  {}", many.join("\n  "))),
+    }
+}
+
+fn fields(message: &'static Message, value: &Value, path: &str, errors: &mut Vec<String>) {
+    let Some(map) = object(value, path, errors) else {
+        return;
+    };
+    for (key, v) in map {
+        let path = format!("{path}.{key}");
+        match message.field(key) {
+            Some(field) => one(&field.type_, Some(field), v, &path, errors),
+            None => errors.push(format!("{path}: field not declared in schema")),
+        }
+    }
+}
+
+fn object<'a>(
+    value: &'a Value,
+    path: &str,
+    errors: &mut Vec<String>,
+) -> Option<&'a serde_json::Map<String, Value>> {
+    if !value.is_object() && !value.is_null() {
+        errors.push(with_path(path, &format!("expected map, got &{{{}}}", go(value))));
+    }
+    value.as_object()
+}
+
+fn one(
+    type_: &'static Type,
+    field: Option<&'static Field>,
+    value: &Value,
+    path: &str,
+    errors: &mut Vec<String>,
+) {
+    let mut expect = |fits: bool, what: String| {
+        if !fits && !value.is_null() {
+            errors.push(with_path(path, &what));
+        }
+    };
+    match type_ {
+        Type::Any => {}
+        Type::String | Type::Bytes => expect(
+            value.is_string(),
+            format!("expected string, got &value.valueUnstructured{{Value:{value}}}"),
+        ),
+        Type::Int32 | Type::Int64 | Type::Double => expect(
+            value.is_number(),
+            format!("expected numeric (int or float), got {}", go_type(value)),
+        ),
+        Type::Bool => expect(
+            value.is_boolean(),
+            format!("expected boolean, got &{{{}}}", go(value)),
+        ),
+        Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime => expect(
+            !value.is_object() && !value.is_array(),
+            format!("expected any scalar, got &{{{}}}", go(value)),
+        ),
+        Type::Message(name) => {
+            if let Some(message) = schema::message(name) {
+                fields(message, value, path, errors);
+            }
+        }
+        Type::Map(item) => {
+            for (key, v) in object(value, path, errors).into_iter().flatten() {
+                one(item, None, v, &format!("{path}.{key}"), errors);
+            }
+        }
+        Type::List(item) => {
+            expect(value.is_array(), format!("expected list, got &{{{}}}", go(value)));
+            if let Some(items) = value.as_array() {
+                list(item, field, items, path, errors);
+            }
+        }
+    }
+}
+
+fn list(
+    item: &'static Type,
+    field: Option<&'static Field>,
+    items: &[Value],
+    path: &str,
+    errors: &mut Vec<String>,
+) {
+    let shape = field.map(Shape::of_field).filter(|s| s.is_list());
+    let mut seen = BTreeSet::new();
+    for (i, v) in items.iter().enumerate() {
+        let Some(shape) = shape else {
+            one(item, None, v, &format!("{path}[{i}]"), errors);
+            continue;
+        };
+        match shape.element_of(v) {
+            Ok(element) => {
+                one(item, None, v, &format!("{path}{element}"), errors);
+                if seen.contains(&element) {
+                    errors.push(format!("{path}: duplicate entries for key {element}"));
+                }
+                seen.insert(element);
+            }
+            Err(why) => {
+                errors.push(format!("{path}: element {i}: {why}"));
+                return;
+            }
+        }
+    }
+}
+
+fn with_path(path: &str, what: &str) -> String {
+    if path.is_empty() {
+        what.to_string()
+    } else {
+        format!("{path}: {what}")
+    }
+}
+
+/// A value as Go's `%v` prints it.
+fn go(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".into(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(map) => {
+            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", go(v))).collect();
+            format!("map[{}]", pairs.join(" "))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}

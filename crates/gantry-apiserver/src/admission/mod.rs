@@ -1,0 +1,69 @@
+//! Admission: what policy adds to an object, or refuses, before its kind's own rules are applied.
+//!
+//! A plugin is one file; [`admit`] lists them in the order in which they run.
+
+mod default_toleration_seconds;
+mod namespace_lifecycle;
+pub mod node_restriction;
+mod priority;
+mod service_account;
+mod taint_nodes_by_condition;
+
+use crate::verbs::Api;
+use async_trait::async_trait;
+use gantry_api::kind::Kind;
+use gantry_api::status::Status;
+use serde_json::Value;
+
+/// A write that asks for admission.
+pub struct Request<'a> {
+    /// The server, to look other objects up.
+    pub api: &'a Api,
+    /// The kind of the path.
+    pub kind: &'a Kind,
+    /// The subresource, or empty.
+    pub subresource: &'a str,
+    /// The namespace, or empty.
+    pub namespace: &'a str,
+    /// The object that stands now; `None` on create.
+    pub old: Option<&'a Value>,
+}
+
+impl Request<'_> {
+    /// Whether this is a create of a kind's objects themselves.
+    pub fn creates(&self, group: &str, plural: &str) -> bool {
+        self.old.is_none() && self.is(group, plural)
+    }
+
+    /// Whether this is a write of a kind's objects themselves.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.subresource.is_empty() && self.kind.group == group && self.kind.plural == plural
+    }
+
+    /// A refusal.
+    pub fn forbidden(&self, name: &str, why: &str) -> Status {
+        Status::forbidden(&self.kind.group, &self.kind.plural, name, why)
+    }
+}
+
+/// One policy.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Changes the object, or refuses it.
+    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status>;
+}
+
+/// Runs all plugins.
+pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    let plugins: [&dyn Plugin; 5] = [
+        &namespace_lifecycle::NamespaceLifecycle,
+        &service_account::ServiceAccount,
+        &taint_nodes_by_condition::TaintNodesByCondition,
+        &priority::Priority,
+        &default_toleration_seconds::DefaultTolerationSeconds,
+    ];
+    for plugin in plugins {
+        plugin.admit(request, object).await?;
+    }
+    Ok(())
+}

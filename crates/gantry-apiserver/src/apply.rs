@@ -1,0 +1,330 @@
+//! Server-side apply, and who is noted as the owner of what a write changes.
+
+use crate::options::FieldValidation;
+use crate::pipeline::Decoded;
+use crate::respond::Body;
+use crate::verbs::{Api, Call, TRIES, rfc3339};
+use gantry_api::apply::{Reset, Writer};
+use gantry_api::field;
+use gantry_api::kind::Subresource;
+use gantry_api::status::Status;
+use gantry_api::{meta, schema};
+use http::Response;
+use serde_json::{Value, json};
+use serde_saphyr::options::DuplicateKeyPolicy;
+use time::OffsetDateTime;
+
+/// The media type of an apply.
+pub const MEDIA_TYPE: &str = "application/apply-patch+yaml";
+
+/// Managers' names may be this long.
+const NAME_LIMIT: usize = 128;
+/// So many values may come out of a document's aliases.
+const ALIAS_LIMIT: usize = 100_000;
+
+/// Who makes one write, and through which door.
+pub struct Tracker<'a> {
+    call: &'a Call,
+    api_version: String,
+    manager: String,
+    now: String,
+}
+
+impl<'a> Tracker<'a> {
+    /// Reads the manager's name: `fieldManager`, or else the first word of the client's User-Agent. `options` is the
+    /// name under which errors are reported, such as `CreateOptions`.
+    pub fn of(call: &'a Call, options: &str) -> Result<Self, Status> {
+        let name = call.options.text("fieldManager");
+        let mut errors = Vec::new();
+        if name.len() > NAME_LIMIT {
+            let detail = format!("may not be more than {NAME_LIMIT} bytes");
+            errors.push(field::Error::new(
+                field::ErrorKind::TooLong,
+                "fieldManager",
+                Value::Null,
+                detail,
+            ));
+        }
+        for (at, c) in name.char_indices().filter(|(_, c)| !is_print(*c)) {
+            let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+            errors.push(field::Error::invalid("fieldManager", name, detail));
+        }
+        if call.is_apply() && name.is_empty() {
+            errors.push(field::Error::required(
+                "fieldManager",
+                "is required for apply patch",
+            ));
+        }
+        if options == "PatchOptions" && !call.is_apply() && call.options.has("force") {
+            errors.push(field::Error::forbidden(
+                "force",
+                "may not be specified for non-apply patch",
+            ));
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid("meta.k8s.io", options, "", &errors));
+        }
+        Ok(Tracker {
+            call,
+            api_version: call.target.kind.api_version(),
+            manager: match name {
+                "" => of_user_agent(&call.user_agent),
+                name => name.to_string(),
+            },
+            now: rfc3339(OffsetDateTime::now_utc()),
+        })
+    }
+
+    /// The write as field management sees it.
+    pub fn writer(&self) -> Writer<'_> {
+        let kind = &self.call.target.kind;
+        Writer {
+            message: schema::message_for(&kind.group, &kind.version, &kind.kind),
+            api_version: &self.api_version,
+            kind: &kind.kind,
+            subresource: self.call.target.subresource.as_deref().unwrap_or(""),
+            manager: &self.manager,
+            now: &self.now,
+            reset: match self.call.subresource() {
+                Some(Subresource::Status) => Reset::AllBut(&[&["status"]]),
+                Some(Subresource::Finalize) => Reset::AllBut(&[&["spec", "finalizers"]]),
+                Some(Subresource::Scale) => Reset::AllBut(&[&["spec", "replicas"]]),
+                None if kind.has(Subresource::Status) => Reset::Status,
+                _ => Reset::Nothing,
+            },
+        }
+    }
+
+    /// Notes who owns what in a defaulted object that is to replace `old`.
+    pub fn track(&self, decoded: &mut Decoded, old: Option<&Value>) {
+        let list = self.writer().update(old, decoded.object());
+        if let Some(metadata) = decoded.metadata().as_object_mut() {
+            match list {
+                Some(list) => metadata.insert("managedFields".into(), list),
+                None => metadata.remove("managedFields"),
+            };
+        }
+    }
+}
+
+fn is_print(c: char) -> bool {
+    c == ' ' || !(c.is_control() || c.is_whitespace())
+}
+
+fn of_user_agent(agent: &str) -> String {
+    let mut name = String::new();
+    for c in agent
+        .split('/')
+        .next()
+        .unwrap_or("")
+        .chars()
+        .filter(|c| is_print(*c))
+    {
+        if name.len() + c.len_utf8() > NAME_LIMIT {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
+/// Whether a write changes nothing but the times in `managedFields`; such a write is not worth a revision.
+pub fn only_times_differ(new: &Value, old: &Value) -> bool {
+    let (Some(a), Some(b)) = (
+        new["metadata"]["managedFields"].as_array(),
+        old["metadata"]["managedFields"].as_array(),
+    ) else {
+        return false;
+    };
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| same_but(a, b, "time"))
+        && same_but(&new["metadata"], &old["metadata"], "managedFields")
+        && same_but(new, old, "metadata")
+}
+
+/// Whether two objects have the same fields and, but for one of them, the same values. A field to ignore may be absent.
+fn same_but(a: &Value, b: &Value, ignored: &str) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return false;
+    };
+    let fields = |map: &serde_json::Map<String, Value>| map.len() - usize::from(map.contains_key(ignored));
+    fields(a) == fields(b) && a.iter().all(|(k, v)| k == ignored || b.get(k) == Some(v))
+}
+
+impl Api {
+    /// Server-side apply: changes the object, or makes it.
+    pub async fn apply(&self, call: &Call) -> Result<Response<Body>, Status> {
+        let tracker = Tracker::of(call, "PatchOptions")?;
+        let force = call.options.flag("force");
+        let (mut patch, warnings) = parse(&call.body, call.options.field_validation()?)?;
+        let scale = call.subresource() == Some(Subresource::Scale);
+        if scale {
+            patch = of_scale(&patch, call)?;
+        }
+        let mut last = None;
+        for _ in 0..TRIES {
+            let changed = self
+                .change(call, &mut |live| {
+                    Ok(tracker.writer().apply(Some(&live), &patch, force)?)
+                })
+                .await;
+            match changed {
+                Err(status) if status.code == 404 && call.target.subresource.is_none() => {}
+                other => return other.map(|response| call.warned(response, &warnings)),
+            }
+            match self.apply_new(call, &tracker, &patch).await {
+                // Someone made it in between: it is there to be changed now.
+                Err(status) if status.reason == "AlreadyExists" => last = Some(status),
+                other => return other.map(|response| call.warned(response, &warnings)),
+            }
+        }
+        Err(last.unwrap_or_else(|| Status::internal("apply was tried too often")))
+    }
+
+    async fn apply_new(
+        &self,
+        call: &Call,
+        tracker: &Tracker<'_>,
+        patch: &Value,
+    ) -> Result<Response<Body>, Status> {
+        if let Some(denied) = &call.create_denied {
+            return Err(denied.clone());
+        }
+        let kind = &call.target.kind;
+        let object = tracker.writer().apply(None, patch, false)?;
+        let uid = meta::text(&object, "uid");
+        if !uid.is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(Status::conflict(&kind.group, &kind.plural, call.name()?, &why));
+        }
+        self.create_object(call, object).await
+    }
+}
+
+/// A Scale's configuration as one of the object it scales.
+fn of_scale(patch: &Value, call: &Call) -> Result<Value, Status> {
+    let kind = &call.target.kind;
+    if patch["apiVersion"] != "autoscaling/v1" || patch["kind"] != "Scale" {
+        return Err(Status::bad_request(format!(
+            "invalid object type: {}, Kind={}",
+            patch["apiVersion"].as_str().unwrap_or(""),
+            patch["kind"].as_str().unwrap_or("")
+        )));
+    }
+    let mut object =
+        json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": patch["metadata"]});
+    if let Some(replicas) = patch["spec"].get("replicas") {
+        object["spec"]["replicas"] = replicas.clone();
+    }
+    Ok(object)
+}
+
+/// Reads a configuration. A key that appears twice counts last, with a warning or an error.
+fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), Status> {
+    let cannot = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    let text = std::str::from_utf8(body).map_err(|e| cannot(e.to_string()))?;
+    let read = |duplicate_keys| {
+        let options = serde_saphyr::options! {
+            duplicate_keys: duplicate_keys,
+            with_snippet: false,
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_LIMIT },
+        };
+        serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|e| go_words(&e))
+    };
+    // Most clients send JSON, which is YAML too, and faster to read.
+    let object = match serde_json::from_slice(body) {
+        Ok(object) => object,
+        Err(_) => read(DuplicateKeyPolicy::LastWins).map_err(cannot)?,
+    };
+    if !object.is_object() {
+        return Err(cannot("the configuration must be an object".into()));
+    }
+    let mut warnings = Vec::new();
+    if validation != FieldValidation::Ignore
+        && let Err(why) = read(DuplicateKeyPolicy::Error)
+    {
+        if validation == FieldValidation::Strict {
+            return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
+        }
+        warnings.push(why);
+    }
+    Ok((object, warnings))
+}
+
+/// An error in upstream's words, where tests and people look for them.
+fn go_words(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
+            location.line(),
+            key.as_deref().unwrap_or("")
+        ),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn managers_names_from_user_agents() {
+        let check = |agent: &str, name: &str| assert_eq!(of_user_agent(agent), name, "{agent}");
+        check("kubectl/v1.33.0 (linux/amd64) kubernetes/abc", "kubectl");
+        check("curl", "curl");
+        check("", "");
+        check("a\u{7}b c/1", "ab c");
+        check(&"é".repeat(100), &"é".repeat(64));
+    }
+
+    #[test]
+    fn configurations_are_yaml() {
+        let check = |text: &str, want: Result<Value, &str>| {
+            let got = parse(text.as_bytes(), FieldValidation::Strict).map(|(object, _)| object);
+            match want {
+                Ok(object) => assert_eq!(got.unwrap(), object, "{text}"),
+                Err(why) => {
+                    let message = got.unwrap_err().message;
+                    assert!(message.starts_with(why), "{message}");
+                }
+            }
+        };
+        check(
+            "a: 1\nb: [x, yes, '1']\n",
+            Ok(json!({"a": 1, "b": ["x", true, "1"]})),
+        );
+        check(r#"{"a": {"b": null}}"#, Ok(json!({"a": {"b": null}})));
+        check("- a", Err("error decoding YAML: "));
+        check("a: [", Err("error decoding YAML: "));
+        check(
+            "{\n\t\"a\": [{\n\t\t\"b\": 1,\n\t}]\n}",
+            Ok(json!({"a": [{"b": 1}]})),
+        );
+        check(
+            "\na: 1\nb:\n  c: 1\n  c: 2",
+            Err(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \
+                 \"c\" already set in map",
+            ),
+        );
+        check(r#"{"a": 1, "a": 2}"#, Err("error strict decoding YAML: "));
+        let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".into(), |text, i| {
+            format!("{text}a{i}: &a{i} [*a{p}, *a{p}]\n", p = i - 1)
+        });
+        check(&bomb, Err("error decoding YAML: "));
+        let (object, warnings) = parse(b"a: 1\na: 2", FieldValidation::Warn).unwrap();
+        assert_eq!((object, warnings.len()), (json!({"a": 2}), 1));
+    }
+
+    #[test]
+    fn times_alone_are_no_change() {
+        let object = |data: &str, time: &str, manager: &str| json!({"metadata": {"name": "x", "managedFields": [{"manager": manager, "time": time}]}, "data": {"a": data}});
+        let old = object("1", "t0", "m");
+        assert!(only_times_differ(&object("1", "t1", "m"), &old));
+        assert!(!only_times_differ(&object("2", "t1", "m"), &old));
+        assert!(!only_times_differ(&object("1", "t1", "n"), &old));
+        assert!(!only_times_differ(&json!({"metadata": {"name": "x"}}), &old));
+    }
+}

@@ -1,0 +1,359 @@
+//! delete and deletecollection: grace periods, finalizers, and what becomes of dependents.
+//!
+//! Source: k8s.io/apiserver/pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
+
+use crate::pipeline::{self, Validated};
+use crate::registry;
+use crate::respond::{self, Body};
+use crate::verbs::{Api, Call, Filter, TRIES, rfc3339};
+use gantry_api::field;
+use gantry_api::kind::Kind;
+use gantry_api::meta;
+use gantry_api::status::Status;
+use http::Response;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+/// Holds an object until its dependents no longer name it as an owner.
+const ORPHAN: &str = "orphan";
+/// Holds an object until its dependents are gone.
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// `DeleteOptions`, of the body and the query.
+struct Options {
+    grace: Option<i64>,
+    uid: String,
+    revision: String,
+    propagation: Propagation,
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Propagation {
+    Unsaid,
+    Background,
+    Foreground,
+    Orphan,
+}
+
+impl Options {
+    fn read(call: &Call) -> Result<Self, Status> {
+        let body = match call.body.is_empty() {
+            true => json!({}),
+            false => pipeline::parse_json(&call.body)?,
+        };
+        let grace = match body["gracePeriodSeconds"].as_i64() {
+            Some(seconds) => Some(seconds),
+            None => call
+                .options
+                .number("gracePeriodSeconds")?
+                .and_then(|s| i64::try_from(s).ok()),
+        };
+        let policy = body["propagationPolicy"]
+            .as_str()
+            .unwrap_or_else(|| call.options.text("propagationPolicy"));
+        let orphan = body["orphanDependents"].as_bool();
+        let invalid = |error| Status::invalid("meta.k8s.io", "DeleteOptions", "", &[error]);
+        let propagation = match (policy, orphan) {
+            ("", None) => Propagation::Unsaid,
+            ("", Some(true)) | ("Orphan", None) => Propagation::Orphan,
+            ("", Some(false)) | ("Background", None) => Propagation::Background,
+            ("Foreground", None) => Propagation::Foreground,
+            (other, None) => {
+                let supported = ["Background", "Foreground", "Orphan", "nil"];
+                return Err(invalid(field::Error::not_supported(
+                    "propagationPolicy",
+                    other,
+                    &supported,
+                )));
+            }
+            (policy, Some(_)) => {
+                let why = "orphanDependents and deletionPropagation cannot be both set";
+                return Err(invalid(field::Error::invalid("propagationPolicy", policy, why)));
+            }
+        };
+        let precondition = |name: &str| body["preconditions"][name].as_str().unwrap_or("").to_string();
+        Ok(Options {
+            grace: grace.map(|g| g.max(0)),
+            uid: precondition("uid"),
+            revision: precondition("resourceVersion"),
+            propagation,
+            dry_run: call.options.dry_run()? || body["dryRun"].as_array().is_some_and(|d| !d.is_empty()),
+        })
+    }
+
+    fn check(&self, kind: &Kind, object: &Value) -> Result<(), Status> {
+        for (label, demanded, field) in [
+            ("UID", &self.uid, "uid"),
+            ("ResourceVersion", &self.revision, "resourceVersion"),
+        ] {
+            let actual = meta::text(object, field);
+            if !demanded.is_empty() && demanded != actual {
+                let why = format!(
+                    "Precondition failed: {label} in precondition: {demanded}, {label} in object meta: {actual}"
+                );
+                return Err(Status::conflict(
+                    &kind.group,
+                    &kind.plural,
+                    meta::name(object),
+                    &why,
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left of an object once its deletion was asked for.
+enum Outcome {
+    /// It is gone.
+    Gone(Value),
+    /// It goes once its grace period is over and its finalizers are done.
+    Going(Value),
+}
+
+/// delete
+pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
+    let kind = &call.target.kind;
+    let options = Options::read(call)?;
+    let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
+    match delete_object(api, call, &options, object).await? {
+        Outcome::Going(object) => Ok(call.answer(200, &object, &[])),
+        // A pod that goes at once is answered whole, as upstream does.
+        Outcome::Gone(object) if kind.hooks.grace_period(&object).is_some() => {
+            Ok(call.answer(200, &object, &[]))
+        }
+        Outcome::Gone(object) => {
+            let mut details =
+                json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
+            if !kind.group.is_empty() {
+                details["group"] = kind.group.as_str().into();
+            }
+            let done = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+            });
+            Ok(respond::json(200, &done))
+        }
+    }
+}
+
+/// deletecollection
+pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
+    let kind = &call.target.kind;
+    let options = Options::read(call)?;
+    let filter = Filter::of(call)?;
+    let page = api
+        .registry
+        .list(kind, &kind.prefix(call.namespace()), None, 0, None)
+        .await?;
+    let mut deleted = Vec::new();
+    for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
+        match delete_object(api, call, &options, object.clone()).await {
+            Ok(_) => deleted.push(object),
+            Err(status) if status.code == 404 => {}
+            Err(status) => return Err(status),
+        }
+    }
+    let list = json!({
+        "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+        "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
+    });
+    Ok(respond::json(200, &list))
+}
+
+/// Deletes an object that was just read; reads it again when others write in between.
+async fn delete_object(
+    api: &Api,
+    call: &Call,
+    options: &Options,
+    mut object: Value,
+) -> Result<Outcome, Status> {
+    let kind = &call.target.kind;
+    let mut last = None;
+    for _ in 0..TRIES {
+        options.check(kind, &object)?;
+        api.guard(call, "delete", None, Some(&object)).await?;
+        let revision = registry::revision_of(&object);
+        let namespace = meta::namespace(&object).to_string();
+        let name = meta::name(&object).to_string();
+        let result = match going(kind, options, object) {
+            Outcome::Gone(object) if options.dry_run => return Ok(Outcome::Gone(object)),
+            Outcome::Going(object) if options.dry_run => return Ok(Outcome::Going(object)),
+            Outcome::Gone(object) => api
+                .registry
+                .delete(kind, &object, revision)
+                .await
+                .map(|()| Outcome::Gone(object)),
+            Outcome::Going(object) => {
+                let object = Validated::with_metadata_of(object);
+                api.registry
+                    .update(kind, &object, revision)
+                    .await
+                    .map(Outcome::Going)
+            }
+        };
+        match result {
+            Err(status) if status.reason == "Conflict" => last = Some(status),
+            other => return other,
+        }
+        let namespace = Some(namespace.as_str()).filter(|ns| !ns.is_empty());
+        object = api.registry.get(kind, namespace, &name).await?;
+    }
+    Err(last.unwrap_or_else(|| registry::modified(kind, meta::name(&object))))
+}
+
+/// The object as its deletion leaves it.
+fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
+    hold_for_dependents(options.propagation, &mut object);
+    // Only kinds that know a grace period are given one, and only while there is something to end.
+    let grace = match kind.hooks.grace_period(&object) {
+        Some(own) if own > 0 => options.grace.unwrap_or(own),
+        _ => 0,
+    };
+    let deleting = meta::is_deleting(&object);
+    if grace == 0 && free_of_finalizers(&object) {
+        return Outcome::Gone(object);
+    }
+    let now = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+    // A grace period may be shortened, never drawn out.
+    if !deleting || now.is_some_and(|now| grace < now) {
+        let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
+        object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
+        object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        if let Some(generation) = object["metadata"]["generation"]
+            .as_i64()
+            .filter(|g| *g > 0 && !deleting)
+        {
+            object["metadata"]["generation"] = (generation + 1).into();
+        }
+        if kind.kind == "Namespace" {
+            object["status"]["phase"] = "Terminating".into();
+        }
+    }
+    Outcome::Going(object)
+}
+
+/// Adds or removes the finalizers by which the garbage collector handles dependents.
+fn hold_for_dependents(propagation: Propagation, object: &mut Value) {
+    let wanted = match propagation {
+        Propagation::Unsaid => return,
+        Propagation::Background => None,
+        Propagation::Foreground => Some(FOREGROUND),
+        Propagation::Orphan => Some(ORPHAN),
+    };
+    let mut finalizers = object["metadata"]["finalizers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
+    finalizers.extend(wanted.map(Value::from));
+    match finalizers.is_empty() {
+        false => object["metadata"]["finalizers"] = finalizers.into(),
+        true => {
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.remove("finalizers");
+            }
+        }
+    }
+}
+
+fn free_of_finalizers(object: &Value) -> bool {
+    let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    none(&object["metadata"]["finalizers"])
+        && (object["kind"] != "Namespace" || none(&object["spec"]["finalizers"]))
+}
+
+/// Whether nothing holds back a deleted object any longer.
+pub fn is_free(object: &Value) -> bool {
+    let grace = object["metadata"]["deletionGracePeriodSeconds"]
+        .as_i64()
+        .unwrap_or(0);
+    free_of_finalizers(object) && grace == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(propagation: Propagation, grace: Option<i64>) -> Options {
+        Options {
+            grace,
+            uid: String::new(),
+            revision: String::new(),
+            propagation,
+            dry_run: false,
+        }
+    }
+
+    fn kind(name: &str) -> Kind {
+        gantry_api::kinds::builtin()
+            .into_iter()
+            .find(|k| k.kind == name)
+            .unwrap()
+    }
+
+    #[test]
+    fn dependents() {
+        let check = |propagation, before: &[&str], after: Option<&[&str]>| {
+            let object = json!({"metadata": {"name": "x", "finalizers": before}});
+            match (
+                going(&kind("ConfigMap"), &options(propagation, None), object),
+                after,
+            ) {
+                (Outcome::Gone(_), None) => {}
+                (Outcome::Going(object), Some(after)) => {
+                    assert_eq!(
+                        object["metadata"]["finalizers"],
+                        json!(after),
+                        "{propagation:?} {before:?}"
+                    );
+                }
+                _ => panic!("{propagation:?} {before:?}"),
+            }
+        };
+        check(Propagation::Unsaid, &[], None);
+        check(Propagation::Orphan, &[], Some(&["orphan"]));
+        check(
+            Propagation::Foreground,
+            &["own", "orphan"],
+            Some(&["own", "foregroundDeletion"]),
+        );
+        check(Propagation::Background, &["foregroundDeletion"], None);
+        check(Propagation::Unsaid, &["own"], Some(&["own"]));
+    }
+
+    #[test]
+    fn grace() {
+        let pod = |node: &str, extra: Value| {
+            let mut pod = json!({
+                "metadata": {"name": "p", "generation": 1},
+                "spec": {"nodeName": node, "terminationGracePeriodSeconds": 30},
+            });
+            for (key, value) in extra.as_object().unwrap() {
+                pod["metadata"][key] = value.clone();
+            }
+            pod
+        };
+        let check = |pod: Value, asked: Option<i64>, expected: Option<i64>| {
+            let text = pod.to_string();
+            match going(&kind("Pod"), &options(Propagation::Unsaid, asked), pod) {
+                Outcome::Gone(_) => assert_eq!(expected, None, "{text}"),
+                Outcome::Going(object) => {
+                    assert_eq!(
+                        object["metadata"]["deletionGracePeriodSeconds"].as_i64(),
+                        expected,
+                        "{text}"
+                    );
+                    assert!(meta::is_deleting(&object) && !is_free(&object));
+                }
+            }
+        };
+        let deleting = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 10});
+        check(pod("", json!({})), None, None);
+        check(pod("n", json!({})), None, Some(30));
+        check(pod("n", json!({})), Some(5), Some(5));
+        check(pod("n", json!({})), Some(0), None);
+        check(pod("n", deleting.clone()), Some(5), Some(5));
+        check(pod("n", deleting), Some(20), Some(10));
+    }
+}

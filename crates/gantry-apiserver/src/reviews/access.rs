@@ -1,0 +1,205 @@
+//! What the access reviews share: reading what is asked, checking it, deciding.
+
+use super::{AUTHORIZATION, Asked};
+use gantry_api::field::Error;
+use gantry_api::status::Status;
+use gantry_auth::{Attributes, User};
+use serde_json::{Value, json};
+
+/// Checks a review and answers it for `user`.
+pub fn answer(mut asked: Asked<'_>, user: &User, mut errors: Vec<Error>) -> Result<Value, Status> {
+    errors.extend(check(&asked.object));
+    if !errors.is_empty() {
+        let kind = asked.object["kind"].as_str().unwrap_or_default();
+        return Err(Status::invalid(AUTHORIZATION, kind, "", &errors));
+    }
+    let status = decide(&asked, user);
+    asked.object["status"] = status;
+    Ok(asked.object)
+}
+
+/// The user that a review's spec describes.
+pub fn subject(spec: &Value) -> User {
+    let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
+    let words = |value: &Value| -> Vec<String> {
+        let words = value.as_array().into_iter().flatten();
+        words.filter_map(|w| w.as_str().map(str::to_owned)).collect()
+    };
+    let extra = spec["extra"].as_object().into_iter().flatten();
+    User {
+        name: text("user"),
+        uid: text("uid"),
+        groups: words(&spec["groups"]),
+        extra: extra.map(|(key, values)| (key.clone(), words(values))).collect(),
+    }
+}
+
+/// A review of someone must say of whom.
+pub fn check_subject(spec: &Value) -> Option<Error> {
+    let user = subject(spec);
+    (user.name.is_empty() && user.groups.is_empty())
+        .then(|| Error::invalid("spec.user", "", "at least one of user or group must be specified"))
+}
+
+/// A review is not an object: it has no metadata but, where it lives in one, its namespace.
+pub fn check_metadata(object: &Value, namespaced: bool) -> Option<Error> {
+    let filled = |value: &Value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    };
+    let metadata = object["metadata"].as_object()?;
+    let why = if namespaced {
+        "must be empty except for namespace"
+    } else {
+        "must be empty"
+    };
+    metadata
+        .iter()
+        .any(|(field, value)| {
+            field != "managedFields" && !(namespaced && field == "namespace") && filled(value)
+        })
+        .then(|| Error::invalid("metadata", object["metadata"].clone(), why))
+}
+
+fn check(object: &Value) -> Vec<Error> {
+    let spec = &object["spec"];
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let mut errors = Vec::new();
+    match (resource.is_object(), path.is_object()) {
+        (true, true) => errors.push(Error::invalid(
+            "spec.nonResourceAttributes",
+            path.clone(),
+            "cannot be specified in combination with resourceAttributes",
+        )),
+        (false, false) => errors.push(Error::invalid(
+            "spec.resourceAttributes",
+            Value::Null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        )),
+        _ => {}
+    }
+    for name in ["fieldSelector", "labelSelector"] {
+        let selector = &resource[name];
+        if !selector.is_object() {
+            continue;
+        }
+        let at = format!("spec.resourceAttributes.{name}");
+        let raw = selector["rawSelector"].as_str().unwrap_or_default();
+        let listed = selector["requirements"].as_array().is_some_and(|r| !r.is_empty());
+        if !raw.is_empty() && listed {
+            let why = "may not specified at the same time as requirements";
+            errors.push(Error::invalid(format!("{at}.rawSelector"), raw, why));
+        }
+        if raw.is_empty() && !listed {
+            let why = format!("when {at} is specified, requirements or rawSelector is required");
+            errors.push(Error::required(format!("{at}.requirements"), why));
+        }
+    }
+    errors
+}
+
+fn decide(asked: &Asked<'_>, user: &User) -> Value {
+    let spec = &asked.object["spec"];
+    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let selector = field_selector(&resource["fieldSelector"]);
+    let text = |field: &str| resource[field].as_str().unwrap_or_default();
+    let attributes = match resource.is_object() {
+        true => Attributes {
+            group: text("group"),
+            resource: text("resource"),
+            subresource: text("subresource"),
+            namespace: text("namespace"),
+            name: text("name"),
+            field_selector: &selector,
+            ..Attributes::of(user, text("verb"))
+        },
+        false => Attributes {
+            path: Some(path["path"].as_str().unwrap_or_default()),
+            ..Attributes::of(user, path["verb"].as_str().unwrap_or_default())
+        },
+    };
+    let decision = asked.api.authorizer.decide(&attributes);
+    let mut status = json!({"allowed": decision.allowed});
+    if !decision.reason.is_empty() {
+        status["reason"] = decision.reason.into();
+    }
+    status
+}
+
+/// The selector as text. Requirements that demand no single value narrow nothing that an authorizer looks at.
+fn field_selector(selector: &Value) -> String {
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    if !raw.is_empty() {
+        return raw.to_owned();
+    }
+    let terms = selector["requirements"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|r| {
+            let values = r["values"].as_array().map(Vec::as_slice);
+            match (r["operator"].as_str()?, values) {
+                ("In", Some([one])) => Some(format!("{}={}", r["key"].as_str()?, one.as_str()?)),
+                _ => None,
+            }
+        });
+    terms.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_must_be_clear() {
+        let check = |spec: Value, fields: &[&str]| {
+            let found: Vec<String> = check(&json!({"spec": spec}))
+                .into_iter()
+                .map(|e| e.field)
+                .collect();
+            assert_eq!(found, fields, "{spec}");
+        };
+        check(json!({"resourceAttributes": {"verb": "get"}}), &[]);
+        check(json!({"nonResourceAttributes": {"verb": "get"}}), &[]);
+        check(json!({}), &["spec.resourceAttributes"]);
+        check(
+            json!({"resourceAttributes": {}, "nonResourceAttributes": {}}),
+            &["spec.nonResourceAttributes"],
+        );
+        let selector = json!({"resourceAttributes": {"fieldSelector": {}}});
+        check(selector, &["spec.resourceAttributes.fieldSelector.requirements"]);
+    }
+
+    #[test]
+    fn metadata_must_be_empty() {
+        let check = |metadata: Value, namespaced: bool, good: bool| {
+            let object = json!({"metadata": metadata});
+            assert_eq!(check_metadata(&object, namespaced).is_none(), good, "{object}");
+        };
+        check(json!({}), false, true);
+        check(
+            json!({"creationTimestamp": null, "managedFields": [{}]}),
+            false,
+            true,
+        );
+        check(json!({"namespace": "a"}), true, true);
+        check(json!({"namespace": "a"}), false, false);
+        check(json!({"name": "a"}), true, false);
+    }
+
+    #[test]
+    fn selectors_become_text() {
+        let check = |selector: Value, text: &str| assert_eq!(field_selector(&selector), text);
+        check(json!({"rawSelector": "a=b"}), "a=b");
+        check(
+            json!({"requirements": [
+                {"key": "a", "operator": "In", "values": ["b"]}, {"key": "c", "operator": "Exists"},
+            ]}),
+            "a=b",
+        );
+        check(Value::Null, "");
+    }
+}

@@ -1,0 +1,37 @@
+//! LocalSubjectAccessReview: may someone do something in this namespace?
+
+use super::access::{self, check_metadata, check_subject};
+use super::{AUTHORIZATION, Review};
+use gantry_api::field::Error;
+use gantry_api::kind::Scope;
+use gantry_api::meta;
+use gantry_api::status::Status;
+
+pub(super) const REVIEW: Review = Review {
+    group: AUTHORIZATION,
+    kind: "LocalSubjectAccessReview",
+    plural: "localsubjectaccessreviews",
+    scope: Scope::Namespaced,
+    answer: |asked| {
+        Box::pin(async move {
+            if asked.namespace.is_none() {
+                return Err(Status::bad_request("namespace is required on this type: "));
+            }
+            let spec = &asked.object["spec"];
+            let user = access::subject(spec);
+            let mut errors: Vec<Error> = check_subject(spec).into_iter().collect();
+            errors.extend(check_metadata(&asked.object, true));
+            let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+            let namespace = resource["namespace"].as_str().unwrap_or_default();
+            if resource.is_object() && namespace != meta::namespace(&asked.object) {
+                let at = "spec.resourceAttributes.namespace";
+                errors.push(Error::invalid(at, namespace, "must match metadata.namespace"));
+            }
+            if path.is_object() {
+                let why = "disallowed on this kind of request";
+                errors.push(Error::invalid("spec.nonResourceAttributes", path.clone(), why));
+            }
+            access::answer(asked, &user, errors)
+        })
+    },
+};

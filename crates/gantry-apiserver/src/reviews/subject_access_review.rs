@@ -1,0 +1,23 @@
+//! SubjectAccessReview: may someone do something?
+
+use super::access::{self, check_metadata, check_subject};
+use super::{AUTHORIZATION, Review};
+use gantry_api::kind::Scope;
+
+pub(super) const REVIEW: Review = Review {
+    group: AUTHORIZATION,
+    kind: "SubjectAccessReview",
+    plural: "subjectaccessreviews",
+    scope: Scope::Cluster,
+    answer: |asked| {
+        Box::pin(async move {
+            let spec = &asked.object["spec"];
+            let user = access::subject(spec);
+            let errors = check_subject(spec)
+                .into_iter()
+                .chain(check_metadata(&asked.object, false));
+            let errors = errors.collect();
+            access::answer(asked, &user, errors)
+        })
+    },
+};
