@@ -252,6 +252,7 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Turns a stored object into the kind's own form.
+    #[allow(clippy::wrong_self_convention, reason = "the hook, not the object, is self")]
     fn from_storage(&self, object: &mut Value) {
         let _ = object;
     }

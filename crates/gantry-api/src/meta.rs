@@ -73,10 +73,10 @@ pub fn validate_object_meta(kind: &Kind, object: &Value) -> Vec<Error> {
     }
     let (namespace, at) = (namespace(object), path.child("namespace"));
     match kind.scope {
-        Scope::Namespaced if namespace.is_empty() => errors.push(Error::required(&at, "")),
+        Scope::Namespaced if namespace.is_empty() => errors.push(Error::required(at, "")),
         Scope::Namespaced => format(&mut errors, &at, namespace, formats::dns_label),
         Scope::Cluster if !namespace.is_empty() => {
-            errors.push(Error::forbidden(&at, "not allowed on this type"));
+            errors.push(Error::forbidden(at, "not allowed on this type"));
         }
         Scope::Cluster => {}
     }

@@ -117,7 +117,7 @@ fn strategy(errors: &mut Errors, path: &Path, strategy: &Value) {
     match text(&strategy["type"]) {
         "Recreate" if given(rolling) => {
             let detail = "may not be specified when strategy `type` is 'Recreate'";
-            errors.push(Error::forbidden(&at, detail));
+            errors.push(Error::forbidden(at, detail));
         }
         "Recreate" => {}
         "RollingUpdate" => {

@@ -63,7 +63,7 @@ impl Hooks for EndpointsHooks {
             let path = path.index(i);
             if list(&subset["addresses"]).is_empty() && list(&subset["notReadyAddresses"]).is_empty() {
                 let detail = "must specify `addresses` or `notReadyAddresses`";
-                errors.push(Error::required(&path, detail));
+                errors.push(Error::required(path, detail));
             }
             for field in ["addresses", "notReadyAddresses"] {
                 let path = path.child(field);

@@ -69,7 +69,7 @@ impl Hooks for NamespaceHooks {
             format(&mut errors, &path, name, formats::qualified_name);
             if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
                 let detail = "name is neither a standard finalizer name nor is it fully qualified";
-                errors.push(Error::invalid(&path, name, detail));
+                errors.push(Error::invalid(path, name, detail));
             }
         }
         errors

@@ -127,7 +127,7 @@ impl Hooks for NodeHooks {
         let v6 = |range: &Value| text(range).contains(':');
         if ranges.len() > 2 || ranges.len() == 2 && v6(&ranges[0]) == v6(&ranges[1]) {
             let detail = "may specify no more than one CIDR for each IP family";
-            errors.push(Error::invalid(&path, ranges.to_vec(), detail));
+            errors.push(Error::invalid(path, ranges.to_vec(), detail));
         }
         errors
     }
@@ -174,7 +174,7 @@ fn taints(errors: &mut Errors, path: &Path, taints: &[Value]) {
         taint_effect(errors, &path.child("effect"), &taint["effect"]);
         let same = |t: &Value| t["key"] == taint["key"] && t["effect"] == taint["effect"];
         if taints[..i].iter().any(same) {
-            let mut error = Error::duplicate(&path, taint.clone());
+            let mut error = Error::duplicate(path, taint.clone());
             error.detail = "taints must be unique by key and effect pair".into();
             errors.push(error);
         }

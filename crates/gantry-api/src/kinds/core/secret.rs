@@ -48,7 +48,7 @@ impl Hooks for SecretHooks {
             total += decoded_size(value);
         }
         if total > MAX_SIZE {
-            errors.push(Error::too_long(&path, MAX_SIZE));
+            errors.push(Error::too_long(path, MAX_SIZE));
         }
         by_type(&mut errors, &path, object);
         errors
@@ -81,27 +81,23 @@ fn by_type(errors: &mut Errors, path: &Path, object: &Value) {
                 errors.push(Error::required(path.key(name), ""));
             }
         }
-        "kubernetes.io/dockercfg" => {
-            if need(".dockercfg") {
+        "kubernetes.io/dockercfg"
+            if need(".dockercfg") => {
                 json_object(errors, path, data, ".dockercfg");
             }
-        }
-        "kubernetes.io/dockerconfigjson" => {
-            if need(".dockerconfigjson") {
+        "kubernetes.io/dockerconfigjson"
+            if need(".dockerconfigjson") => {
                 json_object(errors, path, data, ".dockerconfigjson");
             }
-        }
-        "kubernetes.io/basic-auth" => {
-            if !given(&data["username"]) && !given(&data["password"]) {
+        "kubernetes.io/basic-auth"
+            if !given(&data["username"]) && !given(&data["password"]) => {
                 need("username");
                 need("password");
             }
-        }
-        "kubernetes.io/ssh-auth" => {
-            if text(&data["ssh-privatekey"]).is_empty() {
+        "kubernetes.io/ssh-auth"
+            if text(&data["ssh-privatekey"]).is_empty() => {
                 errors.push(Error::required(path.key("ssh-privatekey"), ""));
             }
-        }
         "kubernetes.io/tls" => {
             need("tls.crt");
             need("tls.key");

@@ -249,7 +249,7 @@ fn affinity(errors: &mut Errors, path: &Path, spec: &Value) {
         }
     } else if affinity == "None" && given(config) {
         let detail = "must not be set when session affinity is None";
-        errors.push(Error::forbidden(&at, detail));
+        errors.push(Error::forbidden(at, detail));
     }
 }
 
@@ -259,10 +259,10 @@ fn addresses(errors: &mut Errors, path: &Path, spec: &Value) {
         let (one, ips) = (text(&spec["clusterIP"]), list(&spec["clusterIPs"]));
         if one.is_empty() && !ips.is_empty() {
             let detail = "must be empty when `clusterIP` is not specified";
-            errors.push(Error::invalid(&at, ips.to_vec(), detail));
+            errors.push(Error::invalid(at, ips.to_vec(), detail));
         } else if !ips.is_empty() && ips[0] != one {
             let detail = "first value must match `clusterIP`";
-            errors.push(Error::invalid(&at, ips.to_vec(), detail));
+            errors.push(Error::invalid(at, ips.to_vec(), detail));
         }
         let (families, at_families) = (list(&spec["ipFamilies"]), path.child("ipFamilies"));
         for (i, family) in families.iter().enumerate() {
@@ -277,19 +277,19 @@ fn addresses(errors: &mut Errors, path: &Path, spec: &Value) {
             if i == 0 && ip == "None" {
                 if ips.len() > 1 {
                     let detail = "'None' must be the first and only value";
-                    errors.push(Error::invalid(&at, ips.to_vec(), detail));
+                    errors.push(Error::invalid(at, ips.to_vec(), detail));
                 }
                 continue;
             }
             format(errors, &at.index(i), text(ip), formats::ip);
         }
         if ips.len() > 2 {
-            errors.push(Error::invalid(&at, ips.to_vec(), "may only hold up to 2 values"));
+            errors.push(Error::invalid(at, ips.to_vec(), "may only hold up to 2 values"));
         }
         let v6 = |ip: &Value| text(ip).contains(':');
         if ips.len() == 2 && v6(&ips[0]) == v6(&ips[1]) {
             let detail = "may specify no more than one IP for each IP family";
-            errors.push(Error::invalid(&at, ips.to_vec(), detail));
+            errors.push(Error::invalid(at, ips.to_vec(), detail));
         }
     }
     let at = path.child("externalIPs");
@@ -314,10 +314,10 @@ fn twice(errors: &mut Errors, path: &Path, spec: &Value) {
         let at = at.child("nodePort");
         if spec["type"] == "ClusterIP" {
             let detail = "may not be used when `type` is 'ClusterIP'";
-            errors.push(Error::forbidden(&at, detail));
+            errors.push(Error::forbidden(at, detail));
         }
         if ports[..i].iter().any(|p| same(p, port, "nodePort")) {
-            errors.push(Error::duplicate(&at, port["nodePort"].clone()));
+            errors.push(Error::duplicate(at, port["nodePort"].clone()));
         }
     }
     for (i, port) in ports.iter().enumerate() {
@@ -334,7 +334,7 @@ fn load_balancer(errors: &mut Errors, path: &Path, spec: &Value) {
     let ranges = list(&spec["loadBalancerSourceRanges"]);
     let at = path.child("LoadBalancerSourceRanges");
     if !ranges.is_empty() && !balanced {
-        errors.push(Error::forbidden(&at, only));
+        errors.push(Error::forbidden(at, only));
     }
     for (i, range) in ranges.iter().enumerate() {
         format(errors, &at.index(i), text(range).trim(), formats::cidr);
@@ -344,7 +344,7 @@ fn load_balancer(errors: &mut Errors, path: &Path, spec: &Value) {
     }
     let (at, class) = (path.child("loadBalancerClass"), &spec["loadBalancerClass"]);
     if given(class) && !balanced {
-        errors.push(Error::forbidden(&at, only));
+        errors.push(Error::forbidden(at, only));
     } else {
         optional_format(errors, &at, class, formats::qualified_name);
     }
@@ -356,12 +356,12 @@ fn traffic(errors: &mut Errors, path: &Path, spec: &Value) {
         one_of(errors, &at, policy, &["Cluster", "Local"]);
     } else if !text(policy).is_empty() {
         let detail = "may only be set for externally-accessible services";
-        errors.push(Error::invalid(&at, policy.clone(), detail));
+        errors.push(Error::invalid(at, policy.clone(), detail));
     }
     let (at, check) = (path.child("healthCheckNodePort"), &spec["healthCheckNodePort"]);
     if number(check) != 0 && !needs_health_check(spec) {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.push(Error::invalid(&at, check.clone(), detail));
+        errors.push(Error::invalid(at, check.clone(), detail));
     } else if number(check) != 0 {
         port(errors, &at, check);
     }

@@ -110,9 +110,9 @@ fn endpoints(errors: &mut Errors, path: &Path, object: &Value) {
         let path = path.index(i);
         let (at, addresses) = (path.child("addresses"), list(&endpoint["addresses"]));
         if addresses.is_empty() {
-            errors.push(Error::required(&at, "must contain at least 1 address"));
+            errors.push(Error::required(at, "must contain at least 1 address"));
         } else if addresses.len() > 100 {
-            errors.push(Error::too_many(&at, addresses.len(), 100));
+            errors.push(Error::too_many(at, addresses.len(), 100));
         }
         for (i, address) in addresses.iter().enumerate() {
             address_of(errors, &at, i, text(address), text(&object["addressType"]));
@@ -162,7 +162,7 @@ fn hints(errors: &mut Errors, path: &Path, hints: &[Value], rule: fn(&str) -> fo
         let path = path.child("name");
         let name = text(&hint["name"]);
         if hints[..i].iter().any(|h| h["name"] == name) {
-            errors.push(Error::duplicate(&path, name));
+            errors.push(Error::duplicate(path, name));
         }
         format(errors, &path, name, rule);
     }

@@ -43,7 +43,7 @@ impl Hooks for RoleHooks {
             let path = path.child("clusterRoleSelectors");
             if selectors.is_empty() {
                 let detail = "at least one clusterRoleSelector required if aggregationRule is non-nil";
-                errors.push(Error::required(&path, detail));
+                errors.push(Error::required(path, detail));
             }
             for (i, selector) in selectors.iter().enumerate() {
                 label_selector(&mut errors, &path.index(i), selector);
@@ -69,11 +69,11 @@ impl RoleHooks {
             let (at, urls) = (path.child("nonResourceURLs"), &rule["nonResourceURLs"]);
             if self.namespaced {
                 let detail = "namespaced rules cannot apply to non-resource URLs";
-                errors.push(Error::invalid(&at, urls.clone(), detail));
+                errors.push(Error::invalid(at, urls.clone(), detail));
             }
             if !empty("apiGroups") || !empty("resources") || !empty("resourceNames") {
                 let detail = "rules cannot apply to both regular resources and non-resource URLs";
-                errors.push(Error::invalid(&at, urls.clone(), detail));
+                errors.push(Error::invalid(at, urls.clone(), detail));
             }
             return;
         }

@@ -199,11 +199,11 @@ fn restart_policy(errors: &mut Errors, path: &Path, container: &Value) {
     optional_one_of(errors, &at, policy, &["Always", "Never", "OnFailure"]);
     if !given(policy) && !rules.is_empty() {
         let detail = "must specify restartPolicy when restart rules are used";
-        errors.push(Error::required(&at, detail));
+        errors.push(Error::required(at, detail));
     }
     let at = path.child("restartPolicyRules");
     if rules.len() > 20 {
-        errors.push(Error::too_many(&at, rules.len(), 20));
+        errors.push(Error::too_many(at, rules.len(), 20));
     }
     for (i, rule) in rules.iter().enumerate() {
         let path = at.index(i);
@@ -226,7 +226,7 @@ fn restart_policy(errors: &mut Errors, path: &Path, container: &Value) {
                 errors.push(Error::too_many(codes.child("values"), count, 255));
             }
         } else {
-            errors.push(Error::required(&codes, "must be specified"));
+            errors.push(Error::required(codes, "must be specified"));
         }
     }
 }
@@ -318,7 +318,7 @@ fn env(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
             1 => continue,
             _ => "may not have more than one field specified at a time",
         };
-        errors.push(Error::invalid(&path, "", detail));
+        errors.push(Error::invalid(path, "", detail));
     }
 }
 
@@ -334,9 +334,9 @@ fn file_key(errors: &mut Errors, path: &Path, reference: &Value, around: &Around
         volume::no_backsteps(errors, &path.child("path"), file);
     }
     match around.volume(name) {
-        None => errors.push(Error::not_found(&at, name)),
+        None => errors.push(Error::not_found(at, name)),
         Some(volume) if !given(&volume["emptyDir"]) => {
-            errors.push(Error::invalid(&at, name, "referenced volume must be of type emptyDir"));
+            errors.push(Error::invalid(at, name, "referenced volume must be of type emptyDir"));
         }
         Some(_) => {}
     }
@@ -391,7 +391,7 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
                     }
                     None if !overcommits => {
                         let detail = "Limit must be set for non overcommitable resources";
-                        errors.push(Error::required(&at_limits, detail));
+                        errors.push(Error::required(at_limits, detail));
                     }
                     _ => {}
                 }
@@ -401,7 +401,7 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
                 let page = quantity(&size.into()).value();
                 if page <= 0 || quantity(amount).value() % page != 0 {
                     let detail = format!("{} is not positive integer multiple of {name}", quantity(amount));
-                    errors.push(Error::invalid(&path, amount.clone(), detail));
+                    errors.push(Error::invalid(path, amount.clone(), detail));
                 }
             }
         }
@@ -415,9 +415,9 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
         let path = path.index(i);
         let name = text(&claim["name"]);
         if name.is_empty() {
-            errors.push(Error::required(&path, ""));
+            errors.push(Error::required(path, ""));
         } else if !names.contains(&name) {
-            let mut error = Error::not_found(&path, name);
+            let mut error = Error::not_found(path, name);
             error.detail = match names.is_empty() {
                 true => "must be one of the names in pod.spec.resourceClaims which is empty".into(),
                 false => format!("must be one of the names in pod.spec.resourceClaims: {}", names.join(", ")),

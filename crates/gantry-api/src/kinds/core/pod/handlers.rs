@@ -21,7 +21,7 @@ pub fn lifecycle(errors: &mut Errors, path: &Path, lifecycle: &Value, around: &A
         match around.os() {
             "" => {
                 let detail = "may not be set for containers with empty `spec.os.name`";
-                errors.push(Error::forbidden(&path, detail));
+                errors.push(Error::forbidden(path, detail));
             }
             "windows" => one_of(errors, &path, signal, &["SIGKILL", "SIGTERM"]),
             _ => one_of(errors, &path, signal, LINUX_SIGNALS),
@@ -50,11 +50,11 @@ pub fn probes(errors: &mut Errors, path: &Path, container: &Value, around: &Arou
         let grace = &probe["terminationGracePeriodSeconds"];
         let at = path.child("terminationGracePeriodSeconds");
         if given(grace) && number(grace) <= 0 {
-            errors.push(Error::invalid(&at, grace.clone(), "must be greater than 0"));
+            errors.push(Error::invalid(at, grace.clone(), "must be greater than 0"));
         }
         if field == "readinessProbe" {
             if given(grace) {
-                errors.push(Error::invalid(&at, grace.clone(), "must not be set for readinessProbes"));
+                errors.push(Error::invalid(at, grace.clone(), "must not be set for readinessProbes"));
             }
         } else if number(&probe["successThreshold"]) != 1 {
             let threshold = number(&probe["successThreshold"]);
@@ -69,7 +69,7 @@ fn handler(errors: &mut Errors, path: &Path, handler: &Value, kinds: &[&str], ar
     for kind in kinds.iter().filter(|k| given(&handler[**k])) {
         let (path, action) = (path.child(kind), &handler[*kind]);
         if found {
-            errors.push(Error::forbidden(&path, "may not specify more than 1 handler type"));
+            errors.push(Error::forbidden(path, "may not specify more than 1 handler type"));
             continue;
         }
         found = true;
@@ -94,7 +94,7 @@ fn handler(errors: &mut Errors, path: &Path, handler: &Value, kinds: &[&str], ar
                     && !(0..=grace).contains(&seconds)
                 {
                     let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
-                    errors.push(Error::invalid(&path, seconds, detail));
+                    errors.push(Error::invalid(path, seconds, detail));
                 }
             }
             _ => {}

@@ -51,7 +51,7 @@ pub fn node_selector(errors: &mut Errors, path: &Path, selector: &Value) {
     let terms = list(&selector["nodeSelectorTerms"]);
     if terms.is_empty() {
         let detail = "must have at least one node selector term";
-        errors.push(Error::required(&path, detail));
+        errors.push(Error::required(path, detail));
     }
     for (i, term) in terms.iter().enumerate() {
         node_term(errors, &path.index(i), term, true);
@@ -67,15 +67,15 @@ fn node_term(errors: &mut Errors, path: &Path, term: &Value, check_values: bool)
         match text(&expression["operator"]) {
             "In" | "NotIn" if values.is_empty() => {
                 let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.push(Error::required(&at_values, detail));
+                errors.push(Error::required(at_values, detail));
             }
             "Exists" | "DoesNotExist" if !values.is_empty() => {
                 let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.push(Error::forbidden(&at_values, detail));
+                errors.push(Error::forbidden(at_values, detail));
             }
             "Gt" | "Lt" if values.len() != 1 => {
                 let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-                errors.push(Error::required(&at_values, detail));
+                errors.push(Error::required(at_values, detail));
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
             other => errors.push(Error::invalid(path.child("operator"), other, BAD_OPERATOR)),
@@ -133,7 +133,7 @@ fn label_keys(errors: &mut Errors, path: &Path, term: &Value) {
         let keys = list(&term[field]);
         if !keys.is_empty() && !given(selector) {
             let detail = "must not be specified when labelSelector is not set";
-            errors.push(Error::forbidden(&path, detail));
+            errors.push(Error::forbidden(path, detail));
             continue;
         }
         for (i, key) in keys.iter().enumerate() {
@@ -206,7 +206,7 @@ pub fn tolerations(errors: &mut Errors, path: &Path, tolerations: &[Value]) {
             format(errors, &path.child("key"), key, formats::qualified_name);
         } else if operator != "Exists" {
             let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            errors.push(Error::invalid(&at, operator, detail));
+            errors.push(Error::invalid(at, operator, detail));
         }
         if given(&toleration["tolerationSeconds"]) && effect != "NoExecute" {
             let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
@@ -216,12 +216,12 @@ pub fn tolerations(errors: &mut Errors, path: &Path, tolerations: &[Value]) {
             "" | "Equal" => {
                 let problems = formats::label_value(value);
                 if !problems.is_empty() {
-                    errors.push(Error::invalid(&at, value, problems.join(";")));
+                    errors.push(Error::invalid(at, value, problems.join(";")));
                 }
             }
             "Exists" if !value.is_empty() => {
                 let detail = "value must be empty when `operator` is 'Exists'";
-                errors.push(Error::invalid(&at, value, detail));
+                errors.push(Error::invalid(at, value, detail));
             }
             "Exists" => {}
             "Lt" | "Gt" => {
@@ -231,7 +231,7 @@ pub fn tolerations(errors: &mut Errors, path: &Path, tolerations: &[Value]) {
                     errors.push(Error::invalid(path.child("value"), value, detail));
                 }
             }
-            other => errors.push(Error::not_supported(&at, other, &["Equal", "Exists"])),
+            other => errors.push(Error::not_supported(at, other, &["Equal", "Exists"])),
         }
         if !effect.is_empty() {
             taint_effect(errors, &path.child("effect"), &toleration["effect"]);

@@ -56,7 +56,7 @@ pub fn container(errors: &mut Errors, path: &Path, context: &Value, host_users: 
     optional_one_of(errors, &at, mount, &["Default", "Unmasked"]);
     if host_users && mount == "Unmasked" {
         let detail = "`hostUsers` must be false to use `Unmasked`";
-        errors.push(Error::invalid(&at, "Unmasked", detail));
+        errors.push(Error::invalid(at, "Unmasked", detail));
     }
     profile(errors, &path.child("seccompProfile"), &context["seccompProfile"], "seccomp");
     if context["allowPrivilegeEscalation"] == false {
@@ -88,14 +88,14 @@ fn profile(errors: &mut Errors, path: &Path, profile: &Value, what: &str) {
         "Localhost" => {
             if text(local).trim().is_empty() {
                 let detail = format!("must be set when {what} type is Localhost");
-                errors.push(Error::required(&at, detail));
+                errors.push(Error::required(at, detail));
             } else if what == "seccomp" {
                 super::volume::descending(errors, &at, text(local));
             } else if text(local).trim() != text(local) {
                 let detail = "must not be padded with whitespace";
-                errors.push(Error::invalid(&at, local.clone(), detail));
+                errors.push(Error::invalid(at, local.clone(), detail));
             } else if text(local).len() > 4095 {
-                errors.push(Error::too_long(&at, 4095));
+                errors.push(Error::too_long(at, 4095));
             }
             return;
         }
@@ -108,7 +108,7 @@ fn profile(errors: &mut Errors, path: &Path, profile: &Value, what: &str) {
     if given(local) {
         let detail = format!("can only be set when {what} type is Localhost");
         let value = if what == "seccomp" { profile } else { local };
-        errors.push(Error::invalid(&at, value.clone(), detail));
+        errors.push(Error::invalid(at, value.clone(), detail));
     }
 }
 
@@ -119,23 +119,23 @@ fn sysctls(errors: &mut Errors, path: &Path, spec: &Value) {
         let path = path.child("name");
         let name = text(&sysctl["name"]);
         if name.is_empty() {
-            errors.push(Error::required(&path, ""));
+            errors.push(Error::required(path, ""));
         } else if !is_sysctl(name) {
             let detail = "must have at most 253 characters and match regex \
                           ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
-            errors.push(Error::invalid(&path, name, detail));
+            errors.push(Error::invalid(path, name, detail));
         } else if sysctls[..i].iter().any(|s| s["name"] == name) {
-            errors.push(Error::duplicate(&path, name));
+            errors.push(Error::duplicate(path, name));
         }
         let name = name.replace('/', ".");
         let of_network = name.starts_with("net.");
         let of_ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|p| name.starts_with(p));
         if flag(&spec["hostNetwork"]) && of_network {
             let detail = "may not be specified when 'hostNetwork' is true";
-            errors.push(Error::invalid(&path, sysctl["name"].clone(), detail));
+            errors.push(Error::invalid(path, sysctl["name"].clone(), detail));
         } else if flag(&spec["hostIPC"]) && (of_ipc || name == "kernel.sem") {
             let detail = "may not be specified when 'hostIPC' is true";
-            errors.push(Error::invalid(&path, sysctl["name"].clone(), detail));
+            errors.push(Error::invalid(path, sysctl["name"].clone(), detail));
         }
     }
 }

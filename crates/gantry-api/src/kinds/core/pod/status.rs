@@ -57,7 +57,7 @@ pub fn validate(object: &Value, old: &Value) -> Errors {
         let ips = list(&status[field]);
         if ips.len() > 2 || ips.len() == 2 && v6(&ips[0]) == v6(&ips[1]) {
             let detail = "may specify no more than one IP for each IP family";
-            errors.push(Error::invalid(&path, status[field].clone(), detail));
+            errors.push(Error::invalid(path, status[field].clone(), detail));
         }
     }
     errors

@@ -24,7 +24,7 @@ pub fn ordinary(new: &Value, old: &Value) -> Errors {
         let path = path.child(field);
         if list(&new[field]).len() != list(&old[field]).len() {
             let detail = "pod updates may not add or remove containers";
-            errors.push(Error::forbidden(&path, detail));
+            errors.push(Error::forbidden(path, detail));
             return errors;
         }
         for (i, container) in list(&new[field]).iter().enumerate() {
@@ -60,7 +60,7 @@ pub fn ordinary(new: &Value, old: &Value) -> Errors {
     }
     if !same(&rest, old) {
         let detail = format!("{MAY_CHANGE}\n{}", diff::diff(old, &rest));
-        errors.push(Error::forbidden(&path, detail));
+        errors.push(Error::forbidden(path, detail));
     }
     errors
 }
@@ -138,7 +138,7 @@ fn gated(errors: &mut Errors, path: &Path, rest: &mut Value, old: &Value) {
     let path = path.child("nodeSelectorTerms");
     if !terms.is_empty() && terms.len() != now.len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        errors.push(Error::invalid(&path, now.to_vec(), detail));
+        errors.push(Error::invalid(path, now.to_vec(), detail));
     } else {
         for (i, (term, now)) in terms.iter().zip(now).enumerate() {
             let only_added = ["matchExpressions", "matchFields"].iter().all(|field| {
@@ -174,14 +174,14 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Errors {
         match new.iter().find(|c| c["name"] == name) {
             None => {
                 let detail = format!("existing ephemeral containers {name:?} may not be removed\n");
-                errors.push(Error::forbidden(&path, detail));
+                errors.push(Error::forbidden(path, detail));
             }
             Some(now) if !same(now, before) => {
                 let detail = format!(
                     "existing ephemeral containers {name:?} may not be changed\n{}",
                     diff::diff(before, now)
                 );
-                errors.push(Error::forbidden(&path, detail));
+                errors.push(Error::forbidden(path, detail));
             }
             Some(_) => {}
         }
@@ -195,14 +195,14 @@ pub fn resize(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
     if old["status"]["qosClass"] != super::resources::qos_class(&new["spec"]) {
         let detail = "Pod QOS Class may not change as a result of resizing";
-        errors.push(Error::invalid(&path, new["status"]["qosClass"].clone(), detail));
+        errors.push(Error::invalid(path, new["status"]["qosClass"].clone(), detail));
     }
     let mut rest = new["spec"].clone();
     for field in ["containers", "initContainers"] {
         let at = path.child(field);
         let before = list(&old["spec"][field]);
         if list(&rest[field]).len() != before.len() {
-            errors.push(Error::forbidden(&at, "containers may not be added or removed on resize"));
+            errors.push(Error::forbidden(at, "containers may not be added or removed on resize"));
             return errors;
         }
         for (i, container) in list_mut(&mut rest, field).iter_mut().enumerate() {
@@ -223,7 +223,7 @@ pub fn resize(new: &Value, old: &Value) -> Errors {
     }
     if !same(&rest, &old["spec"]) {
         let detail = "only cpu and memory resources are mutable";
-        errors.push(Error::forbidden(&path, detail));
+        errors.push(Error::forbidden(path, detail));
     }
     errors
 }

@@ -129,14 +129,14 @@ fn names(errors: &mut Errors, path: &Path, spec: &Value) {
         let path = path.child("hostnameOverride");
         if flag(&spec["setHostnameAsFQDN"]) {
             let detail = "may not be specified when setHostnameAsFQDN is true";
-            errors.push(Error::forbidden(&path, detail));
+            errors.push(Error::forbidden(path, detail));
         }
         if flag(&spec["hostNetwork"]) {
             let detail = "may not be specified when hostNetwork is true";
-            errors.push(Error::forbidden(&path, detail));
+            errors.push(Error::forbidden(path, detail));
         }
         if text(name).len() > 64 {
-            errors.push(Error::too_long(&path, 64));
+            errors.push(Error::too_long(path, 64));
         }
         format(errors, &path, text(name), formats::dns_subdomain);
     }
@@ -168,9 +168,9 @@ fn resource_claims(errors: &mut Errors, path: &Path, claims: &[Value]) {
         let name = text(&claim["name"]);
         let at = path.child("name");
         if name.is_empty() {
-            errors.push(Error::required(&at, ""));
+            errors.push(Error::required(at, ""));
         } else if claims[..i].iter().any(|c| c["name"] == name) {
-            errors.push(Error::duplicate(&at, name));
+            errors.push(Error::duplicate(at, name));
         } else {
             format(errors, &at, name, formats::dns_label);
         }
@@ -180,7 +180,7 @@ fn resource_claims(errors: &mut Errors, path: &Path, claims: &[Value]) {
                 true => "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
                 false => "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
             };
-            errors.push(Error::invalid(&path, claim.clone(), detail));
+            errors.push(Error::invalid(path, claim.clone(), detail));
         }
         optional_format(errors, &path.child("resourceClaimName"), direct, formats::dns_subdomain);
         optional_format(
@@ -222,13 +222,13 @@ fn dns_config(errors: &mut Errors, path: &Path, spec: &Value) {
         }
         if servers.is_empty() {
             let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-            errors.push(Error::required(&at_servers, detail));
+            errors.push(Error::required(at_servers, detail));
             return;
         }
     }
     if servers.len() > 3 {
         let detail = "must not have more than 3 nameservers";
-        errors.push(Error::invalid(&at_servers, config["nameservers"].clone(), detail));
+        errors.push(Error::invalid(at_servers, config["nameservers"].clone(), detail));
     }
     for (i, server) in servers.iter().enumerate() {
         format(errors, &at_servers.index(i), text(server), formats::ip);
@@ -237,12 +237,12 @@ fn dns_config(errors: &mut Errors, path: &Path, spec: &Value) {
     let at = path.child("searches");
     if searches.len() > 32 {
         let detail = "must not have more than 32 search paths";
-        errors.push(Error::invalid(&at, config["searches"].clone(), detail));
+        errors.push(Error::invalid(at, config["searches"].clone(), detail));
     }
     let length: usize = searches.iter().map(|s| text(s).len() + 1).sum();
     if length > 2049 {
         let detail = "must not have more than 2048 characters (including spaces) in the search list";
-        errors.push(Error::invalid(&at, config["searches"].clone(), detail));
+        errors.push(Error::invalid(at, config["searches"].clone(), detail));
     }
     for (i, search) in searches.iter().enumerate() {
         let search = text(search);
@@ -264,7 +264,7 @@ fn scheduling_gates(errors: &mut Errors, path: &Path, gates: &[Value]) {
         let name = text(&gate["name"]);
         format(errors, &path, name, formats::qualified_name);
         if gates[..i].iter().any(|g| g["name"] == name) {
-            errors.push(Error::duplicate(&path, name));
+            errors.push(Error::duplicate(path, name));
         }
     }
 }
@@ -300,10 +300,10 @@ pub fn owner_of_pods(errors: &mut Errors, path: &Path, spec: &Value) {
         label_selector(errors, &at, selector);
         if crate::kinds::values::size(&selector["matchLabels"]) + list(&selector["matchExpressions"]).len() == 0 {
             let detail = "empty selector is invalid for deployment";
-            errors.push(Error::invalid(&at, selector.clone(), detail));
+            errors.push(Error::invalid(at, selector.clone(), detail));
         }
     } else {
-        errors.push(Error::required(&at, ""));
+        errors.push(Error::required(at, ""));
     }
     let path = path.child("template");
     let labels = &spec["template"]["metadata"]["labels"];

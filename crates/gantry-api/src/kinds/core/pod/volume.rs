@@ -74,7 +74,7 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
         let at = path.child("name");
         required_format(errors, &at, text(name), formats::dns_label);
         if volumes[..i].iter().any(|v| v["name"] == *name) {
-            errors.push(Error::duplicate(&at, name.clone()));
+            errors.push(Error::duplicate(at, name.clone()));
         }
         let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
         let made = |v: &Value| given(&v["ephemeral"]) && pod.is_some_and(|p| format!("{p}-{}", text(&v["name"])) == claim);
@@ -91,7 +91,7 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
     for source in SOURCES.iter().filter(|s| given(&volume[**s])) {
         let (path, value) = (path.child(source), &volume[*source]);
         if found {
-            errors.push(Error::forbidden(&path, "may not specify more than 1 volume type"));
+            errors.push(Error::forbidden(path, "may not specify more than 1 volume type"));
             continue;
         }
         found = true;
@@ -101,12 +101,11 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
             }
         };
         match *source {
-            "emptyDir" => {
-                if quantity(&value["sizeLimit"]) < Quantity::ZERO {
+            "emptyDir"
+                if quantity(&value["sizeLimit"]) < Quantity::ZERO => {
                     let detail = "SizeLimit field must be a valid resource quantity";
                     errors.push(Error::forbidden(path.child("sizeLimit"), detail));
                 }
-            }
             "hostPath" => host_path(errors, &path, value),
             "gitRepo" => {
                 need(&["repository"]);
@@ -189,9 +188,9 @@ fn csi(errors: &mut Errors, path: &Path, value: &Value) {
     let driver = text(&value["driver"]);
     let at = path.child("driver");
     if driver.is_empty() {
-        errors.push(Error::required(&at, ""));
+        errors.push(Error::required(at, ""));
     } else if driver.len() > 63 {
-        errors.push(Error::too_long(&at, 63));
+        errors.push(Error::too_long(at, 63));
     } else {
         format(errors, &at, &driver.to_lowercase(), formats::dns_subdomain);
     }
@@ -206,7 +205,7 @@ fn ephemeral(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>
     let claim = &volume["ephemeral"]["volumeClaimTemplate"];
     let path = path.child("volumeClaimTemplate");
     if !given(claim) {
-        errors.push(Error::required(&path, ""));
+        errors.push(Error::required(path, ""));
         return;
     }
     let at = path.child("metadata");
@@ -313,11 +312,11 @@ fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
                     match (given(&value["name"]), given(&value["signerName"])) {
                         (true, true) => {
                             let detail = "only one of name and signerName may be used";
-                            errors.push(Error::invalid(&at, value.clone(), detail));
+                            errors.push(Error::invalid(at, value.clone(), detail));
                         }
                         (false, false) => {
                             let detail = "either name or signerName must be specified";
-                            errors.push(Error::required(&at, detail));
+                            errors.push(Error::required(at, detail));
                         }
                         _ => {}
                     }
@@ -334,7 +333,7 @@ fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
         }
         if count > 1 {
             let detail = "may not specify more than 1 volume type per source";
-            errors.push(Error::forbidden(&at, detail));
+            errors.push(Error::forbidden(at, detail));
         }
     }
 }
@@ -344,11 +343,11 @@ fn token(errors: &mut Errors, volume: &Path, path: &Path, token: &Value) {
     let at = path.child("expirationSeconds");
     if seconds < 600 {
         let detail = "may not specify a duration less than 10 minutes";
-        errors.push(Error::invalid(&at, seconds, detail));
+        errors.push(Error::invalid(at, seconds, detail));
     }
     if seconds > 1 << 32 {
         let detail = "may not specify a duration larger than 2^32 seconds";
-        errors.push(Error::invalid(&at, seconds, detail));
+        errors.push(Error::invalid(at, seconds, detail));
     }
     required(errors, &volume.child("path"), &token["path"]);
     inside(errors, &volume.child("path"), text(&token["path"]));
@@ -375,7 +374,7 @@ pub fn field_reference(errors: &mut Errors, path: &Path, reference: &Value, fiel
     let field = text(&reference["fieldPath"]);
     let at = path.child("fieldPath");
     if field.is_empty() {
-        errors.push(Error::required(&at, ""));
+        errors.push(Error::required(at, ""));
         return;
     }
     if let Some((base, key)) = field.strip_suffix("']").and_then(|f| f.split_once("['")) {
@@ -389,9 +388,9 @@ pub fn field_reference(errors: &mut Errors, path: &Path, reference: &Value, fiel
     let known = ENV_FIELDS.contains(&field) || FILE_FIELDS.contains(&field);
     if !known {
         let detail = format!("error converting fieldPath: field label not supported: {field}");
-        errors.push(Error::invalid(&at, field, detail));
+        errors.push(Error::invalid(at, field, detail));
     } else if !fields.contains(&field) {
-        errors.push(Error::not_supported(&at, field, fields));
+        errors.push(Error::not_supported(at, field, fields));
     }
 }
 
@@ -479,18 +478,18 @@ fn propagation(errors: &mut Errors, path: &Path, mount: &Value, container: &Valu
     optional_one_of(errors, &at, propagation, &kinds);
     if propagation == "Bidirectional" && !privileged(container) {
         let detail = "Bidirectional mount propagation is available only to privileged containers";
-        errors.push(Error::forbidden(&at, detail));
+        errors.push(Error::forbidden(at, detail));
     }
     let recursive = &mount["recursiveReadOnly"];
     let at = path.child("recursiveReadOnly");
     optional_one_of(errors, &at, recursive, &["Disabled", "Enabled", "IfPossible"]);
     if matches!(text(recursive), "Enabled" | "IfPossible") {
         if !flag(&mount["readOnly"]) {
-            errors.push(Error::forbidden(&at, "may only be specified when readOnly is true"));
+            errors.push(Error::forbidden(at, "may only be specified when readOnly is true"));
         }
         if given(propagation) && propagation != "None" {
             let detail = "may only be specified when mountPropagation is None or not specified";
-            errors.push(Error::forbidden(&at, detail));
+            errors.push(Error::forbidden(at, detail));
         }
     }
 }
@@ -504,23 +503,23 @@ pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Aro
         let (at_name, at_place) = (path.child("name"), path.child("devicePath"));
         required(errors, &at_name, name);
         if devices[..i].iter().any(|d| d["name"] == *name) {
-            errors.push(Error::invalid(&at_name, name.clone(), "must be unique"));
+            errors.push(Error::invalid(at_name, name.clone(), "must be unique"));
         }
         match around.volume(text(name)) {
-            None => errors.push(Error::not_found(&at_name, name.clone())),
+            None => errors.push(Error::not_found(at_name, name.clone())),
             Some(volume) if size(&volume["persistentVolumeClaim"]) + size(&volume["ephemeral"]) == 0 => {
                 let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
-                errors.push(Error::invalid(&at_name, name.clone(), detail));
+                errors.push(Error::invalid(at_name, name.clone(), detail));
             }
             Some(_) => {}
         }
         required(errors, &at_place, place);
         if devices[..i].iter().any(|d| d["devicePath"] == *place) {
-            errors.push(Error::invalid(&at_place, place.clone(), "must be unique"));
+            errors.push(Error::invalid(at_place, place.clone(), "must be unique"));
         }
         if text(place).split('/').any(|part| part == "..") {
             let detail = "can not contain backsteps ('..')";
-            errors.push(Error::invalid(&at_place, place.clone(), detail));
+            errors.push(Error::invalid(at_place, place.clone(), detail));
         }
     }
 }
