@@ -1,6 +1,80 @@
 //! Field errors, as validation reports them. Source of the wording: k8s.io/apimachinery/pkg/util/validation/field.
 
 use serde_json::Value;
+use std::fmt;
+
+/// Where a field is, such as `spec.containers[0].name`. Written out only when an error names it, so that checking a
+/// good object costs no text.
+#[derive(Clone, Copy)]
+pub struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    part: Part<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Field(&'a str),
+    Index(usize),
+    Key(&'a str),
+}
+
+impl<'a> Path<'a> {
+    /// A path that begins with `field`.
+    pub fn new(field: &'a str) -> Self {
+        Path {
+            parent: None,
+            part: Part::Field(field),
+        }
+    }
+
+    /// A field of what this path names.
+    pub fn child(&'a self, field: &'a str) -> Path<'a> {
+        self.with(Part::Field(field))
+    }
+
+    /// An item of the list this path names.
+    pub fn index(&'a self, index: usize) -> Path<'a> {
+        self.with(Part::Index(index))
+    }
+
+    /// An entry of the map this path names.
+    pub fn key(&'a self, key: &'a str) -> Path<'a> {
+        self.with(Part::Key(key))
+    }
+
+    fn with(&'a self, part: Part<'a>) -> Path<'a> {
+        Path {
+            parent: Some(self),
+            part,
+        }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.part {
+            Part::Field(field) if self.parent.is_some() => write!(f, ".{field}"),
+            Part::Field(field) => f.write_str(field),
+            Part::Index(index) => write!(f, "[{index}]"),
+            Part::Key(key) => write!(f, "[{key}]"),
+        }
+    }
+}
+
+impl From<Path<'_>> for String {
+    fn from(path: Path<'_>) -> String {
+        path.to_string()
+    }
+}
+
+impl From<&Path<'_>> for String {
+    fn from(path: &Path<'_>) -> String {
+        path.to_string()
+    }
+}
 
 /// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +128,11 @@ impl ErrorKind {
     fn shows_value(self) -> bool {
         matches!(
             self,
-            ErrorKind::Invalid | ErrorKind::NotSupported | ErrorKind::Duplicate | ErrorKind::NotFound
+            ErrorKind::Invalid
+                | ErrorKind::NotSupported
+                | ErrorKind::Duplicate
+                | ErrorKind::NotFound
+                | ErrorKind::TooMany
         )
     }
 }
@@ -114,6 +192,25 @@ impl Error {
         Error::new(ErrorKind::Duplicate, field, value.into(), "")
     }
 
+    /// A referenced value does not exist.
+    pub fn not_found(field: impl Into<String>, value: impl Into<Value>) -> Self {
+        Error::new(ErrorKind::NotFound, field, value.into(), "")
+    }
+
+    /// A value is longer than `max` bytes.
+    pub fn too_long(field: impl Into<String>, max: usize) -> Self {
+        let unit = if max == 1 { "byte" } else { "bytes" };
+        let detail = format!("may not be more than {max} {unit}");
+        Error::new(ErrorKind::TooLong, field, Value::Null, detail)
+    }
+
+    /// A list of `count` items has more than `max`.
+    pub fn too_many(field: impl Into<String>, count: usize, max: usize) -> Self {
+        let unit = if max == 1 { "item" } else { "items" };
+        let detail = format!("must have at most {max} {unit}");
+        Error::new(ErrorKind::TooMany, field, count.into(), detail)
+    }
+
     /// The text without the field's path, as a `Status` cause carries it.
     pub fn detail_text(&self) -> String {
         let mut text = self.kind.text().to_string();
@@ -127,8 +224,8 @@ impl Error {
     }
 }
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.detail_text())
     }
 }

@@ -28,7 +28,8 @@ pub struct Kind {
     pub storage_prefix: SmolStr,
     /// Subresources served under an object.
     pub subresources: Vec<Subresource>,
-    /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads.
+    /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads. A part of a path
+    /// that is a number is a list's item; of several paths, joined by `|`, the first that is there is read.
     pub selectable_fields: Vec<(&'static str, &'static str)>,
     /// Columns of the table that kubectl prints.
     pub columns: Vec<Column>,
@@ -73,6 +74,22 @@ pub enum Subresource {
     Finalize,
     /// `token` of service accounts: issues a token.
     Token,
+    /// `log` of pods: a container's output.
+    Log,
+    /// `exec` of pods: runs a command in a container.
+    Exec,
+    /// `attach` of pods: joins a container's streams.
+    Attach,
+    /// `portforward` of pods: streams to a pod's ports.
+    PortForward,
+    /// `proxy` of pods, services and nodes: passes an HTTP request on.
+    Proxy,
+    /// `eviction` of pods: deletes one if its disruption budgets allow.
+    Eviction,
+    /// `ephemeralcontainers` of pods: the whole pod, of which only the ephemeral containers are written.
+    EphemeralContainers,
+    /// `resize` of pods: the whole pod, of which only the containers' resources are written.
+    Resize,
 }
 
 impl Subresource {
@@ -84,8 +101,78 @@ impl Subresource {
             Subresource::Binding => "binding",
             Subresource::Finalize => "finalize",
             Subresource::Token => "token",
+            Subresource::Log => "log",
+            Subresource::Exec => "exec",
+            Subresource::Attach => "attach",
+            Subresource::PortForward => "portforward",
+            Subresource::Proxy => "proxy",
+            Subresource::Eviction => "eviction",
+            Subresource::EphemeralContainers => "ephemeralcontainers",
+            Subresource::Resize => "resize",
         }
     }
+
+    /// The verbs served at its path.
+    pub fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Subresource::Status
+            | Subresource::Scale
+            | Subresource::EphemeralContainers
+            | Subresource::Resize => &["get", "patch", "update"],
+            Subresource::Finalize => &["update"],
+            Subresource::Binding | Subresource::Token | Subresource::Eviction => &["create"],
+            Subresource::Log => &["get"],
+            Subresource::Exec | Subresource::Attach | Subresource::PortForward => &["create", "get"],
+            Subresource::Proxy => &["create", "delete", "get", "patch", "update"],
+        }
+    }
+
+    /// Whether requests to it are passed on to a node instead of touching the stored object.
+    pub fn connects(self) -> bool {
+        matches!(
+            self,
+            Subresource::Log
+                | Subresource::Exec
+                | Subresource::Attach
+                | Subresource::PortForward
+                | Subresource::Proxy
+        )
+    }
+
+    /// The kind its bodies have, under `kind`.
+    pub fn body(self, kind: &Kind) -> SubresourceBody {
+        let foreign = |group: &'static str, name: &'static str| SubresourceBody {
+            group_version: Some((group, "v1")),
+            kind: name.into(),
+        };
+        let local = |name: SmolStr| SubresourceBody {
+            group_version: None,
+            kind: name,
+        };
+        match self {
+            Subresource::Scale => foreign("autoscaling", "Scale"),
+            Subresource::Token => foreign("authentication.k8s.io", "TokenRequest"),
+            Subresource::Eviction => foreign("policy", "Eviction"),
+            Subresource::Binding => local("Binding".into()),
+            Subresource::Exec => local("PodExecOptions".into()),
+            Subresource::Attach => local("PodAttachOptions".into()),
+            Subresource::PortForward => local("PodPortForwardOptions".into()),
+            Subresource::Proxy => local(smol_str::format_smolstr!("{}ProxyOptions", kind.kind)),
+            Subresource::Status
+            | Subresource::Finalize
+            | Subresource::Log
+            | Subresource::EphemeralContainers
+            | Subresource::Resize => local(kind.kind.clone()),
+        }
+    }
+}
+
+/// The kind of a subresource's bodies.
+pub struct SubresourceBody {
+    /// Group and version, when they are not those of the resource itself.
+    pub group_version: Option<(&'static str, &'static str)>,
+    /// The kind's name.
+    pub kind: SmolStr,
 }
 
 /// One column of a kind's table.
@@ -104,8 +191,12 @@ pub struct Column {
 
 /// What a kind does of its own. All hooks are pure; they see objects as trees.
 ///
-/// Order on create: `default`, `prepare_create`, `validate`. On update: `default`, `prepare_update`, `validate`,
-/// `validate_update`.
+/// Order on create: `default`, `prepare_create`, `validate`, `validate_create`. On update: `default`,
+/// `prepare_update`, `validate`, `validate_update`; through a subresource `prepare_subresource` and
+/// `validate_subresource` stand for `prepare_update` and `validate_update`.
+///
+/// `to_storage` is called last before an object is encoded for the store, `from_storage` first after it was decoded:
+/// all other hooks, selectors and columns see the kind's own form.
 pub trait Hooks: Send + Sync {
     /// Fills in defaults.
     fn default(&self, object: &mut Value) {
@@ -128,6 +219,42 @@ pub trait Hooks: Send + Sync {
     fn validate(&self, object: &Value) -> Vec<field::Error> {
         let _ = object;
         Vec::new()
+    }
+
+    /// Checks what holds only for a new object.
+    fn validate_create(&self, object: &Value) -> Vec<field::Error> {
+        let _ = object;
+        Vec::new()
+    }
+
+    /// Keeps what an update through a subresource may not change. The server has kept the spec of a status update.
+    fn prepare_subresource(&self, subresource: Subresource, object: &mut Value, old: &Value) {
+        let _ = subresource;
+        self.prepare_update(object, old);
+    }
+
+    /// Checks a change through a subresource.
+    fn validate_subresource(
+        &self,
+        subresource: Subresource,
+        object: &Value,
+        old: &Value,
+    ) -> Vec<field::Error> {
+        match subresource {
+            Subresource::Status => Vec::new(),
+            _ => self.validate_update(object, old),
+        }
+    }
+
+    /// Turns an object into the form it is stored in. Kinds that share stored objects convert here.
+    fn to_storage(&self, object: &mut Value) {
+        let _ = object;
+    }
+
+    /// Turns a stored object into the kind's own form.
+    #[allow(clippy::wrong_self_convention, reason = "the hook, not the object, is self")]
+    fn from_storage(&self, object: &mut Value) {
+        let _ = object;
     }
 
     /// Checks a change.

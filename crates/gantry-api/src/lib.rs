@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod field;
+pub mod formats;
 pub mod kind;
 pub mod kinds;
 pub mod meta;

@@ -96,6 +96,21 @@ fn make(key: &str, test: Test) -> Option<Requirement> {
     })
 }
 
+/// The value at a path as a kind's selectable fields give it.
+fn read<'a>(object: &'a Value, path: &str) -> &'a Value {
+    let one = |path: &str| {
+        path.split('.')
+            .fold(object, |at, part| match part.parse::<usize>() {
+                Ok(index) => &at[index],
+                Err(_) => &at[part],
+            })
+    };
+    path.split('|')
+        .map(one)
+        .find(|v| !matches!(v, Value::Null) && v.as_str() != Some(""))
+        .unwrap_or(&Value::Null)
+}
+
 /// A field selector: all of its terms must hold.
 pub struct Fields(Vec<Term>);
 
@@ -142,8 +157,9 @@ impl Fields {
     /// Whether an object's fields fit. A missing field reads as nothing.
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|term| {
-            let value = term.path.split('.').fold(object, |at, part| &at[part]);
-            let text = match value {
+            let text = match read(object, &term.path) {
+                // An absent flag is false.
+                Value::Null if matches!(term.value.as_str(), "true" | "false") => "false".into(),
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
@@ -183,5 +199,15 @@ mod tests {
         check("tier", true);
         assert!(Labels::parse("a b").is_err());
         assert!(Labels::parse("app in web").is_err());
+    }
+
+    #[test]
+    fn paths() {
+        let object = json!({"status": {"podIPs": [{"ip": "10.0.0.1"}]}, "source": {"component": ""}, "reporter": "me"});
+        let check = |path: &str, expected: Value| assert_eq!(*read(&object, path), expected, "{path}");
+        check("status.podIPs.0.ip", json!("10.0.0.1"));
+        check("status.podIPs.1.ip", json!(null));
+        check("source.component|reporter", json!("me"));
+        check("source.missing", json!(null));
     }
 }

@@ -72,8 +72,8 @@ async fn ensure(
                 return Ok(());
             };
             let mended = pipeline::decode(&kind, mended, FieldValidation::Ignore, &mut Vec::new())?;
-            let (admitted, _) = mended.admit_update(&kind, &stored, |_, _| {}, None).await?;
-            let validated = admitted.validate(&kind, Some(&stored))?;
+            let (admitted, _) = mended.admit_update(&kind, &stored, None, |_, _| {}, None).await?;
+            let validated = admitted.validate_update(&kind, &stored, None)?;
             registry
                 .update(&kind, &validated, revision_of(&stored))
                 .await
@@ -83,7 +83,7 @@ async fn ensure(
             stamp(decoded.metadata());
             decoded.default(&kind);
             let (admitted, _) = decoded.admit_create(&kind, None).await?;
-            let validated = admitted.validate(&kind, None)?;
+            let validated = admitted.validate_create(&kind)?;
             registry.create(&kind, &validated).await.map(|_| ())
         }
         Err(status) => Err(status),

@@ -144,7 +144,7 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
     let filter = Filter::of(call)?;
     let page = api
         .registry
-        .list(&kind.prefix(call.namespace()), None, 0, None)
+        .list(kind, &kind.prefix(call.namespace()), None, 0, None)
         .await?;
     let mut deleted = Vec::new();
     for object in page.objects.into_iter().filter(|o| filter.matches(o)) {

@@ -1,7 +1,7 @@
 //! Discovery: which groups, versions and resources are served. All of it derives from the kinds.
 
 use crate::request::Kinds;
-use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::kind::{Kind, Scope};
 use serde_json::{Value, json};
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
@@ -69,35 +69,18 @@ fn entries(kind: &Kind) -> Vec<Value> {
     }
     let mut all = vec![main];
     for sub in &kind.subresources {
+        let body = sub.body(kind);
         let mut entry = json!({
             "name": format!("{}/{}", kind.plural, sub.name()), "singularName": "", "namespaced": namespaced,
-            "kind": kind.kind, "verbs": sub_verbs(*sub),
+            "kind": body.kind, "verbs": sub.verbs(),
         });
-        if let Some((group, version, name)) = sub_kind(*sub) {
+        if let Some((group, version)) = body.group_version {
             entry["group"] = group.into();
             entry["version"] = version.into();
-            entry["kind"] = name.into();
         }
         all.push(entry);
     }
     all
-}
-
-fn sub_verbs(sub: Subresource) -> &'static [&'static str] {
-    match sub {
-        Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
-        Subresource::Finalize => &["update"],
-        Subresource::Binding | Subresource::Token => &["create"],
-    }
-}
-
-fn sub_kind(sub: Subresource) -> Option<(&'static str, &'static str, &'static str)> {
-    match sub {
-        Subresource::Scale => Some(("autoscaling", "v1", "Scale")),
-        Subresource::Binding => Some(("", "v1", "Binding")),
-        Subresource::Token => Some(("authentication.k8s.io", "v1", "TokenRequest")),
-        Subresource::Status | Subresource::Finalize => None,
-    }
 }
 
 /// The aggregated form, version v2.
@@ -128,9 +111,8 @@ fn all(kinds: &Kinds, core: bool) -> Value {
 }
 
 fn aggregated_entry(kind: &Kind) -> Value {
-    let own = |name: &str| json!({"group": kind.group, "version": kind.version, "kind": name});
     let mut entry = json!({
-        "resource": kind.plural, "responseKind": own(&kind.kind), "singularResource": kind.singular, "verbs": kind.verbs,
+        "resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind}, "singularResource": kind.singular, "verbs": kind.verbs,
         "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
     });
     if !kind.short_names.is_empty() {
@@ -143,11 +125,10 @@ fn aggregated_entry(kind: &Kind) -> Value {
         .subresources
         .iter()
         .map(|sub| {
-            let response = match sub_kind(*sub) {
-                Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
-                None => own(&kind.kind),
-            };
-            json!({"subresource": sub.name(), "responseKind": response, "verbs": sub_verbs(*sub)})
+            let body = sub.body(kind);
+            let (group, version) = body.group_version.unwrap_or(("", ""));
+            let response = json!({"group": group, "version": version, "kind": body.kind});
+            json!({"subresource": sub.name(), "responseKind": response, "verbs": sub.verbs()})
         })
         .collect();
     if !subs.is_empty() {

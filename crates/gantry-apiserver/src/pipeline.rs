@@ -4,7 +4,7 @@
 use crate::admission;
 use crate::options::FieldValidation;
 use crate::services::Reservation;
-use gantry_api::kind::{Kind, Scope};
+use gantry_api::kind::{Kind, Subresource};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, schema};
 use serde_json::{Value, json};
@@ -143,12 +143,13 @@ impl Decoded {
         Ok((Admitted(self.0), reservation))
     }
 
-    /// Admits a defaulted change of `old`; `part` keeps what this path may not write. `policy` is absent for the
-    /// server's own first objects alone.
+    /// Admits a defaulted change of `old`, made through a subresource or not; `part` keeps what this path may not
+    /// write. `policy` is absent for the server's own first objects alone.
     pub async fn admit_update(
         mut self,
         kind: &Kind,
         old: &Value,
+        subresource: Option<Subresource>,
         part: fn(&mut Value, &Value),
         policy: Option<&admission::Request<'_>>,
     ) -> Result<(Admitted, Option<Reservation>), Status> {
@@ -174,7 +175,10 @@ impl Decoded {
             Some(request) => admit(request, &mut self.0).await?,
             None => None,
         };
-        kind.hooks.prepare_update(&mut self.0, old);
+        match subresource {
+            Some(subresource) => kind.hooks.prepare_subresource(subresource, &mut self.0, old),
+            None => kind.hooks.prepare_update(&mut self.0, old),
+        }
         Ok((Admitted(self.0), reservation))
     }
 }
@@ -202,14 +206,36 @@ pub fn keep(object: &mut Value, old: &Value, field: &str) {
 }
 
 impl Admitted {
-    /// Checks the object, and the change if there was an `old` one.
-    pub fn validate(self, kind: &Kind, old: Option<&Value>) -> Result<Validated, Status> {
-        let object = self.0;
-        let mut errors = metadata_errors(kind, &object);
-        errors.extend(kind.hooks.validate(&object));
-        if let Some(old) = old {
-            errors.extend(kind.hooks.validate_update(&object, old));
+    /// Checks a new object.
+    pub fn validate_create(self, kind: &Kind) -> Result<Validated, Status> {
+        let mut errors = meta::validate_object_meta(kind, &self.0);
+        errors.extend(kind.hooks.validate(&self.0));
+        errors.extend(kind.hooks.validate_create(&self.0));
+        self.unless(kind, &errors)
+    }
+
+    /// Checks a change of `old`, made through a subresource or not.
+    pub fn validate_update(
+        self,
+        kind: &Kind,
+        old: &Value,
+        subresource: Option<Subresource>,
+    ) -> Result<Validated, Status> {
+        let mut errors = meta::validate_object_meta_update(&self.0, old);
+        errors.extend(meta::validate_object_meta(kind, &self.0));
+        // A status alone was never refused for the rest of its object.
+        if subresource != Some(Subresource::Status) {
+            errors.extend(kind.hooks.validate(&self.0));
         }
+        errors.extend(match subresource {
+            Some(subresource) => kind.hooks.validate_subresource(subresource, &self.0, old),
+            None => kind.hooks.validate_update(&self.0, old),
+        });
+        self.unless(kind, &errors)
+    }
+
+    fn unless(self, kind: &Kind, errors: &[field::Error]) -> Result<Validated, Status> {
+        let object = self.0;
         if errors.is_empty() {
             return Ok(Validated(object));
         }
@@ -217,27 +243,7 @@ impl Admitted {
             &kind.group,
             &kind.kind,
             meta::name(&object),
-            &errors,
+            errors,
         ))
     }
-}
-
-fn metadata_errors(kind: &Kind, object: &Value) -> Vec<field::Error> {
-    let mut errors = Vec::new();
-    let name = meta::name(object);
-    if name.is_empty() {
-        errors.push(field::Error::required(
-            "metadata.name",
-            "name or generateName is required",
-        ));
-    } else if let Err(why) = kind.hooks.validate_name(name) {
-        errors.push(field::Error::invalid("metadata.name", name, why));
-    }
-    if kind.scope == Scope::Namespaced {
-        let namespace = meta::namespace(object);
-        if let Err(why) = meta::validate_label_name(namespace) {
-            errors.push(field::Error::invalid("metadata.namespace", namespace, why));
-        }
-    }
-    errors
 }

@@ -41,7 +41,7 @@ impl Registry {
         let key = kind.key(namespace, name);
         let entry = self.store.get(key.as_bytes()).await.map_err(|e| read_error(&e))?;
         let entry = entry.ok_or_else(|| Status::not_found(&kind.group, &kind.plural, name))?;
-        decode(&entry)
+        decode_as(kind, &entry)
     }
 
     /// Stores a new object.
@@ -50,10 +50,10 @@ impl Registry {
         let key = Bytes::from(kind.key(namespace, name));
         match self
             .store
-            .put(key, encode(object.object())?, Some(Precondition::Absent))
+            .put(key, encode(kind, object.object())?, Some(Precondition::Absent))
             .await
         {
-            Ok(entry) => decode(&entry),
+            Ok(entry) => decode_as(kind, &entry),
             Err(WriteError::Precondition { .. }) => {
                 Err(Status::already_exists(&kind.group, &kind.plural, name))
             }
@@ -66,8 +66,8 @@ impl Registry {
         let (namespace, name) = place(object.object());
         let key = Bytes::from(kind.key(namespace, name));
         let pre = Some(Precondition::ModRevision(revision));
-        match self.store.put(key, encode(object.object())?, pre).await {
-            Ok(entry) => decode(&entry),
+        match self.store.put(key, encode(kind, object.object())?, pre).await {
+            Ok(entry) => decode_as(kind, &entry),
             Err(e) => Err(write_error(kind, name, e)),
         }
     }
@@ -89,6 +89,7 @@ impl Registry {
     /// Reads a page: at most `limit` objects (0 means all) from `start` on, at `revision` or now.
     pub async fn list(
         &self,
+        kind: &Kind,
         prefix: &str,
         start: Option<Bytes>,
         limit: usize,
@@ -111,6 +112,7 @@ impl Registry {
                 key.push(0);
                 (Bytes::from(key), left)
             });
+        let decode = |entry| decode_as(kind, entry);
         let objects = result.entries.iter().map(decode).collect::<Result<_, _>>()?;
         Ok(Page {
             objects,
@@ -133,14 +135,22 @@ pub fn revision_of(object: &Value) -> Revision {
 }
 
 /// An object as it is stored: JSON without its resourceVersion, which is the entry's own.
-fn encode(object: &Value) -> Result<Bytes, Status> {
+fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
     let mut stored = object.clone();
+    kind.hooks.to_storage(&mut stored);
     if let Some(metadata) = stored.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
     }
     serde_json::to_vec(&stored)
         .map(Bytes::from)
         .map_err(Status::internal)
+}
+
+/// An object in an entry, in the form of the kind it is served as.
+pub fn decode_as(kind: &Kind, entry: &Entry) -> Result<Value, Status> {
+    let mut object = decode(entry)?;
+    kind.hooks.from_storage(&mut object);
+    Ok(object)
 }
 
 /// An object as it stands in an entry.

@@ -222,7 +222,7 @@ impl Api {
                 (Some(start), Some(revision))
             }
         };
-        let page = self.registry.list(&prefix, start, limit, revision).await?;
+        let page = self.registry.list(kind, &prefix, start, limit, revision).await?;
         let objects: Vec<Value> = page.objects.into_iter().filter(|o| filter.matches(o)).collect();
         let mut metadata = json!({"resourceVersion": page.revision.to_string()});
         if let Some((next, left)) = page.next {
@@ -287,7 +287,7 @@ impl Api {
         let (admitted, reservation) = decoded
             .admit_create(kind, Some(&self.admission(call, None)))
             .await?;
-        let validated = admitted.validate(kind, None)?;
+        let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
         let object = match call.options.dry_run()? {
             true => validated.object().clone(),
@@ -405,9 +405,15 @@ impl Api {
             None => |_, _| {},
         };
         let (admitted, reservation) = decoded
-            .admit_update(kind, old, part, Some(&self.admission(call, Some(old))))
+            .admit_update(
+                kind,
+                old,
+                call.subresource(),
+                part,
+                Some(&self.admission(call, Some(old))),
+            )
             .await?;
-        let validated = admitted.validate(kind, Some(old))?;
+        let validated = admitted.validate_update(kind, old, call.subresource())?;
         self.guard(call, "update", Some(validated.object()), Some(old))
             .await?;
         if apply::only_times_differ(validated.object(), old) {

@@ -1,7 +1,7 @@
 //! The watch verb: a stream of events, filtered by the request's selectors.
 
 use crate::negotiate::Format;
-use crate::registry::{decode, read_error};
+use crate::registry::{decode_as, read_error};
 use crate::respond::{self, Body};
 use crate::table;
 use crate::verbs::{Api, Filter};
@@ -57,7 +57,10 @@ pub async fn start(api: &Api, request: Request) -> Result<Response<Body>, Status
     let after = match request.after {
         Some(revision) => revision,
         None => {
-            let page = api.registry.list(&request.prefix, None, 0, None).await?;
+            let page = api
+                .registry
+                .list(&request.kind, &request.prefix, None, 0, None)
+                .await?;
             initial = page.objects;
             page.revision
         }
@@ -130,7 +133,8 @@ impl Stream {
     /// An object that comes to match is ADDED and one that no longer does is DELETED, whatever happened to it.
     fn push(&mut self, event: &Event) {
         self.seen = event.entry.mod_revision;
-        let read = |entry| decode(entry).ok();
+        let kind = self.request.kind.clone();
+        let read = |entry| decode_as(&kind, entry).ok();
         let old = event
             .prev
             .as_ref()

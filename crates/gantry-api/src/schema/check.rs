@@ -1,6 +1,7 @@
 //! Decoding by the schema: unknown fields, nulls and wrong types, as upstream's JSON decoder treats them.
 
 use super::{Message, Type, message};
+use crate::quantity::Quantity;
 use serde_json::Value;
 
 const MAX_DEPTH: usize = 200;
@@ -61,7 +62,13 @@ fn one(
         Type::String | Type::Bytes | Type::Time | Type::MicroTime => value.is_string(),
         Type::Bool => value.is_boolean(),
         Type::Double => value.is_number(),
-        Type::Quantity => value.is_string() || value.is_number(),
+        // Quantities are kept in their canonical form, as upstream's decoder leaves them.
+        Type::Quantity if value.is_string() || value.is_number() => {
+            let quantity = Quantity::from_json(value).map_err(|e| e.to_string())?;
+            *value = quantity.to_string().into();
+            true
+        }
+        Type::Quantity => false,
         Type::IntOrString => value.is_string() || integer(value, i32::MIN.into(), i32::MAX.into()),
         Type::Int32 => integer(value, i32::MIN.into(), i32::MAX.into()),
         Type::Int64 => integer(value, i64::MIN, i64::MAX),
@@ -172,6 +179,11 @@ mod tests {
             v,
             json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "a"}]}}}})
         );
+        let mut claim =
+            json!({"spec": {"template": {"spec": {"overhead": {"cpu": "1000m", "memory": 1024}}}}});
+        check(m, &mut claim).unwrap();
+        let expected = json!({"cpu": "1", "memory": "1024"});
+        assert_eq!(claim["spec"]["template"]["spec"]["overhead"], expected);
         assert_eq!(
             check(m, &mut json!({"spec": {"replicas": "x"}})).unwrap_err(),
             "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"

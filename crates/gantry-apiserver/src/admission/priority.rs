@@ -73,7 +73,7 @@ async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Value, Status> {
         let classes = request
             .api
             .registry
-            .list(&kind.prefix(None), None, 0, None)
+            .list(&kind, &kind.prefix(None), None, 0, None)
             .await?
             .objects;
         let default = classes.into_iter().filter(|c| c["globalDefault"] == true);

@@ -1,9 +1,42 @@
 //! Lease
 
-use crate::kind::{Kind, Scope};
+use crate::field::{Error, Path};
+use crate::kind::{Hooks, Kind, Scope};
+use crate::kinds::checks::nonnegative;
+use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
+use crate::kinds::values::{given, number, text};
+use serde_json::Value;
 
 /// The kind.
 pub fn kind() -> Kind {
-    usual("coordination.k8s.io", "Lease", "leases", Scope::Namespaced)
+    Kind {
+        columns: vec![
+            name_column(),
+            column("Holder", "string", |o, _| text(&o["spec"]["holderIdentity"]).into()),
+            age_column(),
+        ],
+        hooks: Box::new(LeaseHooks),
+        ..usual("coordination.k8s.io", "Lease", "leases", Scope::Namespaced)
+    }
+}
+
+struct LeaseHooks;
+
+impl Hooks for LeaseHooks {
+    fn validate(&self, object: &Value) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let (path, spec) = (Path::new("spec"), &object["spec"]);
+        let duration = &spec["leaseDurationSeconds"];
+        if given(duration) && number(duration) <= 0 {
+            let at = path.child("leaseDurationSeconds");
+            errors.push(Error::invalid(at, duration.clone(), "must be greater than 0"));
+        }
+        nonnegative(&mut errors, &path.child("leaseTransitions"), &spec["leaseTransitions"]);
+        if !text(&spec["preferredHolder"]).is_empty() && text(&spec["strategy"]).is_empty() {
+            let detail = "may only be specified if `strategy` is defined";
+            errors.push(Error::forbidden(path.child("preferredHolder"), detail));
+        }
+        errors
+    }
 }

@@ -1,9 +1,208 @@
 //! Node
 
-use crate::kind::{Kind, Scope, Subresource};
+use super::pod::taint_effect;
+use crate::field::{Error, Path};
+use crate::formats;
+use crate::kind::{Hooks, Kind, Scope, Subresource};
+use crate::kinds::checks::{Errors, format, resource_value};
+use crate::kinds::columns::{age_column, column, name_column, or_none, wide};
 use crate::kinds::usual;
+use crate::kinds::values::{drop_zero, entries, field_mut, flag, given, list, map_of, text};
+use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The kind.
 pub fn kind() -> Kind {
-    Kind { short_names: vec!["no".into()], storage_prefix: "minions".into(), subresources: vec![Subresource::Status], selectable_fields: vec![("spec.unschedulable", "spec.unschedulable")], ..usual("", "Node", "nodes", Scope::Cluster) }
+    Kind {
+        short_names: vec!["no".into()],
+        storage_prefix: "minions".into(),
+        subresources: vec![Subresource::Proxy, Subresource::Status],
+        selectable_fields: vec![("spec.unschedulable", "spec.unschedulable")],
+        columns: vec![
+            name_column(),
+            column("Status", "string", |o, _| status(o).into()),
+            column("Roles", "string", |o, _| roles(o).into()),
+            age_column(),
+            column("Version", "string", |o, _| info(o, "kubeletVersion").into()),
+            wide("Internal-IP", "string", |o, _| address(o, "InternalIP")),
+            wide("External-IP", "string", |o, _| address(o, "ExternalIP")),
+            wide("OS-Image", "string", |o, _| or_unknown(info(o, "osImage")).into()),
+            wide("Kernel-Version", "string", |o, _| {
+                let version = or_unknown(info(o, "kernelVersion"));
+                match info(o, "architecture") {
+                    "" => version.into(),
+                    architecture => format!("{version} ({architecture})").into(),
+                }
+            }),
+            wide("Container-Runtime", "string", |o, _| {
+                or_unknown(info(o, "containerRuntimeVersion")).into()
+            }),
+        ],
+        hooks: Box::new(NodeHooks),
+        ..usual("", "Node", "nodes", Scope::Cluster)
+    }
+}
+
+fn info<'a>(node: &'a Value, field: &str) -> &'a str {
+    text(&node["status"]["nodeInfo"][field])
+}
+
+fn or_unknown(value: &str) -> &str {
+    if value.is_empty() { "<unknown>" } else { value }
+}
+
+fn status(node: &Value) -> String {
+    let ready = list(&node["status"]["conditions"]).iter().find(|c| c["type"] == "Ready");
+    let status = match ready.map(|c| c["status"] == "True") {
+        Some(true) => "Ready",
+        Some(false) => "NotReady",
+        None => "Unknown",
+    };
+    match flag(&node["spec"]["unschedulable"]) {
+        true => format!("{status},SchedulingDisabled"),
+        false => status.into(),
+    }
+}
+
+fn roles(node: &Value) -> String {
+    let mut roles = BTreeSet::new();
+    for (key, value) in entries(&node["metadata"]["labels"]) {
+        if let Some(role) = key.strip_prefix("node-role.kubernetes.io/") {
+            roles.insert(role);
+        } else if key == "kubernetes.io/role" {
+            roles.insert(text(value));
+        }
+    }
+    roles.remove("");
+    match roles.is_empty() {
+        true => "<none>".into(),
+        false => roles.into_iter().collect::<Vec<_>>().join(","),
+    }
+}
+
+fn address(node: &Value, type_: &str) -> Value {
+    let found = list(&node["status"]["addresses"]).iter().find(|a| a["type"] == type_);
+    or_none(found.map_or("", |a| text(&a["address"])))
+}
+
+struct NodeHooks;
+
+impl Hooks for NodeHooks {
+    fn default(&self, object: &mut Value) {
+        let spec = map_of(object, "spec");
+        drop_zero(spec, &["unschedulable", "podCIDR", "providerID"]);
+        if let Some(first) = spec.get("podCIDR").cloned()
+            && list(&spec["podCIDRs"]).first() != Some(&first)
+        {
+            spec["podCIDRs"] = vec![first].into();
+        }
+        if let Some(status) = field_mut(object, "status")
+            && !given(&status["allocatable"])
+            && let Some(capacity) = status.get("capacity").cloned()
+        {
+            status["allocatable"] = capacity;
+        }
+    }
+
+    // A node brings its status along when it registers.
+    fn prepare_create(&self, _: &mut Value) {}
+
+    fn validate(&self, object: &Value) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let path = Path::new("metadata");
+        taints(&mut errors, &path.child("taints"), list(&object["spec"]["taints"]));
+        let path = Path::new("status");
+        for field in ["capacity", "allocatable"] {
+            let path = path.child(field);
+            for (name, amount) in entries(&object["status"][field]) {
+                resource_value(&mut errors, &path.child(name), name, amount);
+            }
+        }
+        let path = Path::new("spec");
+        let path = path.child("podCIDRs");
+        let ranges = list(&object["spec"]["podCIDRs"]);
+        for (i, range) in ranges.iter().enumerate() {
+            format(&mut errors, &path.index(i), text(range), formats::cidr);
+        }
+        let v6 = |range: &Value| text(range).contains(':');
+        if ranges.len() > 2 || ranges.len() == 2 && v6(&ranges[0]) == v6(&ranges[1]) {
+            let detail = "may specify no more than one CIDR for each IP family";
+            errors.push(Error::invalid(path, ranges.to_vec(), detail));
+        }
+        errors
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
+        let mut errors = duplicate_addresses(object);
+        let (new, old) = (&object["spec"], &old["spec"]);
+        if given(&old["podCIDRs"]) && new["podCIDRs"] != old["podCIDRs"] {
+            let detail = "node updates may not change podCIDR except from \"\" to valid";
+            errors.push(Error::forbidden("spec.podCIDRs", detail));
+        }
+        if given(&old["providerID"]) && new["providerID"] != old["providerID"] {
+            let detail = "node updates may not change providerID except from \"\" to valid";
+            errors.push(Error::forbidden("spec.providerID", detail));
+        }
+        errors
+    }
+
+    fn validate_subresource(&self, _: Subresource, object: &Value, _: &Value) -> Vec<Error> {
+        duplicate_addresses(object)
+    }
+}
+
+fn duplicate_addresses(node: &Value) -> Errors {
+    let mut errors = Vec::new();
+    let addresses = list(&node["status"]["addresses"]);
+    for (i, address) in addresses.iter().enumerate() {
+        if addresses[..i].contains(address) {
+            errors.push(Error::duplicate(format!("status.addresses[{i}]"), address.clone()));
+        }
+    }
+    errors
+}
+
+fn taints(errors: &mut Errors, path: &Path, taints: &[Value]) {
+    for (i, taint) in taints.iter().enumerate() {
+        let path = path.index(i);
+        format(errors, &path.child("key"), text(&taint["key"]), formats::qualified_name);
+        let value = text(&taint["value"]);
+        let problems = formats::label_value(value);
+        if !problems.is_empty() {
+            errors.push(Error::invalid(path.child("value"), value, problems.join(";")));
+        }
+        taint_effect(errors, &path.child("effect"), &taint["effect"]);
+        let same = |t: &Value| t["key"] == taint["key"] && t["effect"] == taint["effect"];
+        if taints[..i].iter().any(same) {
+            let mut error = Error::duplicate(path, taint.clone());
+            error.detail = "taints must be unique by key and effect pair".into();
+            errors.push(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rows() {
+        let check = |node: Value, expected: [&str; 2]| {
+            assert_eq!([status(&node), roles(&node)], expected);
+        };
+        check(json!({}), ["Unknown", "<none>"]);
+        check(
+            json!({
+                "metadata": {"labels": {"node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/control-plane": ""}},
+                "spec": {"unschedulable": true},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            }),
+            ["Ready,SchedulingDisabled", "control-plane,worker"],
+        );
+        check(
+            json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}),
+            ["NotReady", "<none>"],
+        );
+    }
 }

@@ -5,5 +5,9 @@ use crate::kinds::usual;
 
 /// The kind.
 pub fn kind() -> Kind {
-    Kind { short_names: vec!["sa".into()], subresources: vec![Subresource::Token], ..usual("", "ServiceAccount", "serviceaccounts", Scope::Namespaced) }
+    Kind {
+        short_names: vec!["sa".into()],
+        subresources: vec![Subresource::Token],
+        ..usual("", "ServiceAccount", "serviceaccounts", Scope::Namespaced)
+    }
 }

@@ -1,0 +1,175 @@
+//! Columns that several kinds share, and the texts in them. Source: pkg/printers/internalversion/printers.go.
+
+use super::values::{entries, list, text};
+use crate::kind::Column;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The object's name.
+pub fn name_column() -> Column {
+    Column {
+        format: "name",
+        ..column("Name", "string", |o, _| crate::meta::name(o).into())
+    }
+}
+
+/// The time since the object's creation.
+pub fn age_column() -> Column {
+    column("Age", "string", |o, now| {
+        age(crate::meta::text(o, "creationTimestamp"), now).into()
+    })
+}
+
+/// A column that is always shown.
+pub fn column(name: &'static str, type_: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
+    Column {
+        name,
+        type_,
+        format: "",
+        priority: 0,
+        cell,
+    }
+}
+
+/// A column that is shown with `-o wide`.
+pub fn wide(name: &'static str, type_: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
+    Column {
+        priority: 1,
+        ..column(name, type_, cell)
+    }
+}
+
+/// The wide columns of kinds that make pods from a template: containers, images and selector.
+pub fn template_columns() -> [Column; 3] {
+    fn of(object: &Value, field: &str) -> Value {
+        let containers = list(&object["spec"]["template"]["spec"]["containers"]);
+        super::values::joined(containers.iter().map(|c| text(&c[field])), ",").into()
+    }
+    [
+        wide("Containers", "string", |o, _| of(o, "name")),
+        wide("Images", "string", |o, _| of(o, "image")),
+        wide("Selector", "string", |o, _| {
+            selector(&o["spec"]["selector"]).into()
+        }),
+    ]
+}
+
+/// A text, or `<none>`.
+pub fn or_none(value: &str) -> Value {
+    if value.is_empty() { "<none>" } else { value }.into()
+}
+
+/// A map as `a=b,c=d`, or `<none>`.
+pub fn labels(map: &Value) -> String {
+    let pairs: Vec<String> = entries(map).map(|(k, v)| format!("{k}={}", text(v))).collect();
+    if pairs.is_empty() {
+        "<none>".into()
+    } else {
+        pairs.join(",")
+    }
+}
+
+/// A LabelSelector as text.
+fn selector(selector: &Value) -> String {
+    let mut parts: Vec<(&str, String)> = entries(&selector["matchLabels"])
+        .map(|(k, v)| (k.as_str(), format!("{k}={}", text(v))))
+        .collect();
+    for expression in list(&selector["matchExpressions"]) {
+        let key = text(&expression["key"]);
+        let mut values: Vec<&str> = list(&expression["values"]).iter().map(text).collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        parts.push((
+            key,
+            match text(&expression["operator"]) {
+                "In" => format!("{key} in ({values})"),
+                "NotIn" => format!("{key} notin ({values})"),
+                "Exists" => key.to_string(),
+                _ => format!("!{key}"),
+            },
+        ));
+    }
+    parts.sort_by(|a, b| a.0.cmp(b.0));
+    if parts.is_empty() {
+        return "<none>".into();
+    }
+    parts
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// The first texts of a list, and how many more there are.
+pub fn first_three(mut all: Vec<String>) -> String {
+    const SHOWN: usize = 3;
+    let count = all.len();
+    if count == 0 {
+        return "<unset>".into();
+    }
+    all.truncate(SHOWN);
+    let shown = all.join(",");
+    match count.checked_sub(SHOWN) {
+        Some(more) if more > 0 => format!("{shown} + {more} more..."),
+        _ => shown,
+    }
+}
+
+/// The time since an RFC 3339 moment, as upstream's duration.HumanDuration words it.
+pub fn age(since: &str, now: i64) -> String {
+    let Ok(since) = OffsetDateTime::parse(since, &Rfc3339) else {
+        return "<unknown>".into();
+    };
+    let seconds = (now - since.unix_timestamp()).max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    let pair = |big: i64, unit: &str, small: i64, small_unit: &str| match small {
+        0 => format!("{big}{unit}"),
+        _ => format!("{big}{unit}{small}{small_unit}"),
+    };
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..600 => pair(minutes, "m", seconds % 60, "s"),
+        600..10800 => format!("{minutes}m"),
+        10800..28800 => pair(hours, "h", minutes % 60, "m"),
+        28800..172800 => format!("{hours}h"),
+        172800..691200 => pair(days, "d", hours % 24, "h"),
+        691200..63072000 => format!("{days}d"),
+        63072000..252288000 => pair(days / 365, "y", days % 365, "d"),
+        _ => format!("{}y", days / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ages() {
+        let check = |seconds: i64, text: &str| assert_eq!(age("1970-01-01T00:00:00Z", seconds), text);
+        check(0, "0s");
+        check(119, "119s");
+        check(121, "2m1s");
+        check(600, "10m");
+        check(10800, "3h");
+        check(10860, "3h1m");
+        check(100_000, "27h");
+        check(200_000, "2d7h");
+        check(700_000, "8d");
+        assert_eq!(age("nonsense", 1), "<unknown>");
+    }
+
+    #[test]
+    fn selectors() {
+        let check = |value: Value, text: &str| assert_eq!(selector(&value), text);
+        check(json!({}), "<none>");
+        check(json!({"matchLabels": {"b": "1", "a": "2"}}), "a=2,b=1");
+        let expressions =
+            json!([{"key": "t", "operator": "In", "values": ["y", "x"]}, {"key": "s", "operator": "Exists"}]);
+        check(
+            json!({"matchLabels": {"z": "1"}, "matchExpressions": expressions}),
+            "s,t in (x,y),z=1",
+        );
+    }
+}

@@ -1,0 +1,548 @@
+//! The rules for volumes, and for where containers mount them.
+
+use super::container::{Around, privileged};
+use crate::field::{Error, Path};
+use crate::formats;
+use crate::kinds::checks::{
+    Errors, annotations, format, labels, optional_one_of, quantity, required, required_format,
+};
+use crate::kinds::values::{flag, given, list, number, size, text};
+use crate::quantity::Quantity;
+use serde_json::Value;
+
+const SOURCES: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
+/// Fields of a pod that a variable may hold.
+pub const ENV_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// Fields of a pod that a file may hold.
+const FILE_FIELDS: &[&str] = &[
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+];
+
+/// The rules for a pod's volumes; `pod` is its name, if it has one already.
+pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<&str>) {
+    for (i, volume) in volumes.iter().enumerate() {
+        let path = path.index(i);
+        let name = &volume["name"];
+        source(errors, &path, volume, pod);
+        let at = path.child("name");
+        required_format(errors, &at, text(name), formats::dns_label);
+        if volumes[..i].iter().any(|v| v["name"] == *name) {
+            errors.push(Error::duplicate(at, name.clone()));
+        }
+        let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
+        let made = |v: &Value| given(&v["ephemeral"]) && pod.is_some_and(|p| format!("{p}-{}", text(&v["name"])) == claim);
+        if !claim.is_empty() && volumes.iter().any(made) {
+            let path = path.child("persistentVolumeClaim");
+            let detail = "must not reference a PVC that gets created for an ephemeral volume";
+            errors.push(Error::invalid(path.child("claimName"), claim, detail));
+        }
+    }
+}
+
+fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
+    let mut found = false;
+    for source in SOURCES.iter().filter(|s| given(&volume[**s])) {
+        let (path, value) = (path.child(source), &volume[*source]);
+        if found {
+            errors.push(Error::forbidden(path, "may not specify more than 1 volume type"));
+            continue;
+        }
+        found = true;
+        let mut need = |fields: &[&str]| {
+            for field in fields {
+                required(errors, &path.child(field), &value[*field]);
+            }
+        };
+        match *source {
+            "emptyDir"
+                if quantity(&value["sizeLimit"]) < Quantity::ZERO => {
+                    let detail = "SizeLimit field must be a valid resource quantity";
+                    errors.push(Error::forbidden(path.child("sizeLimit"), detail));
+                }
+            "hostPath" => host_path(errors, &path, value),
+            "gitRepo" => {
+                need(&["repository"]);
+                descending(errors, &path.child("directory"), text(&value["directory"]));
+            }
+            "secret" => {
+                need(&["secretName"]);
+                files(errors, &path, value);
+            }
+            "configMap" => {
+                need(&["name"]);
+                files(errors, &path, value);
+            }
+            "nfs" => {
+                need(&["server", "path"]);
+                let at = text(&value["path"]);
+                if !at.starts_with('/') {
+                    errors.push(Error::invalid(path.child("path"), at, "must be an absolute path"));
+                }
+            }
+            "persistentVolumeClaim" => need(&["claimName"]),
+            "iscsi" => need(&["targetPortal", "iqn"]),
+            "glusterfs" => need(&["endpoints", "path"]),
+            "gcePersistentDisk" => need(&["pdName"]),
+            "awsElasticBlockStore" | "cinder" | "portworxVolume" => need(&["volumeID"]),
+            "rbd" => need(&["image"]),
+            "flexVolume" => need(&["driver"]),
+            "azureFile" => need(&["secretName", "shareName"]),
+            "azureDisk" => need(&["diskName", "diskURI"]),
+            "vsphereVolume" => need(&["volumePath"]),
+            "photonPersistentDisk" => need(&["pdID"]),
+            "scaleIO" => need(&["gateway", "system", "volumeName"]),
+            "downwardAPI" => {
+                mode(errors, &path, value, "defaultMode");
+                for item in list(&value["items"]) {
+                    downward_file(errors, &path, item);
+                }
+            }
+            "projected" => projected(errors, &path, value),
+            "csi" => csi(errors, &path, value),
+            "ephemeral" => ephemeral(errors, &path, volume, pod),
+            "image" => {
+                need(&["reference"]);
+                optional_one_of(
+                    errors,
+                    &path.child("pullPolicy"),
+                    &value["pullPolicy"],
+                    &["Always", "IfNotPresent", "Never"],
+                );
+            }
+            _ => {}
+        }
+    }
+    if !found {
+        errors.push(Error::required(path, "must specify a volume type"));
+    }
+}
+
+fn host_path(errors: &mut Errors, path: &Path, value: &Value) {
+    let at = text(&value["path"]);
+    if at.is_empty() {
+        errors.push(Error::required(path.child("path"), ""));
+        return;
+    }
+    no_backsteps(errors, &path.child("path"), at);
+    let types = [
+        "",
+        "BlockDevice",
+        "CharDevice",
+        "Directory",
+        "DirectoryOrCreate",
+        "File",
+        "FileOrCreate",
+        "Socket",
+    ];
+    optional_one_of(errors, &path.child("type"), &value["type"], &types);
+}
+
+fn csi(errors: &mut Errors, path: &Path, value: &Value) {
+    let driver = text(&value["driver"]);
+    let at = path.child("driver");
+    if driver.is_empty() {
+        errors.push(Error::required(at, ""));
+    } else if driver.len() > 63 {
+        errors.push(Error::too_long(at, 63));
+    } else {
+        format(errors, &at, &driver.to_lowercase(), formats::dns_subdomain);
+    }
+    if given(&value["nodePublishSecretRef"]) {
+        let path = path.child("nodePublishSecretRef");
+        let name = text(&value["nodePublishSecretRef"]["name"]);
+        required_format(errors, &path.child("name"), name, formats::dns_subdomain);
+    }
+}
+
+fn ephemeral(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
+    let claim = &volume["ephemeral"]["volumeClaimTemplate"];
+    let path = path.child("volumeClaimTemplate");
+    if !given(claim) {
+        errors.push(Error::required(path, ""));
+        return;
+    }
+    let at = path.child("metadata");
+    annotations(errors, &at.child("annotations"), &claim["metadata"]["annotations"]);
+    labels(errors, &at.child("labels"), &claim["metadata"]["labels"]);
+    let (path, spec) = (path.child("spec"), &claim["spec"]);
+    if list(&spec["accessModes"]).is_empty() {
+        errors.push(Error::required(path.child("accessModes"), "at least 1 access mode is required"));
+    }
+    let at = path.child("resources");
+    if !given(&spec["resources"]["requests"]["storage"]) {
+        errors.push(Error::required(at.child("[storage]"), ""));
+    }
+    if let Some(pod) = pod.filter(|p| !p.is_empty()) {
+        let name = format!("{pod}-{}", text(&volume["name"]));
+        for problem in formats::dns_subdomain(&name) {
+            let detail = format!("PVC name {name:?}: {problem}");
+            errors.push(Error::invalid(path.child("name"), volume["name"].clone(), detail));
+        }
+    }
+}
+
+fn mode(errors: &mut Errors, path: &Path, value: &Value, field: &str) {
+    let mode = &value[field];
+    if given(mode) && !(0..=0o777).contains(&number(mode)) {
+        let detail = "must be a number between 0 and 0777 (octal), both inclusive";
+        errors.push(Error::invalid(path.child(field), mode.clone(), detail));
+    }
+}
+
+fn files(errors: &mut Errors, path: &Path, source: &Value) {
+    mode(errors, path, source, "defaultMode");
+    let path = path.child("items");
+    for (i, item) in list(&source["items"]).iter().enumerate() {
+        let path = path.index(i);
+        required(errors, &path.child("key"), &item["key"]);
+        required(errors, &path.child("path"), &item["path"]);
+        inside(errors, &path.child("path"), text(&item["path"]));
+        mode(errors, &path, item, "mode");
+    }
+}
+
+fn downward_file(errors: &mut Errors, path: &Path, file: &Value) {
+    required(errors, &path.child("path"), &file["path"]);
+    inside(errors, &path.child("path"), text(&file["path"]));
+    match (given(&file["fieldRef"]), given(&file["resourceFieldRef"])) {
+        (true, both) => {
+            field_reference(errors, &path.child("fieldRef"), &file["fieldRef"], FILE_FIELDS);
+            if both {
+                let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                errors.push(Error::invalid(path, "resource", detail));
+            }
+        }
+        (false, true) => {
+            resource_reference(errors, &path.child("resourceFieldRef"), &file["resourceFieldRef"], true);
+        }
+        (false, false) => {
+            let detail = "one of fieldRef and resourceFieldRef is required";
+            errors.push(Error::required(path, detail));
+        }
+    }
+    mode(errors, path, file, "mode");
+}
+
+fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
+    mode(errors, path, projection, "defaultMode");
+    let mut paths: Vec<&str> = Vec::new();
+    let at_sources = path.child("sources");
+    for (i, source) in list(&projection["sources"]).iter().enumerate() {
+        let at = at_sources.index(i);
+        let mut count = 0;
+        for kind in [
+            "secret",
+            "configMap",
+            "downwardAPI",
+            "serviceAccountToken",
+            "clusterTrustBundle",
+            "podCertificate",
+        ] {
+            let value = &source[kind];
+            if !given(value) {
+                continue;
+            }
+            count += 1;
+            let at = at.child(kind);
+            let mut claimed: Vec<&str> = Vec::new();
+            match kind {
+                "secret" | "configMap" => {
+                    required(errors, &at.child("name"), &value["name"]);
+                    files(errors, &at, value);
+                    claimed.extend(list(&value["items"]).iter().map(|f| text(&f["path"])));
+                }
+                "downwardAPI" => {
+                    for item in list(&value["items"]) {
+                        downward_file(errors, &at, item);
+                        claimed.push(text(&item["path"]));
+                    }
+                }
+                "serviceAccountToken" => token(errors, path, &at, value),
+                "clusterTrustBundle" => {
+                    required(errors, &at.child("path"), &value["path"]);
+                    inside(errors, &at.child("path"), text(&value["path"]));
+                    claimed.push(text(&value["path"]));
+                    match (given(&value["name"]), given(&value["signerName"])) {
+                        (true, true) => {
+                            let detail = "only one of name and signerName may be used";
+                            errors.push(Error::invalid(at, value.clone(), detail));
+                        }
+                        (false, false) => {
+                            let detail = "either name or signerName must be specified";
+                            errors.push(Error::required(at, detail));
+                        }
+                        _ => {}
+                    }
+                }
+                _ => required(errors, &at.child("signerName"), &value["signerName"]),
+            }
+            for file in claimed.into_iter().filter(|p| !p.is_empty()) {
+                if paths.contains(&file) {
+                    errors.push(Error::invalid(path, file, "conflicting duplicate paths"));
+                } else {
+                    paths.push(file);
+                }
+            }
+        }
+        if count > 1 {
+            let detail = "may not specify more than 1 volume type per source";
+            errors.push(Error::forbidden(at, detail));
+        }
+    }
+}
+
+fn token(errors: &mut Errors, volume: &Path, path: &Path, token: &Value) {
+    let seconds = number(&token["expirationSeconds"]);
+    let at = path.child("expirationSeconds");
+    if seconds < 600 {
+        let detail = "may not specify a duration less than 10 minutes";
+        errors.push(Error::invalid(at, seconds, detail));
+    }
+    if seconds > 1 << 32 {
+        let detail = "may not specify a duration larger than 2^32 seconds";
+        errors.push(Error::invalid(at, seconds, detail));
+    }
+    required(errors, &volume.child("path"), &token["path"]);
+    inside(errors, &volume.child("path"), text(&token["path"]));
+}
+
+/// A pod without a service account has no tokens.
+pub fn no_tokens(errors: &mut Errors, path: &Path, spec: &Value) {
+    for (i, volume) in list(&spec["volumes"]).iter().enumerate() {
+        let path = path.index(i);
+        let path = path.child("projected");
+        let path = path.child("sources");
+        for (i, source) in list(&volume["projected"]["sources"]).iter().enumerate() {
+            if given(&source["serviceAccountToken"]) {
+                let path = path.index(i);
+                let detail = "must not be specified when serviceAccountName is not set";
+                errors.push(Error::forbidden(path.child("serviceAccountToken"), detail));
+            }
+        }
+    }
+}
+
+/// A reference to a field of the pod.
+pub fn field_reference(errors: &mut Errors, path: &Path, reference: &Value, fields: &[&str]) {
+    let field = text(&reference["fieldPath"]);
+    let at = path.child("fieldPath");
+    if field.is_empty() {
+        errors.push(Error::required(at, ""));
+        return;
+    }
+    if let Some((base, key)) = field.strip_suffix("']").and_then(|f| f.split_once("['")) {
+        match base {
+            "metadata.annotations" => format(errors, path, &key.to_lowercase(), formats::qualified_name),
+            "metadata.labels" => format(errors, path, key, formats::qualified_name),
+            _ => errors.push(Error::invalid(path, base, "does not support subscript")),
+        }
+        return;
+    }
+    let known = ENV_FIELDS.contains(&field) || FILE_FIELDS.contains(&field);
+    if !known {
+        let detail = format!("error converting fieldPath: field label not supported: {field}");
+        errors.push(Error::invalid(at, field, detail));
+    } else if !fields.contains(&field) {
+        errors.push(Error::not_supported(at, field, fields));
+    }
+}
+
+/// A reference to a container's request or limit.
+pub fn resource_reference(errors: &mut Errors, path: &Path, reference: &Value, in_volume: bool) {
+    const RESOURCES: &[&str] = &[
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
+    let name = text(&reference["resource"]);
+    let huge = name.starts_with("requests.hugepages-") || name.starts_with("limits.hugepages-");
+    if in_volume && text(&reference["containerName"]).is_empty() {
+        errors.push(Error::required(path.child("containerName"), ""));
+    } else if name.is_empty() {
+        errors.push(Error::required(path.child("resource"), ""));
+    } else if !RESOURCES.contains(&name) && !huge {
+        errors.push(Error::not_supported(path.child("resource"), name, RESOURCES));
+    }
+    let divisor = quantity(&reference["divisor"]);
+    if divisor == Quantity::ZERO {
+        return;
+    }
+    let divisor = divisor.to_string();
+    let bytes = [
+        "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
+    ];
+    let (allowed, what): (&[&str], &str) = match name.split_once('.').map(|(_, r)| r) {
+        Some("cpu") => (&["1m", "1"], "cpu"),
+        Some("memory") => (&bytes, "memory"),
+        Some("ephemeral-storage") => (&bytes, "local ephemeral storage"),
+        _ if huge => (&bytes, "hugepages"),
+        _ => return,
+    };
+    if !allowed.contains(&divisor.as_str()) {
+        let values = if what == "cpu" { "1m and 1".into() } else { allowed.join(", ") };
+        let detail = format!("only divisor's values {values} are supported with the {what} resource");
+        errors.push(Error::invalid(path.child("divisor"), name, detail));
+    }
+}
+
+/// The rules for a container's mounts.
+pub fn mounts(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
+    let mounts = list(&container["volumeMounts"]);
+    let devices = list(&container["volumeDevices"]);
+    for (i, mount) in mounts.iter().enumerate() {
+        let at = path.index(i);
+        let (name, place) = (&mount["name"], &mount["mountPath"]);
+        required(errors, &at.child("name"), name);
+        if around.volume(text(name)).is_none() {
+            errors.push(Error::not_found(at.child("name"), name.clone()));
+        }
+        required(errors, &at.child("mountPath"), place);
+        if mounts[..i].iter().any(|m| m["mountPath"] == *place) {
+            errors.push(Error::invalid(at.child("mountPath"), place.clone(), "must be unique"));
+        }
+        if devices.iter().any(|d| d["name"] == *name) {
+            let detail = "must not already exist in volumeDevices";
+            errors.push(Error::invalid(at.child("name"), name.clone(), detail));
+        }
+        if devices.iter().any(|d| d["devicePath"] == *place) {
+            let detail = "must not already exist as a path in volumeDevices";
+            errors.push(Error::invalid(at.child("mountPath"), place.clone(), detail));
+        }
+        let (sub, expression) = (text(&mount["subPath"]), text(&mount["subPathExpr"]));
+        descending(errors, &path.child("subPath"), sub);
+        if !expression.is_empty() {
+            if !sub.is_empty() {
+                let detail = "subPathExpr and subPath are mutually exclusive";
+                errors.push(Error::invalid(at.child("subPathExpr"), expression, detail));
+            }
+            descending(errors, &path.child("subPathExpr"), expression);
+        }
+        propagation(errors, path, mount, container);
+    }
+}
+
+fn propagation(errors: &mut Errors, path: &Path, mount: &Value, container: &Value) {
+    let propagation = &mount["mountPropagation"];
+    let at = path.child("mountPropagation");
+    let kinds = ["Bidirectional", "HostToContainer", "None"];
+    optional_one_of(errors, &at, propagation, &kinds);
+    if propagation == "Bidirectional" && !privileged(container) {
+        let detail = "Bidirectional mount propagation is available only to privileged containers";
+        errors.push(Error::forbidden(at, detail));
+    }
+    let recursive = &mount["recursiveReadOnly"];
+    let at = path.child("recursiveReadOnly");
+    optional_one_of(errors, &at, recursive, &["Disabled", "Enabled", "IfPossible"]);
+    if matches!(text(recursive), "Enabled" | "IfPossible") {
+        if !flag(&mount["readOnly"]) {
+            errors.push(Error::forbidden(at, "may only be specified when readOnly is true"));
+        }
+        if given(propagation) && propagation != "None" {
+            let detail = "may only be specified when mountPropagation is None or not specified";
+            errors.push(Error::forbidden(at, detail));
+        }
+    }
+}
+
+/// The rules for a container's block devices.
+pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
+    let devices = list(&container["volumeDevices"]);
+    for (i, device) in devices.iter().enumerate() {
+        let path = path.index(i);
+        let (name, place) = (&device["name"], &device["devicePath"]);
+        let (at_name, at_place) = (path.child("name"), path.child("devicePath"));
+        required(errors, &at_name, name);
+        if devices[..i].iter().any(|d| d["name"] == *name) {
+            errors.push(Error::invalid(at_name, name.clone(), "must be unique"));
+        }
+        match around.volume(text(name)) {
+            None => errors.push(Error::not_found(at_name, name.clone())),
+            Some(volume) if size(&volume["persistentVolumeClaim"]) + size(&volume["ephemeral"]) == 0 => {
+                let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                errors.push(Error::invalid(at_name, name.clone(), detail));
+            }
+            Some(_) => {}
+        }
+        required(errors, &at_place, place);
+        if devices[..i].iter().any(|d| d["devicePath"] == *place) {
+            errors.push(Error::invalid(at_place, place.clone(), "must be unique"));
+        }
+        if text(place).split('/').any(|part| part == "..") {
+            let detail = "can not contain backsteps ('..')";
+            errors.push(Error::invalid(at_place, place.clone(), detail));
+        }
+    }
+}
+
+/// A path that does not leave the directory it starts in.
+pub fn descending(errors: &mut Errors, path: &Path, value: &str) {
+    if value.starts_with('/') {
+        errors.push(Error::invalid(path, value, "must be a relative path"));
+    }
+    no_backsteps(errors, path, value);
+}
+
+/// A path without `..` in it.
+pub fn no_backsteps(errors: &mut Errors, path: &Path, value: &str) {
+    if value.split('/').any(|part| part == "..") {
+        errors.push(Error::invalid(path, value, "must not contain '..'"));
+    }
+}
+
+/// A file's path inside a volume, where names that begin with two dots are the node's own.
+fn inside(errors: &mut Errors, path: &Path, value: &str) {
+    descending(errors, path, value);
+    if value.starts_with("..") && !value.starts_with("../") {
+        errors.push(Error::invalid(path, value, "must not start with '..'"));
+    }
+}
