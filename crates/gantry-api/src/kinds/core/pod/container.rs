@@ -1,6 +1,6 @@
 //! The rules for containers: regular, init and ephemeral.
 
-use super::{handlers, security, volume};
+use super::{handlers, mounts, references, security, volume};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{
@@ -175,8 +175,8 @@ fn common(errors: &mut Errors, path: &Path, container: &Value, around: &Around) 
     ports(errors, &path.child("ports"), list(&container["ports"]));
     env(errors, &path.child("env"), container, around);
     env_from(errors, &path.child("envFrom"), list(&container["envFrom"]));
-    volume::mounts(errors, &path.child("volumeMounts"), container, around);
-    volume::devices(errors, &path.child("volumeDevices"), container, around);
+    mounts::mounts(errors, &path.child("volumeMounts"), container, around);
+    mounts::devices(errors, &path.child("volumeDevices"), container, around);
     one_of(
         errors,
         &path.child("imagePullPolicy"),
@@ -301,8 +301,8 @@ fn env(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
             sources += 1;
             let path = path.child(source);
             match source {
-                "fieldRef" => volume::field_reference(errors, &path, reference, volume::ENV_FIELDS),
-                "resourceFieldRef" => volume::resource_reference(errors, &path, reference, false),
+                "fieldRef" => references::field_reference(errors, &path, reference, references::ENV_FIELDS),
+                "resourceFieldRef" => references::resource_reference(errors, &path, reference, false),
                 "fileKeyRef" => file_key(errors, &path, reference, around),
                 _ => {
                     format(errors, &path.child("name"), text(&reference["name"]), formats::dns_subdomain);

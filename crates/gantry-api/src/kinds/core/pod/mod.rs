@@ -4,6 +4,8 @@ mod columns;
 mod container;
 mod default;
 mod handlers;
+mod mounts;
+mod references;
 mod resources;
 mod scheduling;
 mod security;

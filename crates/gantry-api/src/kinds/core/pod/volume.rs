@@ -1,12 +1,12 @@
 //! The rules for volumes, and for where containers mount them.
 
-use super::container::{Around, privileged};
+use super::references::{FILE_FIELDS, field_reference, resource_reference};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{
     Errors, annotations, format, labels, optional_one_of, quantity, required, required_format,
 };
-use crate::kinds::values::{flag, given, list, number, size, text};
+use crate::kinds::values::{given, list, number, text};
 use crate::quantity::Quantity;
 use serde_json::Value;
 
@@ -41,28 +41,6 @@ const SOURCES: [&str; 30] = [
     "csi",
     "ephemeral",
     "image",
-];
-
-/// Fields of a pod that a variable may hold.
-pub const ENV_FIELDS: &[&str] = &[
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
-
-/// Fields of a pod that a file may hold.
-const FILE_FIELDS: &[&str] = &[
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
 ];
 
 /// The rules for a pod's volumes; `pod` is its name, if it has one already.
@@ -365,161 +343,6 @@ pub fn no_tokens(errors: &mut Errors, path: &Path, spec: &Value) {
                 let detail = "must not be specified when serviceAccountName is not set";
                 errors.push(Error::forbidden(path.child("serviceAccountToken"), detail));
             }
-        }
-    }
-}
-
-/// A reference to a field of the pod.
-pub fn field_reference(errors: &mut Errors, path: &Path, reference: &Value, fields: &[&str]) {
-    let field = text(&reference["fieldPath"]);
-    let at = path.child("fieldPath");
-    if field.is_empty() {
-        errors.push(Error::required(at, ""));
-        return;
-    }
-    if let Some((base, key)) = field.strip_suffix("']").and_then(|f| f.split_once("['")) {
-        match base {
-            "metadata.annotations" => format(errors, path, &key.to_lowercase(), formats::qualified_name),
-            "metadata.labels" => format(errors, path, key, formats::qualified_name),
-            _ => errors.push(Error::invalid(path, base, "does not support subscript")),
-        }
-        return;
-    }
-    let known = ENV_FIELDS.contains(&field) || FILE_FIELDS.contains(&field);
-    if !known {
-        let detail = format!("error converting fieldPath: field label not supported: {field}");
-        errors.push(Error::invalid(at, field, detail));
-    } else if !fields.contains(&field) {
-        errors.push(Error::not_supported(at, field, fields));
-    }
-}
-
-/// A reference to a container's request or limit.
-pub fn resource_reference(errors: &mut Errors, path: &Path, reference: &Value, in_volume: bool) {
-    const RESOURCES: &[&str] = &[
-        "limits.cpu",
-        "limits.ephemeral-storage",
-        "limits.memory",
-        "requests.cpu",
-        "requests.ephemeral-storage",
-        "requests.memory",
-    ];
-    let name = text(&reference["resource"]);
-    let huge = name.starts_with("requests.hugepages-") || name.starts_with("limits.hugepages-");
-    if in_volume && text(&reference["containerName"]).is_empty() {
-        errors.push(Error::required(path.child("containerName"), ""));
-    } else if name.is_empty() {
-        errors.push(Error::required(path.child("resource"), ""));
-    } else if !RESOURCES.contains(&name) && !huge {
-        errors.push(Error::not_supported(path.child("resource"), name, RESOURCES));
-    }
-    let divisor = quantity(&reference["divisor"]);
-    if divisor == Quantity::ZERO {
-        return;
-    }
-    let divisor = divisor.to_string();
-    let bytes = [
-        "1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei",
-    ];
-    let (allowed, what): (&[&str], &str) = match name.split_once('.').map(|(_, r)| r) {
-        Some("cpu") => (&["1m", "1"], "cpu"),
-        Some("memory") => (&bytes, "memory"),
-        Some("ephemeral-storage") => (&bytes, "local ephemeral storage"),
-        _ if huge => (&bytes, "hugepages"),
-        _ => return,
-    };
-    if !allowed.contains(&divisor.as_str()) {
-        let values = if what == "cpu" { "1m and 1".into() } else { allowed.join(", ") };
-        let detail = format!("only divisor's values {values} are supported with the {what} resource");
-        errors.push(Error::invalid(path.child("divisor"), name, detail));
-    }
-}
-
-/// The rules for a container's mounts.
-pub fn mounts(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
-    let mounts = list(&container["volumeMounts"]);
-    let devices = list(&container["volumeDevices"]);
-    for (i, mount) in mounts.iter().enumerate() {
-        let at = path.index(i);
-        let (name, place) = (&mount["name"], &mount["mountPath"]);
-        required(errors, &at.child("name"), name);
-        if around.volume(text(name)).is_none() {
-            errors.push(Error::not_found(at.child("name"), name.clone()));
-        }
-        required(errors, &at.child("mountPath"), place);
-        if mounts[..i].iter().any(|m| m["mountPath"] == *place) {
-            errors.push(Error::invalid(at.child("mountPath"), place.clone(), "must be unique"));
-        }
-        if devices.iter().any(|d| d["name"] == *name) {
-            let detail = "must not already exist in volumeDevices";
-            errors.push(Error::invalid(at.child("name"), name.clone(), detail));
-        }
-        if devices.iter().any(|d| d["devicePath"] == *place) {
-            let detail = "must not already exist as a path in volumeDevices";
-            errors.push(Error::invalid(at.child("mountPath"), place.clone(), detail));
-        }
-        let (sub, expression) = (text(&mount["subPath"]), text(&mount["subPathExpr"]));
-        descending(errors, &path.child("subPath"), sub);
-        if !expression.is_empty() {
-            if !sub.is_empty() {
-                let detail = "subPathExpr and subPath are mutually exclusive";
-                errors.push(Error::invalid(at.child("subPathExpr"), expression, detail));
-            }
-            descending(errors, &path.child("subPathExpr"), expression);
-        }
-        propagation(errors, path, mount, container);
-    }
-}
-
-fn propagation(errors: &mut Errors, path: &Path, mount: &Value, container: &Value) {
-    let propagation = &mount["mountPropagation"];
-    let at = path.child("mountPropagation");
-    let kinds = ["Bidirectional", "HostToContainer", "None"];
-    optional_one_of(errors, &at, propagation, &kinds);
-    if propagation == "Bidirectional" && !privileged(container) {
-        let detail = "Bidirectional mount propagation is available only to privileged containers";
-        errors.push(Error::forbidden(at, detail));
-    }
-    let recursive = &mount["recursiveReadOnly"];
-    let at = path.child("recursiveReadOnly");
-    optional_one_of(errors, &at, recursive, &["Disabled", "Enabled", "IfPossible"]);
-    if matches!(text(recursive), "Enabled" | "IfPossible") {
-        if !flag(&mount["readOnly"]) {
-            errors.push(Error::forbidden(at, "may only be specified when readOnly is true"));
-        }
-        if given(propagation) && propagation != "None" {
-            let detail = "may only be specified when mountPropagation is None or not specified";
-            errors.push(Error::forbidden(at, detail));
-        }
-    }
-}
-
-/// The rules for a container's block devices.
-pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
-    let devices = list(&container["volumeDevices"]);
-    for (i, device) in devices.iter().enumerate() {
-        let path = path.index(i);
-        let (name, place) = (&device["name"], &device["devicePath"]);
-        let (at_name, at_place) = (path.child("name"), path.child("devicePath"));
-        required(errors, &at_name, name);
-        if devices[..i].iter().any(|d| d["name"] == *name) {
-            errors.push(Error::invalid(at_name, name.clone(), "must be unique"));
-        }
-        match around.volume(text(name)) {
-            None => errors.push(Error::not_found(at_name, name.clone())),
-            Some(volume) if size(&volume["persistentVolumeClaim"]) + size(&volume["ephemeral"]) == 0 => {
-                let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
-                errors.push(Error::invalid(at_name, name.clone(), detail));
-            }
-            Some(_) => {}
-        }
-        required(errors, &at_place, place);
-        if devices[..i].iter().any(|d| d["devicePath"] == *place) {
-            errors.push(Error::invalid(at_place, place.clone(), "must be unique"));
-        }
-        if text(place).split('/').any(|part| part == "..") {
-            let detail = "can not contain backsteps ('..')";
-            errors.push(Error::invalid(at_place, place.clone(), detail));
         }
     }
 }
