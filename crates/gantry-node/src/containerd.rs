@@ -185,7 +185,7 @@ fn start(paths: &Paths, sandbox_image: &str) -> Result<(), ContainerdError> {
         std::fs::create_dir_all(dir).map_err(|e| ContainerdError::File(dir.display().to_string(), e))?;
     }
     let snapshotter = if overlay_works(&paths.base) { "overlayfs" } else { "native" };
-    let config = config(paths, sandbox_image, snapshotter);
+    let config = config(paths, sandbox_image, snapshotter, may_lower_oom_scores());
     let file = paths.config_file();
     std::fs::write(&file, config).map_err(|e| ContainerdError::File(file.display().to_string(), e))?;
     spawn(paths)
@@ -256,7 +256,17 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str) -> String {
+/// Whether processes may be made less likely to be ended for memory; some virtual machines and containers withhold
+/// that capability (CAP_SYS_RESOURCE) even from root, and runc then fails with an obscure message.
+fn may_lower_oom_scores() -> bool {
+    const SYS_RESOURCE: u32 = 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    bits & (1 << SYS_RESOURCE) != 0
+}
+
+fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str, lowers_oom_score: bool) -> String {
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
     let mut text = String::from("# Written by gantry at each start of containerd.\nversion = 2\n");
@@ -266,11 +276,14 @@ fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str) -> String {
     };
     line(format_args!("root = {}", quoted(&paths.base.join("root"))));
     line(format_args!("state = {}", quoted(&paths.base.join("state"))));
-    line(format_args!("oom_score = -999"));
+    if lowers_oom_score {
+        line(format_args!("oom_score = -999"));
+    }
     line(format_args!("[grpc]\naddress = {}", quoted(&paths.socket())));
     line(format_args!("[debug]\nlevel = \"warn\""));
     line(format_args!("[plugins.\"io.containerd.internal.v1.opt\"]\npath = {}", quoted(&paths.base.join("opt"))));
     line(format_args!("[{cri}]\nsandbox_image = {sandbox_image:?}"));
+    line(format_args!("restrict_oom_score_adj = {}", !lowers_oom_score));
     line(format_args!("stream_server_address = \"127.0.0.1\"\nstream_server_port = \"0\""));
     line(format_args!("[{cri}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = {}", quoted(&paths.cni)));
     line(format_args!("[{cri}.registry]\nconfig_path = {}", quoted(&paths.base.join("certs.d"))));
@@ -329,13 +342,14 @@ mod tests {
 
     #[test]
     fn the_configuration_names_its_own_directories() {
-        let text = config(&Paths::new(Path::new("/d")), "pause:1", "native");
+        let text = config(&Paths::new(Path::new("/d")), "pause:1", "native", false);
         for expected in [
             "root = \"/d/containerd/root\"",
             "address = \"/d/containerd/containerd.sock\"",
             "conf_dir = \"/d/cni/net.d\"",
             "sandbox_image = \"pause:1\"",
             "snapshotter = \"native\"",
+            "restrict_oom_score_adj = true",
         ] {
             assert!(text.contains(expected), "{expected} is not in {text}");
         }
