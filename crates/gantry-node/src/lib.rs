@@ -1,1 +1,118 @@
 //! The node agent: runs the pods of one node through CRI.
+//!
+//! [`start`] brings the container runtime up, registers the node and follows its pods. Pods are in `pod/`, the
+//! node's own standing in `node/`.
+
+mod clock;
+mod config;
+pub mod containerd;
+pub mod cri;
+pub mod env;
+pub mod image;
+mod mount;
+mod node;
+pub mod pod;
+mod probe;
+mod shared;
+pub mod volumes;
+
+pub use config::Config;
+
+use gantry_client::resource::{PODS, SERVICES};
+use gantry_client::{Client, Informers, ListOptions, Recorder};
+use node::{Health, Standing};
+use pod::cgroup::Cgroups;
+use pod::manager::Manager;
+use shared::Shared;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Why the node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The container runtime does not run.
+    #[error(transparent)]
+    Containerd(#[from] containerd::ContainerdError),
+    /// The endpoint is no socket.
+    #[error(transparent)]
+    Endpoint(#[from] cri::CriError),
+    /// The pause image could not be imported.
+    #[error(transparent)]
+    Image(#[from] image::ImageError),
+}
+
+/// A running node.
+pub struct Node {
+    manager: Arc<Manager>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts the node: containerd, unless one is given; then its Node object and its pods.
+pub async fn start(config: Config, client: Client, informers: Informers) -> Result<Node, NodeError> {
+    let socket = match &config.containerd_endpoint {
+        Some(socket) => socket.clone(),
+        None => containerd::Paths::new(&config.data_dir).socket(),
+    };
+    let runtime = match &config.containerd_endpoint {
+        Some(socket) => cri::Runtime::new(socket)?,
+        None => {
+            let runtime = containerd::ensure(&config.data_dir, image::PAUSE_IMAGE).await?;
+            image::ensure_pause(&runtime, &socket, &config.data_dir).await?;
+            runtime
+        }
+    };
+    let client = client.named("kubelet");
+    let recorder = Recorder::new(client.clone(), "kubelet", &config.name);
+    let (health_sender, health) = watch::channel(Health::unknown());
+    let standing = Standing {
+        config: config.clone(),
+        client: client.clone(),
+        runtime: runtime.clone(),
+        recorder: recorder.clone(),
+        health: health.clone(),
+    };
+    let shared = Arc::new(Shared {
+        puller: image::Puller::new(runtime.clone(), client.clone(), recorder.clone()),
+        volumes: volumes::Volumes::new(client.clone(), config.data_dir.clone(), &config.name),
+        cgroups: Cgroups::detect(),
+        services: informers.of(&SERVICES),
+        memory: node::memory(),
+        network: node::network_of(health),
+        client,
+        recorder,
+        runtime: runtime.clone(),
+        config,
+    });
+    let mine = ListOptions::fields(format!("spec.nodeName={}", shared.config.name));
+    let manager = Manager::start(shared, informers.filtered(&PODS, mine));
+    let tasks = vec![
+        tokio::spawn(node::follow_health(runtime, health_sender)),
+        tokio::spawn(standing.run()),
+        tokio::spawn(manager.clone().follow_runtime()),
+    ];
+    Ok(Node { manager, tasks })
+}
+
+impl Node {
+    /// Ends the node's work. Its pods, and containerd, go on.
+    pub fn stop(self) {
+        self.manager.stop();
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+
+    /// The node's pods.
+    pub fn pods(&self) -> &Arc<Manager> {
+        &self.manager
+    }
+}
+
+/// Removes all pods, ends containerd, and unmounts what is left below `data_dir`. For `make down`.
+pub async fn teardown(data_dir: &Path) -> Result<(), containerd::ContainerdError> {
+    containerd::teardown(data_dir).await?;
+    Cgroups::detect().remove_all();
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! What the machine has, from /proc and the file systems.
+
+use std::ffi::CString;
+use std::fs::read_to_string;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The memory in bytes.
+pub fn memory() -> i64 {
+    meminfo("MemTotal:")
+}
+
+/// The memory that can be had, in bytes.
+pub fn memory_available() -> i64 {
+    meminfo("MemAvailable:")
+}
+
+fn meminfo(field: &str) -> i64 {
+    let text = read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix(field)).unwrap_or("0");
+    let kib: i64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    kib.saturating_mul(1024)
+}
+
+/// A file system's size, and what is free of it, in bytes; its inodes, and those that are free.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk {
+    /// Bytes.
+    pub size: i64,
+    /// Bytes free to use.
+    pub free: i64,
+    /// Inodes.
+    pub inodes: i64,
+    /// Inodes free to use.
+    pub inodes_free: i64,
+}
+
+/// The file system that holds `path`.
+pub fn disk(path: &Path) -> std::io::Result<Disk> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain numbers, for which all zeroes are valid.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends in a zero byte, and stat lives until the call returns.
+    if unsafe { libc::statvfs(path.as_ptr(), &mut stat) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let block = number(stat.f_frsize);
+    Ok(Disk {
+        size: number(stat.f_blocks).saturating_mul(block),
+        free: number(stat.f_bavail).saturating_mul(block),
+        inodes: number(stat.f_files),
+        inodes_free: number(stat.f_favail),
+    })
+}
+
+/// How many processes there may be, and how many there are.
+pub fn processes() -> (i64, i64) {
+    let read = |file: &str| read_to_string(file).unwrap_or_default();
+    let max = read("/proc/sys/kernel/pid_max").trim().parse().unwrap_or(i64::MAX);
+    let now = read("/proc/loadavg");
+    let now = now.split_whitespace().nth(3).and_then(|f| f.split('/').nth(1)?.parse().ok()).unwrap_or(0);
+    (max, now)
+}
+
+/// Texts that identify the machine.
+pub struct Identity {
+    /// Of the installation.
+    pub machine_id: String,
+    /// Of the hardware.
+    pub system_uuid: String,
+    /// Of this boot.
+    pub boot_id: String,
+    /// The kernel's version.
+    pub kernel: String,
+    /// The distribution's name.
+    pub os_image: String,
+}
+
+/// Reads them; what is not there is empty.
+pub fn identity() -> Identity {
+    let read = |file: &str| read_to_string(file).unwrap_or_default().trim().to_string();
+    let release = read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux");
+    let machine_id = read("/etc/machine-id");
+    let mut system_uuid = read("/sys/class/dmi/id/product_uuid");
+    if system_uuid.is_empty() {
+        system_uuid = machine_id.clone();
+    }
+    Identity {
+        machine_id,
+        system_uuid,
+        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        os_image: name.trim_matches('"').to_string(),
+    }
+}
+
+/// The architecture as Kubernetes names it.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
