@@ -19,8 +19,18 @@ fn compile_pause() -> Result<(), Box<dyn std::error::Error>> {
     let status = Command::new(std::env::var("RUSTC")?)
         .args(["--edition=2024", "--crate-type=bin", "--target"])
         .arg(std::env::var("TARGET")?)
-        .args(["-Cpanic=abort", "-Copt-level=s", "-Crelocation-model=static", "-Cstrip=symbols"])
-        .args(["-Clink-arg=-nostdlib", "-Clink-arg=-nostartfiles", "-Clink-arg=-static", "-o"])
+        .args([
+            "-Cpanic=abort",
+            "-Copt-level=s",
+            "-Crelocation-model=static",
+            "-Cstrip=symbols",
+        ])
+        .args([
+            "-Clink-arg=-nostdlib",
+            "-Clink-arg=-nostartfiles",
+            "-Clink-arg=-static",
+            "-o",
+        ])
         .arg(&out)
         .arg("src/pause/pause.rs")
         .status()?;

@@ -60,7 +60,7 @@ impl Controller for Deployments {
         if *resource == PODS {
             return self.keys_of_pod(change);
         }
-        let mut keys: Vec<String> = [change.old, change.new].into_iter().flatten().filter_map(|s| owner_key(s)).collect();
+        let mut keys: Vec<String> = [change.old, change.new].into_iter().flatten().filter_map(owner_key).collect();
         keys.dedup();
         let set = change.object();
         if change.new.is_some() && controller_of(set).is_none() && !meta::is_deleting(set) {

@@ -5,6 +5,7 @@
 //! act by an object's key alone, on what informers hold now, and so survive missed and repeated events.
 
 mod claim;
+mod discovery;
 mod expectations;
 mod metrics;
 mod object;
@@ -32,7 +33,11 @@ controllers! {
     deployment,
     endpoints,
     endpointslice,
+    garbage_collector,
+    namespace,
     replicaset,
+    root_ca,
+    serviceaccount,
 }
 
 /// What controllers need to be told.

@@ -61,7 +61,10 @@ pub struct Paths {
 impl Paths {
     /// Below a data directory.
     pub fn new(data_dir: &Path) -> Self {
-        Paths { base: data_dir.join("containerd"), cni: data_dir.join("cni/net.d") }
+        Paths {
+            base: data_dir.join("containerd"),
+            cni: data_dir.join("cni/net.d"),
+        }
     }
 
     /// The socket it listens on.
@@ -118,7 +121,9 @@ pub async fn teardown(data_dir: &Path) -> Result<(), ContainerdError> {
 
 /// Stops and removes every pod sandbox.
 async fn remove_pods(runtime: &Runtime) -> Result<(), CriError> {
-    let list = runtime.list_pod_sandbox(v1::ListPodSandboxRequest::default()).await?;
+    let list = runtime
+        .list_pod_sandbox(v1::ListPodSandboxRequest::default())
+        .await?;
     let removals = list.items.iter().map(|sandbox| async {
         runtime.stop_pod_sandbox(&sandbox.id).await?;
         runtime.remove_pod_sandbox(&sandbox.id).await
@@ -156,7 +161,10 @@ async fn keep(paths: &Paths, sandbox_image: &str) {
             pause = FIRST_PAUSE;
             continue;
         }
-        tracing::warn!("containerd has ended; starting it again (its log: {})", paths.log_file().display());
+        tracing::warn!(
+            "containerd has ended; starting it again (its log: {})",
+            paths.log_file().display()
+        );
         if let Err(error) = start(paths, sandbox_image) {
             tracing::error!("{error}");
         }
@@ -166,7 +174,11 @@ async fn keep(paths: &Paths, sandbox_image: &str) {
 
 /// The process of our containerd, if it lives. Its command line is checked, for process ids are used again.
 fn running_pid(paths: &Paths) -> Option<i32> {
-    let pid: i32 = std::fs::read_to_string(paths.pid_file()).ok()?.trim().parse().ok()?;
+    let pid: i32 = std::fs::read_to_string(paths.pid_file())
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let config = paths.config_file();
     let ours = command
@@ -184,7 +196,11 @@ fn start(paths: &Paths, sandbox_image: &str) -> Result<(), ContainerdError> {
     for dir in [&paths.base, &paths.cni] {
         std::fs::create_dir_all(dir).map_err(|e| ContainerdError::File(dir.display().to_string(), e))?;
     }
-    let snapshotter = if overlay_works(&paths.base) { "overlayfs" } else { "native" };
+    let snapshotter = if overlay_works(&paths.base) {
+        "overlayfs"
+    } else {
+        "native"
+    };
     let config = config(paths, sandbox_image, snapshotter, may_lower_oom_scores());
     let file = paths.config_file();
     std::fs::write(&file, config).map_err(|e| ContainerdError::File(file.display().to_string(), e))?;
@@ -197,7 +213,11 @@ fn spawn(paths: &Paths) -> Result<(), ContainerdError> {
     if std::fs::metadata(&log_file).is_ok_and(|m| m.len() > LOG_LIMIT) {
         std::fs::rename(&log_file, log_file.with_extension("log.1")).map_err(failed)?;
     }
-    let log = std::fs::File::options().create(true).append(true).open(&log_file).map_err(failed)?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log_file)
+        .map_err(failed)?;
     let errors = log.try_clone().map_err(failed)?;
     let program = find_program("containerd").ok_or(ContainerdError::Missing {
         program: "containerd",
@@ -215,7 +235,11 @@ fn spawn(paths: &Paths) -> Result<(), ContainerdError> {
     unsafe {
         command.pre_exec(|| {
             // A session of its own: nothing that ends this process ends containerd.
-            if libc::setsid() < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            if libc::setsid() < 0 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            }
         });
     }
     let mut child = command.spawn().map_err(ContainerdError::Spawn)?;
@@ -249,7 +273,14 @@ fn signal(pid: i32, signal: i32) {
 /// The path of a program, looked for in PATH and where Debian puts system programs.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let usual = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ];
     std::env::split_paths(&path)
         .chain(usual.iter().map(PathBuf::from))
         .map(|dir| dir.join(name))
@@ -262,7 +293,9 @@ fn may_lower_oom_scores() -> bool {
     const SYS_RESOURCE: u32 = 24;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
-    let bits = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    let bits = effective
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or(0);
     bits & (1 << SYS_RESOURCE) != 0
 }
 
@@ -281,15 +314,32 @@ fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str, lowers_oom_scor
     }
     line(format_args!("[grpc]\naddress = {}", quoted(&paths.socket())));
     line(format_args!("[debug]\nlevel = \"warn\""));
-    line(format_args!("[plugins.\"io.containerd.internal.v1.opt\"]\npath = {}", quoted(&paths.base.join("opt"))));
+    line(format_args!(
+        "[plugins.\"io.containerd.internal.v1.opt\"]\npath = {}",
+        quoted(&paths.base.join("opt"))
+    ));
     line(format_args!("[{cri}]\nsandbox_image = {sandbox_image:?}"));
     line(format_args!("restrict_oom_score_adj = {}", !lowers_oom_score));
-    line(format_args!("stream_server_address = \"127.0.0.1\"\nstream_server_port = \"0\""));
-    line(format_args!("[{cri}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = {}", quoted(&paths.cni)));
-    line(format_args!("[{cri}.registry]\nconfig_path = {}", quoted(&paths.base.join("certs.d"))));
-    line(format_args!("[{cri}.containerd]\nsnapshotter = {snapshotter:?}\ndefault_runtime_name = \"runc\""));
-    line(format_args!("[{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\""));
-    line(format_args!("[{cri}.containerd.runtimes.runc.options]\nSystemdCgroup = false"));
+    line(format_args!(
+        "stream_server_address = \"127.0.0.1\"\nstream_server_port = \"0\""
+    ));
+    line(format_args!(
+        "[{cri}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = {}",
+        quoted(&paths.cni)
+    ));
+    line(format_args!(
+        "[{cri}.registry]\nconfig_path = {}",
+        quoted(&paths.base.join("certs.d"))
+    ));
+    line(format_args!(
+        "[{cri}.containerd]\nsnapshotter = {snapshotter:?}\ndefault_runtime_name = \"runc\""
+    ));
+    line(format_args!(
+        "[{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\""
+    ));
+    line(format_args!(
+        "[{cri}.containerd.runtimes.runc.options]\nSystemdCgroup = false"
+    ));
     text
 }
 
@@ -297,9 +347,15 @@ fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str, lowers_oom_scor
 fn overlay_works(base: &Path) -> bool {
     let dir = base.join("overlay-check");
     let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|d| dir.join(d));
-    let made = [&lower, &upper, &work, &merged].iter().all(|d| std::fs::create_dir_all(d).is_ok());
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let made = [&lower, &upper, &work, &merged]
+        .iter()
+        .all(|d| std::fs::create_dir_all(d).is_ok());
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
     let works = made && crate::mount::mount("overlay", &merged, "overlay", 0, &options).is_ok();
     if works && let Err(error) = crate::mount::unmount(&merged) {
         tracing::warn!("{error}");

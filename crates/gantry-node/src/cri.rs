@@ -41,12 +41,24 @@ pub enum CriError {
 impl CriError {
     /// What was asked about is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, CriError::Rpc { code: tonic::Code::NotFound, .. })
+        matches!(
+            self,
+            CriError::Rpc {
+                code: tonic::Code::NotFound,
+                ..
+            }
+        )
     }
 
     /// The call took longer than it may.
     pub fn is_timeout(&self) -> bool {
-        matches!(self, CriError::Rpc { code: tonic::Code::DeadlineExceeded, .. })
+        matches!(
+            self,
+            CriError::Rpc {
+                code: tonic::Code::DeadlineExceeded,
+                ..
+            }
+        )
     }
 
     /// The runtime's own words.
@@ -60,7 +72,10 @@ impl CriError {
 
 impl From<tonic::Status> for CriError {
     fn from(status: tonic::Status) -> Self {
-        CriError::Rpc { code: status.code(), message: status.message().to_string() }
+        CriError::Rpc {
+            code: status.code(),
+            message: status.message().to_string(),
+        }
     }
 }
 
@@ -141,26 +156,36 @@ impl Runtime {
 
     /// RunPodSandbox; the sandbox's id.
     pub async fn run_pod_sandbox(&self, config: v1::PodSandboxConfig) -> Result<String, CriError> {
-        let request = v1::RunPodSandboxRequest { config: Some(config), runtime_handler: String::new() };
+        let request = v1::RunPodSandboxRequest {
+            config: Some(config),
+            runtime_handler: String::new(),
+        };
         let answer = within(CALL * 2, self.runtime.clone().run_pod_sandbox(request)).await?;
         Ok(answer.pod_sandbox_id)
     }
 
     /// StopPodSandbox; its containers are killed, its network is taken down.
     pub async fn stop_pod_sandbox(&self, id: &str) -> Result<(), CriError> {
-        let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.into() };
+        let request = v1::StopPodSandboxRequest {
+            pod_sandbox_id: id.into(),
+        };
         gone_is_fine(within(CALL, self.runtime.clone().stop_pod_sandbox(request)).await)
     }
 
     /// RemovePodSandbox, with its containers.
     pub async fn remove_pod_sandbox(&self, id: &str) -> Result<(), CriError> {
-        let request = v1::RemovePodSandboxRequest { pod_sandbox_id: id.into() };
+        let request = v1::RemovePodSandboxRequest {
+            pod_sandbox_id: id.into(),
+        };
         gone_is_fine(within(CALL, self.runtime.clone().remove_pod_sandbox(request)).await)
     }
 
     /// PodSandboxStatus
     pub async fn pod_sandbox_status(&self, id: &str) -> Result<v1::PodSandboxStatus, CriError> {
-        let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.into(), verbose: false };
+        let request = v1::PodSandboxStatusRequest {
+            pod_sandbox_id: id.into(),
+            verbose: false,
+        };
         let answer = within(CALL, self.runtime.clone().pod_sandbox_status(request)).await?;
         answer.status.ok_or(CriError::Incomplete("PodSandboxStatus"))
     }
@@ -183,34 +208,56 @@ impl Runtime {
 
     /// StartContainer
     pub async fn start_container(&self, id: &str) -> Result<(), CriError> {
-        let request = v1::StartContainerRequest { container_id: id.into() };
-        within(CALL, self.runtime.clone().start_container(request)).await.map(drop)
+        let request = v1::StartContainerRequest {
+            container_id: id.into(),
+        };
+        within(CALL, self.runtime.clone().start_container(request))
+            .await
+            .map(drop)
     }
 
     /// StopContainer: its stop signal, and SIGKILL after `grace`.
     pub async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), CriError> {
         let timeout = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
-        let request = v1::StopContainerRequest { container_id: id.into(), timeout };
-        gone_is_fine(within(CALL.saturating_add(grace), self.runtime.clone().stop_container(request)).await)
+        let request = v1::StopContainerRequest {
+            container_id: id.into(),
+            timeout,
+        };
+        gone_is_fine(
+            within(
+                CALL.saturating_add(grace),
+                self.runtime.clone().stop_container(request),
+            )
+            .await,
+        )
     }
 
     /// RemoveContainer
     pub async fn remove_container(&self, id: &str) -> Result<(), CriError> {
-        let request = v1::RemoveContainerRequest { container_id: id.into() };
+        let request = v1::RemoveContainerRequest {
+            container_id: id.into(),
+        };
         gone_is_fine(within(CALL, self.runtime.clone().remove_container(request)).await)
     }
 
     /// ContainerStatus
     pub async fn container_status(&self, id: &str) -> Result<v1::ContainerStatus, CriError> {
-        let request = v1::ContainerStatusRequest { container_id: id.into(), verbose: false };
+        let request = v1::ContainerStatusRequest {
+            container_id: id.into(),
+            verbose: false,
+        };
         let answer = within(CALL, self.runtime.clone().container_status(request)).await?;
         answer.status.ok_or(CriError::Incomplete("ContainerStatus"))
     }
 
     /// ReopenContainerLog, after the log's file was moved away.
     pub async fn reopen_container_log(&self, id: &str) -> Result<(), CriError> {
-        let request = v1::ReopenContainerLogRequest { container_id: id.into() };
-        within(CALL, self.runtime.clone().reopen_container_log(request)).await.map(drop)
+        let request = v1::ReopenContainerLogRequest {
+            container_id: id.into(),
+        };
+        within(CALL, self.runtime.clone().reopen_container_log(request))
+            .await
+            .map(drop)
     }
 
     /// ExecSync: runs a command to its end; it is killed after `limit`, or never if that is zero.
@@ -221,28 +268,47 @@ impl Runtime {
         limit: Duration,
     ) -> Result<v1::ExecSyncResponse, CriError> {
         let timeout = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
-        let request = v1::ExecSyncRequest { container_id: id.into(), cmd: command, timeout };
+        let request = v1::ExecSyncRequest {
+            container_id: id.into(),
+            cmd: command,
+            timeout,
+        };
         // The runtime ends the command itself; this is for a runtime that does not answer.
-        let patience = if limit.is_zero() { PULL } else { limit.saturating_add(CALL) };
+        let patience = if limit.is_zero() {
+            PULL
+        } else {
+            limit.saturating_add(CALL)
+        };
         within(patience, self.runtime.clone().exec_sync(request)).await
     }
 
     /// PullImage; the image's reference.
     pub async fn pull_image(&self, image: &str, auth: Option<v1::AuthConfig>) -> Result<String, CriError> {
-        let request = v1::PullImageRequest { image: Some(image_spec(image)), auth, sandbox_config: None };
+        let request = v1::PullImageRequest {
+            image: Some(image_spec(image)),
+            auth,
+            sandbox_config: None,
+        };
         let answer = within(PULL, self.images.clone().pull_image(request)).await?;
         Ok(answer.image_ref)
     }
 
     /// ImageStatus; `None` when the image is not there.
     pub async fn image_status(&self, image: &str) -> Result<Option<v1::Image>, CriError> {
-        let request = v1::ImageStatusRequest { image: Some(image_spec(image)), verbose: false };
-        Ok(within(CALL, self.images.clone().image_status(request)).await?.image)
+        let request = v1::ImageStatusRequest {
+            image: Some(image_spec(image)),
+            verbose: false,
+        };
+        Ok(within(CALL, self.images.clone().image_status(request))
+            .await?
+            .image)
     }
 
     /// RemoveImage
     pub async fn remove_image(&self, image: &str) -> Result<(), CriError> {
-        let request = v1::RemoveImageRequest { image: Some(image_spec(image)) };
+        let request = v1::RemoveImageRequest {
+            image: Some(image_spec(image)),
+        };
         gone_is_fine(within(CALL, self.images.clone().remove_image(request)).await)
     }
 }
@@ -256,5 +322,8 @@ fn gone_is_fine<T>(result: Result<T, CriError>) -> Result<(), CriError> {
 
 /// An image by its name.
 pub fn image_spec(image: &str) -> v1::ImageSpec {
-    v1::ImageSpec { image: image.into(), ..Default::default() }
+    v1::ImageSpec {
+        image: image.into(),
+        ..Default::default()
+    }
 }

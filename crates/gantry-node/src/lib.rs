@@ -75,7 +75,7 @@ pub async fn start(config: Config, client: Client, informers: Informers) -> Resu
     };
     let shared = Arc::new(Shared {
         puller: image::Puller::new(runtime.clone(), client.clone(), recorder.clone()),
-        volumes: volumes::Volumes::new(client.clone(), config.data_dir.clone(), &config.name),
+        volumes: volumes::Volumes::new(client.clone(), config.ip.to_string()),
         cgroups: Cgroups::detect(),
         services: informers.of(&SERVICES),
         memory: node::memory(),

@@ -25,11 +25,41 @@ pub fn mount(source: &str, target: &Path, type_: &str, flags: u64, options: &str
         let [type_, options] = [text(type_.as_bytes())?, text(options.as_bytes())?];
         // SAFETY: all four are strings that end in a zero byte and live until the call returns.
         let result = unsafe {
-            libc::mount(source.as_ptr(), target.as_ptr(), type_.as_ptr(), flags, options.as_ptr().cast())
+            libc::mount(
+                source.as_ptr(),
+                target.as_ptr(),
+                type_.as_ptr(),
+                flags,
+                options.as_ptr().cast(),
+            )
         };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     };
-    mounted().map_err(|source| MountError { path: target.display().to_string(), action: "mounted", source })
+    mounted().map_err(|source| MountError {
+        path: target.display().to_string(),
+        action: "mounted",
+        source,
+    })
+}
+
+/// Mounts memory at `target`, of `limit` bytes if given.
+pub fn tmpfs(target: &Path, limit: Option<i64>) -> Result<(), MountError> {
+    let options = limit.map(|l| format!("size={l}")).unwrap_or_default();
+    mount("tmpfs", target, "tmpfs", 0, &options)
+}
+
+/// Unmounts everything at or below `target`.
+pub fn unmount_below(target: &Path) -> Result<(), MountError> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|l| l.split(' ').nth(1)).map(unescape);
+    let mut below: Vec<String> = points.filter(|p| Path::new(p).starts_with(target)).collect();
+    // The inner ones first.
+    below.sort_by_key(|p| std::cmp::Reverse(p.len()));
+    below.iter().try_for_each(|point| unmount(Path::new(point)))
 }
 
 /// Unmounts `target`, as soon as nobody uses it. One that is not mounted is fine.
@@ -46,7 +76,11 @@ pub fn unmount(target: &Path) -> Result<(), MountError> {
             _ => Err(error),
         }
     };
-    unmounted().map_err(|source| MountError { path: target.display().to_string(), action: "unmounted", source })
+    unmounted().map_err(|source| MountError {
+        path: target.display().to_string(),
+        action: "unmounted",
+        source,
+    })
 }
 
 /// A path as /proc/self/mounts writes it, with `\040` for a space.
@@ -54,7 +88,9 @@ pub fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|d| *first == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        let octal = after
+            .get(..3)
+            .filter(|d| *first == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
         match octal {
             Some(digits) => {
                 let value = digits.iter().fold(0u32, |sum, d| sum * 8 + u32::from(d - b'0'));

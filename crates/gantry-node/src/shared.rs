@@ -35,15 +35,30 @@ pub struct Shared {
 
 impl Shared {
     /// The environment of a container.
-    pub fn environment(
+    pub async fn environment(
         &self,
         pod: &serde_json::Value,
         container: &serde_json::Value,
         ips: &[String],
     ) -> Result<Vec<(String, String)>, crate::pod::ConfigError> {
-        let sources = crate::env::Sources { client: self.client.clone() };
-        let ips = crate::env::Ips { pod: ips.to_vec(), host: vec![self.config.ip.to_string()] };
+        let mut services = self.services.list_namespace(gantry_api::meta::namespace(pod));
+        // Sorted with those of the namespace; the same one twice does no harm.
+        services.extend(self.services.get("default", "kubernetes"));
+        let sources = crate::env::Sources {
+            client: self.client.clone(),
+            services,
+            allocatable: serde_json::json!({"memory": self.memory.to_string(), "cpu": cpus().to_string()}),
+        };
+        let ips = crate::env::Ips {
+            pod: ips.to_vec(),
+            host: vec![self.config.ip.to_string()],
+        };
         crate::env::container_env(pod, container, &sources, &ips)
+            .await
             .map_err(|e| crate::pod::ConfigError::Config(e.to_string()))
     }
+}
+
+fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
 }

@@ -15,14 +15,23 @@ async fn pods_run_and_are_found_again() {
     bench.import_busybox().await;
 
     let begin = std::time::Instant::now();
-    bench.create("web", json!({"terminationGracePeriodSeconds": 1, "containers": [
-        {"name": "a", "command": ["/bin/busybox", "sleep", "1000"]},
-        {"name": "b", "command": ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"],
-         "readinessProbe": {"httpGet": {"path": "/hosts", "port": 8080}, "periodSeconds": 1}},
-    ]})).await;
-    let running = bench.until_pod("web", "runs", |p| p["status"]["phase"] == "Running").await;
+    bench
+        .create(
+            "web",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [
+                {"name": "a", "command": ["/bin/busybox", "sleep", "1000"]},
+                {"name": "b", "command": ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"],
+                 "readinessProbe": {"httpGet": {"path": "/hosts", "port": 8080}, "periodSeconds": 1}},
+            ]}),
+        )
+        .await;
+    let running = bench
+        .until_pod("web", "runs", |p| p["status"]["phase"] == "Running")
+        .await;
     eprintln!("created to running: {:?}", begin.elapsed());
-    let ready = bench.until_pod("web", "is ready", |p| condition(p, "Ready") == "True").await;
+    let ready = bench
+        .until_pod("web", "is ready", |p| condition(p, "Ready") == "True")
+        .await;
     assert_eq!(running["status"]["podIP"], ready["status"]["podIP"]);
     assert_eq!(ready["status"]["qosClass"], "BestEffort");
     let id = first(&ready)["containerID"].clone();
@@ -34,12 +43,23 @@ async fn pods_run_and_are_found_again() {
         "initContainers": [{"name": "i", "command": ["/bin/busybox", "true"]}],
         "containers": [{"name": "c", "command": ["/bin/busybox", "sh", "-c", "echo bye >/dev/termination-log; exit 3"]}],
     })).await;
-    let done = bench.until_pod("done", "ends", |p| p["status"]["phase"] == "Failed").await;
+    let done = bench
+        .until_pod("done", "ends", |p| p["status"]["phase"] == "Failed")
+        .await;
     let terminated = &first(&done)["state"]["terminated"];
-    assert_eq!((&terminated["exitCode"], &terminated["message"]), (&json!(3), &json!("bye\n")), "{done}");
+    assert_eq!(
+        (&terminated["exitCode"], &terminated["message"]),
+        (&json!(3), &json!("bye\n")),
+        "{done}"
+    );
     assert_eq!(condition(&done, "Initialized"), "True");
-    let web = bench.until_pod("web", "is ready", |p| condition(p, "Ready") == "True").await;
-    assert_eq!((&first(&web)["containerID"], &first(&web)["restartCount"]), (&id, &json!(0)));
+    let web = bench
+        .until_pod("web", "is ready", |p| condition(p, "Ready") == "True")
+        .await;
+    assert_eq!(
+        (&first(&web)["containerID"], &first(&web)["restartCount"]),
+        (&id, &json!(0))
+    );
 
     bench.delete("done").await;
     bench.delete("web").await;
@@ -54,18 +74,42 @@ async fn containers_restart() {
     let bench = Bench::new(2).await;
     let node = bench.start().await;
     bench.import_busybox().await;
-    bench.create("crash", json!({"containers": [{"name": "c", "command": ["/bin/busybox", "false"]}]})).await;
-    bench.create("sick", json!({"terminationGracePeriodSeconds": 1, "containers": [
+    bench
+        .create(
+            "crash",
+            json!({"containers": [{"name": "c", "command": ["/bin/busybox", "false"]}]}),
+        )
+        .await;
+    bench
+        .create(
+            "sick",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [
         {"name": "c", "command": ["/bin/busybox", "sleep", "1000"], "livenessProbe":
-            {"exec": {"command": ["/bin/busybox", "false"]}, "periodSeconds": 1, "failureThreshold": 1}}]})).await;
-    bench.create("nothing", json!({"containers": [{"name": "c", "imagePullPolicy": "Never", "env": []}]})).await;
-    let crash = bench.until_pod("crash", "backs off", |p| {
-        first(p)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    }).await;
-    let message = first(&crash)["state"]["waiting"]["message"].as_str().unwrap_or("");
-    assert!(message.starts_with("back-off 10s restarting failed container=c pod=crash_default("), "{message}");
+            {"exec": {"command": ["/bin/busybox", "false"]}, "periodSeconds": 1, "failureThreshold": 1}}]}),
+        )
+        .await;
+    bench
+        .create(
+            "nothing",
+            json!({"containers": [{"name": "c", "imagePullPolicy": "Never", "env": []}]}),
+        )
+        .await;
+    let crash = bench
+        .until_pod("crash", "backs off", |p| {
+            first(p)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        })
+        .await;
+    let message = first(&crash)["state"]["waiting"]["message"]
+        .as_str()
+        .unwrap_or("");
+    assert!(
+        message.starts_with("back-off 10s restarting failed container=c pod=crash_default("),
+        "{message}"
+    );
     assert_eq!(first(&crash)["lastState"]["terminated"]["exitCode"], 1);
-    bench.until_pod("sick", "is restarted", |p| first(p)["restartCount"] == 1).await;
+    bench
+        .until_pod("sick", "is restarted", |p| first(p)["restartCount"] == 1)
+        .await;
     for pod in ["crash", "sick", "nothing"] {
         bench.delete(pod).await;
     }

@@ -1,5 +1,6 @@
 //! The gantry binary: command line and composition.
 
+mod agent;
 mod local;
 mod options;
 mod renewal;
@@ -24,7 +25,13 @@ struct Cli {
 enum Command {
     /// Runs the control plane and, unless told otherwise, a node.
     #[command(args_override_self = true)]
-    Server(options::Options),
+    Server(Box<options::Options>),
+    /// Removes what a node leaves running when its server has ended: pods, containerd, mounts and the pods' bridge.
+    Teardown {
+        /// Where the cluster's data lives.
+        #[arg(long, default_value = "/var/lib/gantry")]
+        data_dir: std::path::PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,8 +47,9 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<_> = std::env::args_os().collect();
     let mut cli = Cli::parse_from(&args);
-    let Command::Server(options) = &cli.command;
-    if let Some(file) = &options.config {
+    if let Command::Server(options) = &cli.command
+        && let Some(file) = &options.config
+    {
         cli = Cli::parse_from(options::with_file::<Cli>(args, file)?);
     }
     tracing_subscriber::fmt()
@@ -52,6 +60,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .with_writer(std::io::stderr)
         .init();
     match cli.command {
-        Command::Server(options) => Ok(server::run(options)?),
+        Command::Server(options) => Ok(server::run(*options)?),
+        Command::Teardown { data_dir } => Ok(agent::teardown(&data_dir)?),
     }
 }

@@ -138,6 +138,14 @@ impl Options {
         }
     }
 
+    /// This node's part of the pods' network: its first /24.
+    pub fn pod_cidr(&self) -> String {
+        match self.cluster_cidr.split_once('/') {
+            Some((base, bits)) if bits.parse::<u8>().is_ok_and(|b| b < 24) => format!("{base}/24"),
+            _ => self.cluster_cidr.clone(),
+        }
+    }
+
     /// This node's name.
     pub fn name(&self) -> String {
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -169,7 +177,8 @@ mod tests {
             .collect();
         let args = with_file::<Cli>(args, file.path()).map_err(|e| e.to_string())?;
         match Cli::try_parse_from(args).map_err(|e| e.to_string())?.command {
-            crate::Command::Server(options) => Ok(options),
+            crate::Command::Server(options) => Ok(*options),
+            crate::Command::Teardown { .. } => Err("another command".into()),
         }
     }
 

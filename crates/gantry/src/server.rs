@@ -1,5 +1,6 @@
 //! `gantry server`: opens the store, prepares the certificates, serves the API, and starts the components on it.
 
+use crate::agent;
 use crate::local;
 use crate::options::Options;
 use crate::renewal::Renewal;
@@ -42,6 +43,9 @@ pub enum Error {
     /// The API server could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The node could not start.
+    #[error(transparent)]
+    Agent(#[from] agent::AgentError),
     /// The system refused threads or signals.
     #[error("the runtime could not start: {0}")]
     Runtime(std::io::Error),
@@ -97,6 +101,18 @@ async fn serve(options: Options) -> Result<(), Error> {
     let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
     let informers = Informers::new(client.clone());
     let _scheduler = Scheduler::start(&client, &informers, gantry_scheduler::Config::default());
+    let controllers = gantry_controllers::start(
+        client.clone(),
+        informers.clone(),
+        gantry_controllers::Config {
+            cluster_ca_pem: pki.ca_pem().to_string(),
+            ..Default::default()
+        },
+    );
+    let node = match options.disable_agent {
+        true => None,
+        false => Some(agent::start(&options, service_range, &server).await?),
+    };
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
     server
@@ -107,6 +123,10 @@ async fn serve(options: Options) -> Result<(), Error> {
             }
         })
         .await;
+    controllers.stop().await;
+    if let Some(node) = node {
+        node.stop();
+    }
     Ok(())
 }
 

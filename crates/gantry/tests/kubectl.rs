@@ -59,7 +59,13 @@ impl Drop for Server {
 fn command(data: &Path, port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
     command.arg("server").arg("--data-dir").arg(data);
-    command.args(["--bind-address", "127.0.0.1", "--https-port", &port.to_string()]);
+    command.args([
+        "--disable-agent",
+        "--bind-address",
+        "127.0.0.1",
+        "--https-port",
+        &port.to_string(),
+    ]);
     command.stdin(Stdio::null());
     command
 }

@@ -97,13 +97,13 @@ fn new_condition(type_: &str, status: &str, reason: &str, message: &str) -> Valu
 
 /// Sets a condition, unless it stands with the same status and reason.
 fn set_condition(status: &mut Value, mut new: Value) {
-    if let Some(old) = condition(status, text(&new["type"])) {
-        if old["status"] == new["status"] {
+    if let Some(old) = condition(status, text(&new["type"]))
+        && old["status"] == new["status"]
+    {
             if old["reason"] == new["reason"] {
                 return;
             }
             new["lastTransitionTime"] = old["lastTransitionTime"].clone();
-        }
     }
     put_condition(status, new);
 }

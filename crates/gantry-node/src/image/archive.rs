@@ -40,7 +40,8 @@ pub fn build(name: &str, files: &[File<'_>], entrypoint: &[&str]) -> Vec<u8> {
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "gantry"}],
     })
     .to_string();
-    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).to_string();
+    let manifest =
+        json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).to_string();
     let mut archive = Vec::new();
     append(&mut archive, "config.json", 0o644, b'0', config.as_bytes());
     append(&mut archive, "layer.tar", 0o644, b'0', &layer);

@@ -52,10 +52,16 @@ pub async fn ensure_pause(runtime: &Runtime, containerd: &Path, dir: &Path) -> R
     if runtime.image_status(PAUSE_IMAGE).await.map_err(failed)?.is_some() {
         return Ok(());
     }
-    let files = [archive::File { path: "pause", mode: 0o755, content: PAUSE }];
+    let files = [archive::File {
+        path: "pause",
+        mode: 0o755,
+        content: PAUSE,
+    }];
     let bytes = archive::build(PAUSE_IMAGE, &files, &["/pause"]);
     let file = dir.join("pause.tar");
-    tokio::fs::write(&file, bytes).await.map_err(|e| ImageError::Read(file.display().to_string(), e))?;
+    tokio::fs::write(&file, bytes)
+        .await
+        .map_err(|e| ImageError::Read(file.display().to_string(), e))?;
     import_image(containerd, &file).await?;
     // containerd tells its CRI part about new images a moment later.
     let end = tokio::time::Instant::now() + KNOWN;
@@ -72,7 +78,12 @@ pub async fn ensure_pause(runtime: &Runtime, containerd: &Path, dir: &Path) -> R
 pub async fn import_image(containerd: &Path, file: &Path) -> Result<Vec<String>, ImageError> {
     check_archive(file)?;
     let output = ctr(containerd)?
-        .args(["images", "import", "--snapshotter", &snapshotter(containerd).await])
+        .args([
+            "images",
+            "import",
+            "--snapshotter",
+            &snapshotter(containerd).await,
+        ])
         .arg(file)
         .output()
         .await
@@ -99,14 +110,20 @@ pub async fn list_images(containerd: &Path) -> Result<Vec<v1::Image>, ImageError
 
 fn ctr(containerd: &Path) -> Result<Command, ImageError> {
     let mut command = Command::new(find_program("ctr").ok_or(ImageError::NoCtr)?);
-    command.arg("--address").arg(containerd).args(["--namespace", "k8s.io"]).kill_on_drop(true);
+    command
+        .arg("--address")
+        .arg(containerd)
+        .args(["--namespace", "k8s.io"])
+        .kill_on_drop(true);
     Ok(command)
 }
 
 /// The snapshotter that CRI uses: an image is of no use unpacked into another.
 async fn snapshotter(containerd: &Path) -> String {
     let ask = async {
-        let status = Runtime::new(containerd)?.status(v1::StatusRequest { verbose: true }).await?;
+        let status = Runtime::new(containerd)?
+            .status(v1::StatusRequest { verbose: true })
+            .await?;
         Ok::<_, CriError>(status.info.get("config").cloned().unwrap_or_default())
     };
     let config = ask.await.unwrap_or_else(|error| {
@@ -114,7 +131,10 @@ async fn snapshotter(containerd: &Path) -> String {
         String::new()
     });
     let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
-    config["containerd"]["snapshotter"].as_str().unwrap_or("overlayfs").to_string()
+    config["containerd"]["snapshotter"]
+        .as_str()
+        .unwrap_or("overlayfs")
+        .to_string()
 }
 
 /// A tar file has `ustar` at a fixed place; compressed ones begin with the marks of gzip and zstd.
@@ -134,7 +154,11 @@ fn check_archive(file: &Path) -> Result<(), ImageError> {
 
 fn last_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
-    let line = text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it gave no reason");
+    let line = text
+        .lines()
+        .rev()
+        .find(|l| !l.trim().is_empty())
+        .unwrap_or("it gave no reason");
     line.trim_start_matches("ctr: ").to_string()
 }
 
@@ -154,6 +178,9 @@ mod tests {
         check(b"hello", false);
         check(&[0x1f, 0x8b, 8], true);
         check(&archive::build("a:1", &[], &["/a"]), true);
-        assert!(matches!(check_archive(&dir.path().join("none")), Err(ImageError::Read(..))));
+        assert!(matches!(
+            check_archive(&dir.path().join("none")),
+            Err(ImageError::Read(..))
+        ));
     }
 }

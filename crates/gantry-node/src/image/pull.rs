@@ -47,7 +47,10 @@ struct Failures {
 impl Puller {
     /// A puller that has not failed yet.
     pub fn new(runtime: Runtime, client: gantry_client::Client, recorder: Recorder) -> Self {
-        let failures = Failures { backoff: Backoff::usual(), messages: HashMap::new() };
+        let failures = Failures {
+            backoff: Backoff::usual(),
+            messages: HashMap::new(),
+        };
         Puller {
             runtime,
             client,
@@ -65,7 +68,8 @@ impl Puller {
     pub async fn ensure(&self, pod: &Value, container: &Value) -> Result<v1::Image, PullError> {
         let image = spec::text(container, "image");
         let tell = |type_: &str, reason: &str, message: String| {
-            self.recorder.event_at(pod, &spec::field_path(pod, container), type_, reason, message);
+            self.recorder
+                .event_at(pod, &spec::field_path(pod, container), type_, reason, message);
         };
         let inspect = |error: CriError| PullError {
             reason: "ImageInspectError",
@@ -76,21 +80,37 @@ impl Puller {
         match (spec::text(container, "imagePullPolicy"), present) {
             ("Always", _) | ("IfNotPresent" | "", None) => {}
             (_, Some(present)) => {
-                tell("Normal", "Pulled", format!("Container image {image:?} already present on machine"));
+                tell(
+                    "Normal",
+                    "Pulled",
+                    format!("Container image {image:?} already present on machine"),
+                );
                 return Ok(present);
             }
             (_, None) => {
                 let message = format!("Container image {image:?} is not present with pull policy of Never");
                 tell("Warning", "ErrImageNeverPull", message.clone());
-                return Err(PullError { reason: "ErrImageNeverPull", message, again: None });
+                return Err(PullError {
+                    reason: "ErrImageNeverPull",
+                    message,
+                    again: None,
+                });
             }
         }
         let key = format!("{}_{image}", meta::text(pod, "uid"));
         if let Some((again, before)) = self.backing_off(&key) {
             let message = format!("Back-off pulling image {image:?}");
             tell("Normal", "BackOff", message.clone());
-            let message = if before.is_empty() { message } else { format!("{message}: {before}") };
-            return Err(PullError { reason: "ImagePullBackOff", message, again: Some(again) });
+            let message = if before.is_empty() {
+                message
+            } else {
+                format!("{message}: {before}")
+            };
+            return Err(PullError {
+                reason: "ImagePullBackOff",
+                message,
+                again: Some(again),
+            });
         }
         tell("Normal", "Pulling", format!("Pulling image {image:?}"));
         let begin = Instant::now();
@@ -102,21 +122,35 @@ impl Puller {
         match pulled {
             Ok(found) => {
                 let (took, waited) = (text(pulling), text(begin));
-                tell("Normal", "Pulled", format!(
-                    "Successfully pulled image {image:?} in {took} ({waited} including waiting). Image size: {} bytes.",
-                    found.size
-                ));
+                tell(
+                    "Normal",
+                    "Pulled",
+                    format!(
+                        "Successfully pulled image {image:?} in {took} ({waited} including waiting). Image size: {} bytes.",
+                        found.size
+                    ),
+                );
                 self.failures().messages.remove(&key);
                 Ok(found)
             }
             Err(error) => {
-                tell("Warning", "Failed", format!("Failed to pull image {image:?}: {error}"));
+                tell(
+                    "Warning",
+                    "Failed",
+                    format!("Failed to pull image {image:?}: {error}"),
+                );
                 let message = error.to_string();
                 let mut failures = self.failures();
                 failures.backoff.failed(&key, clock::now());
-                failures.messages.insert(key.clone(), format!("ErrImagePull: {message}"));
+                failures
+                    .messages
+                    .insert(key.clone(), format!("ErrImagePull: {message}"));
                 let again = failures.backoff.pause_since_failure(&key, clock::now());
-                Err(PullError { reason: "ErrImagePull", message, again })
+                Err(PullError {
+                    reason: "ErrImagePull",
+                    message,
+                    again,
+                })
             }
         }
     }
@@ -158,12 +192,19 @@ impl Puller {
             }
         }
         result?;
-        self.runtime.image_status(image).await?.ok_or(CriError::Incomplete("ImageStatus"))
+        self.runtime
+            .image_status(image)
+            .await?
+            .ok_or(CriError::Incomplete("ImageStatus"))
     }
 }
 
 /// The time since `begin`, to the millisecond.
 fn text(begin: Instant) -> String {
     let millis = begin.elapsed().as_millis();
-    if millis < 1000 { format!("{millis}ms") } else { format!("{}.{:03}s", millis / 1000, millis % 1000) }
+    if millis < 1000 {
+        format!("{millis}ms")
+    } else {
+        format!("{}.{:03}s", millis / 1000, millis % 1000)
+    }
 }

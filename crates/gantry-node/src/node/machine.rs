@@ -18,7 +18,11 @@ pub fn memory_available() -> i64 {
 fn meminfo(field: &str) -> i64 {
     let text = read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix(field)).unwrap_or("0");
-    let kib: i64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let kib: i64 = line
+        .split_whitespace()
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     kib.saturating_mul(1024)
 }
 
@@ -57,9 +61,16 @@ pub fn disk(path: &Path) -> std::io::Result<Disk> {
 /// How many processes there may be, and how many there are.
 pub fn processes() -> (i64, i64) {
     let read = |file: &str| read_to_string(file).unwrap_or_default();
-    let max = read("/proc/sys/kernel/pid_max").trim().parse().unwrap_or(i64::MAX);
+    let max = read("/proc/sys/kernel/pid_max")
+        .trim()
+        .parse()
+        .unwrap_or(i64::MAX);
     let now = read("/proc/loadavg");
-    let now = now.split_whitespace().nth(3).and_then(|f| f.split('/').nth(1)?.parse().ok()).unwrap_or(0);
+    let now = now
+        .split_whitespace()
+        .nth(3)
+        .and_then(|f| f.split('/').nth(1)?.parse().ok())
+        .unwrap_or(0);
     (max, now)
 }
 
@@ -81,7 +92,10 @@ pub struct Identity {
 pub fn identity() -> Identity {
     let read = |file: &str| read_to_string(file).unwrap_or_default().trim().to_string();
     let release = read_to_string("/etc/os-release").unwrap_or_default();
-    let name = release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux");
+    let name = release
+        .lines()
+        .find_map(|l| l.strip_prefix("PRETTY_NAME="))
+        .unwrap_or("Linux");
     let machine_id = read("/etc/machine-id");
     let mut system_uuid = read("/sys/class/dmi/id/product_uuid");
     if system_uuid.is_empty() {

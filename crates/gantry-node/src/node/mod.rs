@@ -37,7 +37,10 @@ impl Health {
     /// Nothing is known yet.
     pub fn unknown() -> Self {
         let why = || Err("the container runtime has not been asked yet".to_string());
-        Health { runtime: why(), network: why() }
+        Health {
+            runtime: why(),
+            network: why(),
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -50,9 +53,10 @@ pub async fn follow_health(runtime: Runtime, health: watch::Sender<Health>) {
     loop {
         let now = match look(&runtime).await {
             Ok(now) => now,
-            Err(error) => {
-                Health { runtime: Err(format!("container runtime is down: {error}")), network: Ok(()) }
-            }
+            Err(error) => Health {
+                runtime: Err(format!("container runtime is down: {error}")),
+                network: Ok(()),
+            },
         };
         let ready = now.is_ready();
         health.send_if_modified(|before| {
@@ -72,7 +76,8 @@ async fn look(runtime: &Runtime) -> Result<Health, CriError> {
         Some(c) => Err(format!("{type_}=false reason:{} message:{}", c.reason, c.message)),
         None => Err(format!("{type_} is not reported")),
     };
-    let network = condition("NetworkReady").map_err(|why| format!("container runtime network not ready: {why}"));
+    let network =
+        condition("NetworkReady").map_err(|why| format!("container runtime network not ready: {why}"));
     let runtime = condition("RuntimeReady").map_err(|why| format!("container runtime not ready: {why}"));
     Ok(Health { runtime, network })
 }
@@ -104,13 +109,18 @@ impl Standing {
             let images = self.images().await;
             let made = object::make(&self.config, &health, &version, images);
             let comparable = object::comparable(&made);
-            let due = written.as_ref().is_none_or(|(before, at)| *before != comparable || at.elapsed() >= REPORT);
+            let due = written
+                .as_ref()
+                .is_none_or(|(before, at)| *before != comparable || at.elapsed() >= REPORT);
             let mut pause = STATUS;
             if due {
                 match self.write(&made).await {
                     Ok(()) => written = Some((comparable, Instant::now())),
                     Err(error) => {
-                        tracing::warn!("the status of node {} cannot be written: {error}", self.config.name);
+                        tracing::warn!(
+                            "the status of node {} cannot be written: {error}",
+                            self.config.name
+                        );
                         pause = PAUSE;
                     }
                 }
@@ -119,7 +129,8 @@ impl Standing {
                 started = true;
                 let node = json!({"apiVersion": "v1", "kind": "Node",
                     "metadata": {"name": self.config.name, "uid": self.config.name}});
-                self.recorder.event(&node, "Normal", "Starting", "Starting kubelet.");
+                self.recorder
+                    .event(&node, "Normal", "Starting", "Starting kubelet.");
             }
             tokio::select! {
                 changed = self.health.changed() => if changed.is_err() { break },
@@ -138,14 +149,23 @@ impl Standing {
             Err(error) => return Err(error),
         };
         let labels = &made["metadata"]["labels"];
-        let stale = labels.as_object().into_iter().flatten().any(|(k, v)| existing["metadata"]["labels"][k] != *v);
+        let stale = labels
+            .as_object()
+            .into_iter()
+            .flatten()
+            .any(|(k, v)| existing["metadata"]["labels"][k] != *v);
         if stale {
             let patch = json!({"metadata": {"labels": labels}});
-            self.client.patch(&NODES, ("", name), "", PatchType::Strategic, &patch).await?;
+            self.client
+                .patch(&NODES, ("", name), "", PatchType::Strategic, &patch)
+                .await?;
         }
         let status = object::merged(&existing["status"], &made["status"]);
         let patch = json!({"status": status});
-        self.client.patch(&NODES, ("", name), "status", PatchType::Strategic, &patch).await.map(drop)
+        self.client
+            .patch(&NODES, ("", name), "status", PatchType::Strategic, &patch)
+            .await
+            .map(drop)
     }
 
     async fn runtime_version(&self) -> String {
@@ -172,7 +192,7 @@ pub fn network_of(mut health: watch::Receiver<Health>) -> watch::Receiver<Result
     tokio::spawn(async move {
         while health.changed().await.is_ok() {
             let network = health.borrow_and_update().network.clone();
-            sender.send_replace(network);
+            let _previous = sender.send_replace(network);
         }
     });
     receiver

@@ -90,19 +90,29 @@ fn conditions(health: &Health, disk: machine::Disk) -> Vec<Value> {
     let short_of_disk = disk.size > 0
         && (disk.free < disk.size / 100 * LEAST_DISK_PERCENT
             || (disk.inodes > 0 && disk.inodes_free < disk.inodes / 100 * LEAST_INODES_PERCENT));
-    let problems: Vec<&str> =
-        [&health.runtime, &health.network].into_iter().filter_map(|r| r.as_ref().err().map(String::as_str)).collect();
+    let problems: Vec<&str> = [&health.runtime, &health.network]
+        .into_iter()
+        .filter_map(|r| r.as_ref().err().map(String::as_str))
+        .collect();
     let ready = match problems.as_slice() {
         [] => condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         [one] => condition("Ready", false, "KubeletNotReady", one),
-        many => condition("Ready", false, "KubeletNotReady", &format!("[{}]", many.join(", "))),
+        many => condition(
+            "Ready",
+            false,
+            "KubeletNotReady",
+            &format!("[{}]", many.join(", ")),
+        ),
     };
     vec![
         pressure(
             "MemoryPressure",
             machine::memory_available() < LEAST_MEMORY,
             ["KubeletHasSufficientMemory", "KubeletHasInsufficientMemory"],
-            ["kubelet has sufficient memory available", "kubelet has insufficient memory available"],
+            [
+                "kubelet has sufficient memory available",
+                "kubelet has insufficient memory available",
+            ],
         ),
         pressure(
             "DiskPressure",
@@ -114,7 +124,10 @@ fn conditions(health: &Health, disk: machine::Disk) -> Vec<Value> {
             "PIDPressure",
             processes >= most,
             ["KubeletHasSufficientPID", "KubeletHasInsufficientPID"],
-            ["kubelet has sufficient PID available", "kubelet has insufficient PID available"],
+            [
+                "kubelet has sufficient PID available",
+                "kubelet has insufficient PID available",
+            ],
         ),
         ready,
     ]
@@ -136,7 +149,9 @@ pub fn merged(old: &Value, new: &Value) -> Value {
     let mut status = new.clone();
     let before = spec::list(old, "conditions");
     for condition in status["conditions"].as_array_mut().into_iter().flatten() {
-        let same = before.iter().find(|c| c["type"] == condition["type"] && c["status"] == condition["status"]);
+        let same = before
+            .iter()
+            .find(|c| c["type"] == condition["type"] && c["status"] == condition["status"]);
         if let Some(time) = same.and_then(|c| c.get("lastTransitionTime")) {
             condition["lastTransitionTime"] = time.clone();
         }
@@ -160,7 +175,10 @@ mod tests {
             };
             let conditions = conditions(&health, machine::Disk::default());
             let ready = conditions.iter().find(|c| c["type"] == "Ready").unwrap();
-            assert_eq!((ready["status"].as_str(), ready["message"].as_str()), (Some(status), Some(message)));
+            assert_eq!(
+                (ready["status"].as_str(), ready["message"].as_str()),
+                (Some(status), Some(message))
+            );
         };
         check(Ok(()), Ok(()), "True", "kubelet is posting ready status");
         check(Err("a"), Ok(()), "False", "a");
@@ -171,8 +189,12 @@ mod tests {
     fn transitions_keep_their_time() {
         let old = json!({"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "then"}]});
         let check = |status: &str, expected: &str| {
-            let new = json!({"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": "now"}]});
-            assert_eq!(merged(&old, &new)["conditions"][0]["lastTransitionTime"], expected);
+            let new =
+                json!({"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": "now"}]});
+            assert_eq!(
+                merged(&old, &new)["conditions"][0]["lastTransitionTime"],
+                expected
+            );
         };
         check("True", "then");
         check("False", "now");

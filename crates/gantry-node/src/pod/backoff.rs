@@ -22,13 +22,20 @@ struct Entry {
 impl Backoff {
     /// Of 10 seconds to 5 minutes, as containers' restarts and image pulls have.
     pub fn usual() -> Self {
-        Backoff { first: 10 * SECOND, longest: 300 * SECOND, entries: HashMap::new() }
+        Backoff {
+            first: 10 * SECOND,
+            longest: 300 * SECOND,
+            entries: HashMap::new(),
+        }
     }
 
     /// Counts a failure at `at`; the next pause begins there.
     pub fn failed(&mut self, key: &str, at: i64) {
         let (first, longest) = (self.first, self.longest);
-        let entry = self.entries.entry(key.to_string()).or_insert(Entry { pause: 0, at });
+        let entry = self
+            .entries
+            .entry(key.to_string())
+            .or_insert(Entry { pause: 0, at });
         let expired = at.saturating_sub(entry.at) > 2 * longest;
         entry.pause = match entry.pause {
             0 => first,
@@ -87,6 +94,9 @@ mod tests {
         at += 601 * SECOND;
         assert_eq!(backoff.pause("a", at, at), None, "ten quiet minutes end it");
         backoff.failed("a", at);
-        assert_eq!(backoff.pause("a", at, at).map(|p| text(p.0)).as_deref(), Some("10s"));
+        assert_eq!(
+            backoff.pause("a", at, at).map(|p| text(p.0)).as_deref(),
+            Some("10s")
+        );
     }
 }

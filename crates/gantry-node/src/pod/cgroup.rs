@@ -44,9 +44,13 @@ impl Cgroups {
     pub fn detect() -> Self {
         let root = PathBuf::from(MOUNT);
         if root.join("cgroup.controllers").exists() {
-            return Cgroups { layout: Layout::V2(root) };
+            return Cgroups {
+                layout: Layout::V2(root),
+            };
         }
-        let controllers = ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"];
+        let controllers = [
+            "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd",
+        ];
         let mut dirs: Vec<PathBuf> = Vec::new();
         for name in controllers {
             // Controllers may be mounted together, with links from their names.
@@ -56,7 +60,9 @@ impl Cgroups {
                 dirs.push(dir);
             }
         }
-        Cgroups { layout: Layout::V1(dirs) }
+        Cgroups {
+            layout: Layout::V1(dirs),
+        }
     }
 
     /// Makes a pod's cgroup with its limits; again if it is there.
@@ -80,10 +86,14 @@ impl Cgroups {
         let mut found = Vec::new();
         for class in ["/kubepods", "/kubepods/burstable", "/kubepods/besteffort"] {
             for root in self.roots() {
-                let Ok(entries) = std::fs::read_dir(root.join(class.trim_start_matches('/'))) else { continue };
+                let Ok(entries) = std::fs::read_dir(root.join(class.trim_start_matches('/'))) else {
+                    continue;
+                };
                 for entry in entries.flatten() {
                     let name = entry.file_name().to_string_lossy().into_owned();
-                    let Some(uid) = name.strip_prefix("pod") else { continue };
+                    let Some(uid) = name.strip_prefix("pod") else {
+                        continue;
+                    };
                     let item = (format!("{class}/{name}"), uid.to_string());
                     if !found.contains(&item) {
                         found.push(item);
@@ -136,8 +146,14 @@ fn ensure_v1(controller: &Path, path: &str, limits: PodLimits) -> Result<(), Cgr
     let settings = [
         ("cpu.shares", limits.shares),
         ("cpu.cfs_period_us", limits.period),
-        ("cpu.cfs_quota_us", if limits.quota == 0 { -1 } else { limits.quota }),
-        ("memory.limit_in_bytes", if limits.memory == 0 { -1 } else { limits.memory }),
+        (
+            "cpu.cfs_quota_us",
+            if limits.quota == 0 { -1 } else { limits.quota },
+        ),
+        (
+            "memory.limit_in_bytes",
+            if limits.memory == 0 { -1 } else { limits.memory },
+        ),
     ];
     for (file, value) in settings {
         let file = dir.join(file);
@@ -160,7 +176,13 @@ fn ensure_v2(root: &Path, path: &str, limits: PodLimits) -> Result<(), CgroupErr
         dir.push(part);
         make(&dir)?;
     }
-    let max = |value: i64| if value == 0 { "max".to_string() } else { value.to_string() };
+    let max = |value: i64| {
+        if value == 0 {
+            "max".to_string()
+        } else {
+            value.to_string()
+        }
+    };
     let settings = [
         ("cpu.weight", resources::weight(limits.shares).to_string()),
         ("cpu.max", format!("{} {}", max(limits.quota), limits.period)),

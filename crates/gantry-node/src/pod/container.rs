@@ -2,7 +2,8 @@
 
 use crate::cri::v1;
 use crate::pod::state::{
-    CONTAINER_NAME, GRACE, HASH, MESSAGE_PATH, MESSAGE_POLICY, POD_NAME, POD_NAMESPACE, POD_UID, RESTART_COUNT,
+    CONTAINER_NAME, GRACE, HASH, MESSAGE_PATH, MESSAGE_POLICY, POD_NAME, POD_NAMESPACE, POD_UID,
+    RESTART_COUNT,
 };
 use crate::pod::{mounts, resources, security, spec};
 use gantry_api::meta;
@@ -59,12 +60,21 @@ pub fn config(input: Input<'_>) -> Result<v1::ContainerConfig, ConfigError> {
     let annotations = HashMap::from([
         (HASH.to_string(), spec::hash(container)),
         (RESTART_COUNT.to_string(), input.attempt.to_string()),
-        (MESSAGE_PATH.to_string(), spec::text(container, "terminationMessagePath").to_string()),
-        (MESSAGE_POLICY.to_string(), spec::text(container, "terminationMessagePolicy").to_string()),
+        (
+            MESSAGE_PATH.to_string(),
+            spec::text(container, "terminationMessagePath").to_string(),
+        ),
+        (
+            MESSAGE_POLICY.to_string(),
+            spec::text(container, "terminationMessagePolicy").to_string(),
+        ),
         (GRACE.to_string(), spec::grace(pod).to_string()),
     ]);
     Ok(v1::ContainerConfig {
-        metadata: Some(v1::ContainerMetadata { name: name.to_string(), attempt: input.attempt }),
+        metadata: Some(v1::ContainerMetadata {
+            name: name.to_string(),
+            attempt: input.attempt,
+        }),
         image: Some(v1::ImageSpec {
             image: input.image.id.clone(),
             user_specified_image: spec::text(container, "image").to_string(),
@@ -73,7 +83,14 @@ pub fn config(input: Input<'_>) -> Result<v1::ContainerConfig, ConfigError> {
         command: expanded("command"),
         args: expanded("args"),
         working_dir: spec::text(container, "workingDir").to_string(),
-        envs: input.env.into_iter().map(|(key, value)| v1::KeyValue { key, value: value.into() }).collect(),
+        envs: input
+            .env
+            .into_iter()
+            .map(|(key, value)| v1::KeyValue {
+                key,
+                value: value.into(),
+            })
+            .collect(),
         mounts,
         labels,
         annotations,
@@ -91,11 +108,17 @@ pub fn config(input: Input<'_>) -> Result<v1::ContainerConfig, ConfigError> {
 
 /// The directory of a pod's logs.
 pub fn log_dir(base: &Path, pod: &Value) -> PathBuf {
-    base.join("pods").join(format!("{}_{}_{}", meta::namespace(pod), meta::name(pod), meta::text(pod, "uid")))
+    base.join("pods").join(format!(
+        "{}_{}_{}",
+        meta::namespace(pod),
+        meta::name(pod),
+        meta::text(pod, "uid")
+    ))
 }
 
 /// The link by which log collectors find a container's log.
 pub fn log_link(base: &Path, pod: &Value, container: &str, id: &str) -> PathBuf {
     let (name, namespace) = (meta::name(pod), meta::namespace(pod));
-    base.join("containers").join(format!("{name}_{namespace}_{container}-{id}.log"))
+    base.join("containers")
+        .join(format!("{name}_{namespace}_{container}-{id}.log"))
 }

@@ -34,7 +34,10 @@ pub fn config(pod: &Value, cluster_dns: IpAddr, cluster_domain: &str, host: &str
     };
     let own = &pod["spec"]["dnsConfig"];
     let texts = |field: &str| -> Vec<String> {
-        spec::list(own, field).iter().filter_map(|v| v.as_str().map(String::from)).collect()
+        spec::list(own, field)
+            .iter()
+            .filter_map(|v| v.as_str().map(String::from))
+            .collect()
     };
     dns.servers.extend(texts("nameservers"));
     dns.searches.extend(texts("searches"));
@@ -71,7 +74,12 @@ fn parse(text: &str) -> v1::DnsConfig {
         match first {
             "nameserver" => dns.servers.extend(rest.take(1)),
             // The last one counts.
-            "search" => dns.searches = rest.map(|s| s.trim_end_matches('.').to_string()).filter(|s| !s.is_empty()).collect(),
+            "search" => {
+                dns.searches = rest
+                    .map(|s| s.trim_end_matches('.').to_string())
+                    .filter(|s| !s.is_empty())
+                    .collect()
+            }
             "options" => dns.options = rest.collect(),
             _ => {}
         }
@@ -88,16 +96,35 @@ mod tests {
     fn policies() {
         let check = |spec: Value, expected: (&[&str], &[&str], &[&str])| {
             let pod = json!({"metadata": {"namespace": "n"}, "spec": spec});
-            let dns = config(&pod, IpAddr::from([10, 43, 0, 10]), "cluster.local", "nameserver 1.1.1.1\nsearch lan\n");
-            assert_eq!((&dns.servers[..], &dns.searches[..], &dns.options[..]),
-                (&expected.0.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
-                 &expected.1.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
-                 &expected.2.iter().map(ToString::to_string).collect::<Vec<_>>()[..]), "{pod}");
+            let dns = config(
+                &pod,
+                IpAddr::from([10, 43, 0, 10]),
+                "cluster.local",
+                "nameserver 1.1.1.1\nsearch lan\n",
+            );
+            assert_eq!(
+                (&dns.servers[..], &dns.searches[..], &dns.options[..]),
+                (
+                    &expected.0.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
+                    &expected.1.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
+                    &expected.2.iter().map(ToString::to_string).collect::<Vec<_>>()[..]
+                ),
+                "{pod}"
+            );
         };
         let cluster: &[&str] = &["n.svc.cluster.local", "svc.cluster.local", "cluster.local", "lan"];
-        check(json!({"dnsPolicy": "ClusterFirst"}), (&["10.43.0.10"], cluster, &["ndots:5"]));
-        check(json!({"dnsPolicy": "ClusterFirst", "hostNetwork": true}), (&["1.1.1.1"], &["lan"], &[]));
-        check(json!({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true}), (&["10.43.0.10"], cluster, &["ndots:5"]));
+        check(
+            json!({"dnsPolicy": "ClusterFirst"}),
+            (&["10.43.0.10"], cluster, &["ndots:5"]),
+        );
+        check(
+            json!({"dnsPolicy": "ClusterFirst", "hostNetwork": true}),
+            (&["1.1.1.1"], &["lan"], &[]),
+        );
+        check(
+            json!({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true}),
+            (&["10.43.0.10"], cluster, &["ndots:5"]),
+        );
         check(json!({"dnsPolicy": "Default"}), (&["1.1.1.1"], &["lan"], &[]));
         check(
             json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["2.2.2.2"], "searches": ["x"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]}}),

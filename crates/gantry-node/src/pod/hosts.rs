@@ -62,7 +62,10 @@ pub fn file(pod: &Value, ips: &[String], cluster_domain: &str, node: &str) -> St
         text.push_str("\n# Entries added by HostAliases.\n");
     }
     for alias in aliases {
-        let names: Vec<&str> = spec::list(alias, "hostnames").iter().filter_map(Value::as_str).collect();
+        let names: Vec<&str> = spec::list(alias, "hostnames")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         let _ = writeln!(text, "{}\t{}", spec::text(alias, "ip"), names.join("\t"));
     }
     text
@@ -79,9 +82,15 @@ mod tests {
             "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]}});
         let text = file(&pod, &["10.0.0.1".into()], "cluster.local", "");
         assert!(text.contains("10.0.0.1\tp.s.n.svc.cluster.local\tp\n"), "{text}");
-        assert!(text.ends_with("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), "{text}");
+        assert!(
+            text.ends_with("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"),
+            "{text}"
+        );
         let host = json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"hostNetwork": true}});
-        assert_eq!(file(&host, &[], "c", "1.1.1.1 x\n"), "# Kubernetes-managed hosts file (host network).\n1.1.1.1 x\n");
+        assert_eq!(
+            file(&host, &[], "c", "1.1.1.1 x\n"),
+            "# Kubernetes-managed hosts file (host network).\n1.1.1.1 x\n"
+        );
     }
 
     #[test]
@@ -92,7 +101,10 @@ mod tests {
         };
         check(json!({}), "p");
         check(json!({"hostname": "h", "subdomain": "s"}), "h");
-        check(json!({"hostname": "h", "subdomain": "s", "setHostnameAsFQDN": true}), "h.s.n.svc.c");
+        check(
+            json!({"hostname": "h", "subdomain": "s", "setHostnameAsFQDN": true}),
+            "h.s.n.svc.c",
+        );
         check(json!({"hostNetwork": true}), "");
     }
 }

@@ -23,7 +23,9 @@ pub async fn container(
     let begin = Instant::now();
     if let Some(container) = spec::container(pod, &kill.name) {
         let at = spec::field_path(pod, container);
-        shared.recorder.event_at(pod, &at, "Normal", "Killing", kill.message.clone());
+        shared
+            .recorder
+            .event_at(pod, &at, "Normal", "Killing", kill.message.clone());
         let hook = &container["lifecycle"]["preStop"];
         if hook.is_object() && !grace.is_zero() {
             let run = lifecycle::run(&shared.runtime, pod, container, &kill.id, pod_ip, hook);
@@ -31,9 +33,15 @@ pub async fn container(
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => {
                     tracing::info!("{why}");
-                    shared.recorder.event_at(pod, &at, "Warning", "FailedPreStopHook", "PreStopHook failed");
+                    shared
+                        .recorder
+                        .event_at(pod, &at, "Warning", "FailedPreStopHook", "PreStopHook failed");
                 }
-                Err(_) => tracing::info!("the preStop hook of {} in {} took too long", kill.name, spec::format(pod)),
+                Err(_) => tracing::info!(
+                    "the preStop hook of {} in {} took too long",
+                    kill.name,
+                    spec::format(pod)
+                ),
             }
         }
     }
@@ -45,10 +53,22 @@ pub async fn container(
 pub async fn pod(shared: &Shared, pod: &Value, state: &PodState, grace: Duration) -> Result<(), CriError> {
     let begin = Instant::now();
     let ips = state.sandboxes.first().and_then(|s| s.ips.first()).cloned();
-    let pod_ip = if spec::host_network(pod) { shared.config.ip.to_string() } else { ips.unwrap_or_default() };
-    let order = |c: &Container| spec::init_containers(pod).iter().position(|i| spec::text(i, "name") == c.name);
+    let pod_ip = if spec::host_network(pod) {
+        shared.config.ip.to_string()
+    } else {
+        ips.unwrap_or_default()
+    };
+    let order = |c: &Container| {
+        spec::init_containers(pod)
+            .iter()
+            .position(|i| spec::text(i, "name") == c.name)
+    };
     let stop = |c: &Container| {
-        let kill = Kill { id: c.id.clone(), name: c.name.clone(), message: format!("Stopping container {}", c.name) };
+        let kill = Kill {
+            id: c.id.clone(),
+            name: c.name.clone(),
+            message: format!("Stopping container {}", c.name),
+        };
         let (rest, pod_ip) = (grace.saturating_sub(begin.elapsed()), pod_ip.clone());
         async move { container(shared, pod, &kill, &pod_ip, rest).await }
     };

@@ -22,7 +22,11 @@ pub async fn run(
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         return Ok(());
     }
-    let what = format!("for Container {:?} in Pod {:?} failed", spec::text(container, "name"), spec::format(pod));
+    let what = format!(
+        "for Container {:?} in Pod {:?} failed",
+        spec::text(container, "name"),
+        spec::format(pod)
+    );
     if hook.get("exec").is_some() {
         let command = action::command(hook);
         let shown = command.join(" ");
@@ -32,19 +36,27 @@ pub async fn run(
                 let output = [answer.stdout, answer.stderr].concat();
                 Err(format!(
                     "Exec lifecycle hook ([{shown}]) {what} - error: command '{shown}' exited with {}: {}, message: {:?}",
-                    answer.exit_code, "", String::from_utf8_lossy(&output)
+                    answer.exit_code,
+                    "",
+                    String::from_utf8_lossy(&output)
                 ))
             }
             Err(error) => Err(format!("Exec lifecycle hook ([{shown}]) {what} - error: {error}")),
         };
     }
-    let target = action::Target { runtime, container, container_id: id, pod_ip };
+    let target = action::Target {
+        runtime,
+        container,
+        container_id: id,
+        pod_ip,
+    };
     match action::run(&target, hook, HTTP_LIMIT).await {
         Outcome::Success => Ok(()),
         // Any answer will do; only a server that cannot be reached fails the hook.
         Outcome::Failure(_) if hook.get("tcpSocket").is_some() => Ok(()),
-        Outcome::Failure(why) | Outcome::Error(why) => {
-            Err(format!("HTTP lifecycle hook ({}) {what} - error: {why}", spec::text(&hook["httpGet"], "path")))
-        }
+        Outcome::Failure(why) | Outcome::Error(why) => Err(format!(
+            "HTTP lifecycle hook ({}) {what} - error: {why}",
+            spec::text(&hook["httpGet"], "path")
+        )),
     }
 }

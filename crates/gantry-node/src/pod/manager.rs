@@ -59,10 +59,16 @@ impl Manager {
             && change.new.is_none_or(|new| uid(new) != uid(old))
             && let Some(handle) = self.workers().get(&uid(old))
         {
-            handle.updates.send_replace(Update { pod: old.clone(), gone: true });
+            handle.updates.send_replace(Update {
+                pod: old.clone(),
+                gone: true,
+            });
         }
         let Some(pod) = change.new else { return };
-        let update = Update { pod: pod.clone(), gone: false };
+        let update = Update {
+            pod: pod.clone(),
+            gone: false,
+        };
         let mut workers = self.workers();
         if let Some(handle) = workers.get(&uid(pod)) {
             handle.updates.send_replace(update);
@@ -71,7 +77,14 @@ impl Manager {
         let (updates, receiver) = watch::channel(update);
         let (changed, view) = (Arc::new(Notify::new()), Arc::default());
         let worker = Worker::new(self.shared.clone(), receiver, changed.clone(), Arc::clone(&view));
-        workers.insert(uid(pod), Handle { updates, changed, view });
+        workers.insert(
+            uid(pod),
+            Handle {
+                updates,
+                changed,
+                view,
+            },
+        );
         let (manager, uid) = (Arc::downgrade(self), uid(pod));
         tokio::spawn(async move {
             worker.run().await;
@@ -95,7 +108,12 @@ impl Manager {
     pub fn pods(&self) -> Vec<(Arc<Value>, PodState)> {
         let workers = self.workers();
         let views = workers.values().map(|h| {
-            let state = h.view.lock().unwrap_or_else(PoisonError::into_inner).state.clone();
+            let state = h
+                .view
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .state
+                .clone();
             (h.updates.borrow().pod.clone(), state)
         });
         views.collect()
@@ -106,7 +124,12 @@ impl Manager {
         let pod = self.informer.get(namespace, name)?;
         let workers = self.workers();
         let handle = workers.get(meta::text(&pod, "uid"))?;
-        let state = handle.view.lock().unwrap_or_else(PoisonError::into_inner).state.clone();
+        let state = handle
+            .view
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .state
+            .clone();
         Some((pod, state))
     }
 
@@ -139,15 +162,23 @@ impl Manager {
         let (sandboxes, containers) = futures::try_join!(sandboxes, containers)?;
         let mut seen: HashMap<String, Seen> = HashMap::new();
         for item in sandboxes.items {
-            let Some(uid) = item.labels.get(POD_UID) else { continue };
+            let Some(uid) = item.labels.get(POD_UID) else {
+                continue;
+            };
             let entry = seen.entry(uid.clone()).or_default();
             entry.states.push((item.id.clone(), item.state));
             entry.sandboxes.push(item.id);
         }
         for item in containers.containers {
-            let Some(uid) = item.labels.get(POD_UID) else { continue };
+            let Some(uid) = item.labels.get(POD_UID) else {
+                continue;
+            };
             let entry = seen.entry(uid.clone()).or_default();
-            let grace = item.annotations.get(GRACE).and_then(|g| g.parse().ok()).unwrap_or(30);
+            let grace = item
+                .annotations
+                .get(GRACE)
+                .and_then(|g| g.parse().ok())
+                .unwrap_or(30);
             entry.grace = entry.grace.max(grace);
             entry.states.push((item.id.clone(), item.state));
             entry.containers.push(item.id);
@@ -191,7 +222,8 @@ impl Manager {
         let runtime = &self.shared.runtime;
         let grace = Duration::from_secs(seen.grace);
         let removal = async {
-            futures::future::try_join_all(seen.containers.iter().map(|id| runtime.stop_container(id, grace))).await?;
+            futures::future::try_join_all(seen.containers.iter().map(|id| runtime.stop_container(id, grace)))
+                .await?;
             for id in &seen.sandboxes {
                 runtime.stop_pod_sandbox(id).await?;
                 runtime.remove_pod_sandbox(id).await?;

@@ -30,8 +30,10 @@ pub fn make(input: &Input<'_>, container: &Value, attempt: u32) -> Result<Vec<v1
     for mount in spec::list(container, "volumeMounts") {
         let name = spec::text(mount, "name");
         let Some(volume) = input.volumes.get(name) else {
-            return Err(ConfigError::Config(format!("cannot find volume {name:?} to mount into container {:?}",
-                spec::text(container, "name"))));
+            return Err(ConfigError::Config(format!(
+                "cannot find volume {name:?} to mount into container {:?}",
+                spec::text(container, "name")
+            )));
         };
         let sub_path = match spec::text(mount, "subPathExpr") {
             "" => spec::text(mount, "subPath").to_string(),
@@ -47,7 +49,11 @@ pub fn make(input: &Input<'_>, container: &Value, attempt: u32) -> Result<Vec<v1
             _ => v1::MountPropagation::PropagationPrivate,
         };
         let path = spec::text(mount, "mountPath");
-        let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
+        let path = if path.starts_with('/') {
+            path.to_string()
+        } else {
+            format!("/{path}")
+        };
         mounts.push(v1::Mount {
             container_path: path,
             host_path: host.to_string_lossy().into_owned(),
@@ -58,7 +64,10 @@ pub fn make(input: &Input<'_>, container: &Value, attempt: u32) -> Result<Vec<v1
     }
     let mut own = |container_path: &str, host: &Path| {
         // What the pod mounts there itself comes first.
-        if mounts.iter().all(|m: &v1::Mount| m.container_path != container_path) {
+        if mounts
+            .iter()
+            .all(|m: &v1::Mount| m.container_path != container_path)
+        {
             mounts.push(v1::Mount {
                 container_path: container_path.to_string(),
                 host_path: host.to_string_lossy().into_owned(),
@@ -71,7 +80,10 @@ pub fn make(input: &Input<'_>, container: &Value, attempt: u32) -> Result<Vec<v1
     own("/etc/hosts", &hosts);
     let message = spec::text(container, "terminationMessagePath");
     if !message.is_empty() {
-        let dir = input.pod_dir.join("containers").join(spec::text(container, "name"));
+        let dir = input
+            .pod_dir
+            .join("containers")
+            .join(spec::text(container, "name"));
         std::fs::create_dir_all(&dir).map_err(|e| ConfigError::File(dir.display().to_string(), e))?;
         let file = dir.join(format!("termination-{attempt}"));
         // Whoever the container runs as must be able to write it.
@@ -83,7 +95,11 @@ pub fn make(input: &Input<'_>, container: &Value, attempt: u32) -> Result<Vec<v1
 
 /// A path inside a volume. It must not lead out, through `..` or a link; a missing directory is made.
 fn sub_path_of(volume: &Path, sub: &str) -> Result<PathBuf, ConfigError> {
-    let refused = |why: &str| ConfigError::Config(format!("failed to prepare subPath for volumeMount: {sub:?} {why}"));
+    let refused = |why: &str| {
+        ConfigError::Config(format!(
+            "failed to prepare subPath for volumeMount: {sub:?} {why}"
+        ))
+    };
     let relative = Path::new(sub);
     if relative.is_absolute() || relative.components().any(|c| matches!(c, Component::ParentDir)) {
         return Err(refused("must be a path inside the volume"));
@@ -93,7 +109,9 @@ fn sub_path_of(volume: &Path, sub: &str) -> Result<PathBuf, ConfigError> {
     // Step by step, so that nothing is made outside through a link on the way.
     let mut at = root.clone();
     for component in relative.components() {
-        let Component::Normal(part) = component else { continue };
+        let Component::Normal(part) = component else {
+            continue;
+        };
         at.push(part);
         match std::fs::canonicalize(&at) {
             Ok(real) if real.starts_with(&root) => at = real,

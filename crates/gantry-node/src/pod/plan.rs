@@ -54,7 +54,9 @@ pub fn plan(pod: &Value, state: &PodState, health: &dyn Health) -> Plan {
     }
     let active = state.active();
     let mut plan = Plan::default();
-    let created = spec::containers(pod).iter().any(|c| active.latest(spec::text(c, "name")).is_some());
+    let created = spec::containers(pod)
+        .iter()
+        .any(|c| active.latest(spec::text(c, "name")).is_some());
     if !plan_init(pod, &active, health, created, &mut plan) {
         return plan;
     }
@@ -87,14 +89,20 @@ pub fn plan(pod: &Value, state: &PodState, health: &dyn Health) -> Plan {
     }
     if kept == 0 && plan.start.iter().all(|name| is_sidecar_name(pod, name)) {
         // All app containers have ended for good; what runs beside them ends, too.
-        plan = Plan { kill_pod: true, ..Plan::default() };
+        plan = Plan {
+            kill_pod: true,
+            ..Plan::default()
+        };
     }
     plan
 }
 
 fn plan_sandbox(pod: &Value, state: &PodState, attempt: u32) -> Plan {
     let policy = spec::text(&pod["spec"], "restartPolicy");
-    let mut plan = Plan { kill_pod: true, ..Plan::default() };
+    let mut plan = Plan {
+        kill_pod: true,
+        ..Plan::default()
+    };
     // Containers that ran once are not run again in another sandbox, when they are never to be restarted.
     if policy == "Never" && attempt != 0 && !state.containers.is_empty() {
         return plan;
@@ -103,7 +111,9 @@ fn plan_sandbox(pod: &Value, state: &PodState, attempt: u32) -> Plan {
         let latest = state.latest(spec::text(c, "name"));
         latest.is_some_and(|l| l.phase == Phase::Exited && l.exit_code == 0)
     };
-    let all_done = spec::containers(pod).iter().all(|c| policy == "OnFailure" && succeeded(&c));
+    let all_done = spec::containers(pod)
+        .iter()
+        .all(|c| policy == "OnFailure" && succeeded(&c));
     if all_done {
         return plan;
     }
@@ -167,7 +177,12 @@ fn plan_init(pod: &Value, active: &PodState, health: &dyn Health, created: bool,
 }
 
 /// Why a running container must go, and whether it comes again.
-fn outdated(pod: &Value, container: &Value, found: &Container, health: &dyn Health) -> Option<(String, bool)> {
+fn outdated(
+    pod: &Value,
+    container: &Value,
+    found: &Container,
+    health: &dyn Health,
+) -> Option<(String, bool)> {
     let name = spec::text(container, "name");
     let (message, restart) = if found.hash != spec::hash(container) {
         (format!("Container {name} definition changed"), true)
@@ -180,7 +195,14 @@ fn outdated(pod: &Value, container: &Value, found: &Container, health: &dyn Heal
             Verdict::NotStarted => (format!("Container {name} failed startup probe"), restart),
         }
     };
-    Some((if restart { format!("{message}, will be restarted") } else { message }, restart))
+    Some((
+        if restart {
+            format!("{message}, will be restarted")
+        } else {
+            message
+        },
+        restart,
+    ))
 }
 
 /// Whether a container that does not run is to run again.
@@ -193,9 +215,15 @@ pub fn runs_again(pod: &Value, container: &Value, found: &Container) -> bool {
 }
 
 fn is_sidecar_name(pod: &Value, name: &str) -> bool {
-    spec::init_containers(pod).iter().any(|c| spec::text(c, "name") == name)
+    spec::init_containers(pod)
+        .iter()
+        .any(|c| spec::text(c, "name") == name)
 }
 
 fn kill(container: &Container, message: String) -> Kill {
-    Kill { id: container.id.clone(), name: container.name.clone(), message }
+    Kill {
+        id: container.id.clone(),
+        name: container.name.clone(),
+        message,
+    }
 }

@@ -18,7 +18,11 @@ pub fn shares(milli: i64) -> i64 {
 
 /// The CPU quota for thousandths of a CPU; 0 means none.
 pub fn quota(milli: i64) -> i64 {
-    if milli == 0 { 0 } else { (milli * PERIOD / 1000).max(MIN_QUOTA) }
+    if milli == 0 {
+        0
+    } else {
+        (milli * PERIOD / 1000).max(MIN_QUOTA)
+    }
 }
 
 /// The weight of cgroup v2 for shares of v1.
@@ -33,7 +37,8 @@ pub fn oom_score(pod: &Value, container: &Value, capacity: i64) -> i64 {
         Qos::BestEffort => 1000,
         Qos::Burstable => {
             let request = spec::resource(container, "requests", "memory").map_or(0, |q| q.value());
-            let share = i64::try_from(i128::from(request) * 1000 / i128::from(capacity.max(1))).unwrap_or(1000);
+            let share =
+                i64::try_from(i128::from(request) * 1000 / i128::from(capacity.max(1))).unwrap_or(1000);
             // Between those of the other classes.
             let score = (1000 - share).max(3);
             if score == 1000 { 999 } else { score }
@@ -71,9 +76,15 @@ pub struct PodLimits {
 pub fn pod(pod: &Value) -> PodLimits {
     PodLimits {
         shares: shares(total(pod, "requests", "cpu").0),
-        quota: quota(Some(total(pod, "limits", "cpu")).filter(|t| t.1).map_or(0, |t| t.0)),
+        quota: quota(
+            Some(total(pod, "limits", "cpu"))
+                .filter(|t| t.1)
+                .map_or(0, |t| t.0),
+        ),
         period: PERIOD,
-        memory: Some(total(pod, "limits", "memory")).filter(|t| t.1).map_or(0, |t| t.0),
+        memory: Some(total(pod, "limits", "memory"))
+            .filter(|t| t.1)
+            .map_or(0, |t| t.0),
     }
 }
 
@@ -81,7 +92,11 @@ pub fn pod(pod: &Value) -> PodLimits {
 fn total(pod: &Value, kind: &str, name: &str) -> (i64, bool) {
     let read = |c: &Value| {
         let quantity = spec::resource(c, kind, name)?;
-        Some(if name == "cpu" { quantity.milli_value() } else { quantity.value() })
+        Some(if name == "cpu" {
+            quantity.milli_value()
+        } else {
+            quantity.value()
+        })
     };
     let mut all = true;
     let mut get = |c: &Value| {
@@ -100,7 +115,10 @@ fn total(pod: &Value, kind: &str, name: &str) -> (i64, bool) {
             highest_init = highest_init.max(sidecars.saturating_add(value));
         }
     }
-    let apps = spec::containers(pod).iter().map(&mut get).fold(0, i64::saturating_add);
+    let apps = spec::containers(pod)
+        .iter()
+        .map(&mut get)
+        .fold(0, i64::saturating_add);
     (apps.saturating_add(sidecars).max(highest_init), all)
 }
 
@@ -112,7 +130,11 @@ mod tests {
     #[test]
     fn cpu_settings() {
         let check = |milli, expected_shares, expected_quota| {
-            assert_eq!((shares(milli), quota(milli)), (expected_shares, expected_quota), "{milli}m");
+            assert_eq!(
+                (shares(milli), quota(milli)),
+                (expected_shares, expected_quota),
+                "{milli}m"
+            );
         };
         check(0, 2, 0);
         check(1, 2, 1000);
@@ -127,7 +149,11 @@ mod tests {
     fn oom_scores() {
         let check = |resources: Value, expected: i64| {
             let pod = json!({"spec": {"containers": [{"name": "a", "resources": resources}]}});
-            assert_eq!(oom_score(&pod, &pod["spec"]["containers"][0], 1000 << 20), expected, "{pod}");
+            assert_eq!(
+                oom_score(&pod, &pod["spec"]["containers"][0], 1000 << 20),
+                expected,
+                "{pod}"
+            );
         };
         check(json!({}), 1000);
         check(json!({"limits": {"cpu": "1", "memory": "1Mi"}}), -997);
@@ -141,7 +167,11 @@ mod tests {
         let c = |cpu: &str, limit: &str| json!({"resources": {"requests": {"cpu": cpu}, "limits": {"memory": limit}}});
         let mut pod_ = json!({"spec": {"containers": [c("100m", "1Ki"), c("200m", "2Ki")]}});
         let check = |object: &Value, shares_: i64, memory: i64| {
-            assert_eq!((pod(object).shares, pod(object).memory), (shares(shares_), memory), "{object}");
+            assert_eq!(
+                (pod(object).shares, pod(object).memory),
+                (shares(shares_), memory),
+                "{object}"
+            );
         };
         check(&pod_, 300, 3072);
         pod_["spec"]["initContainers"] = json!([c("500m", "1Ki")]);

@@ -15,14 +15,18 @@ const RESOLV_CONF: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv
 pub fn config(config: &Config, pod: &Value, attempt: u32) -> v1::PodSandboxConfig {
     let text_map = |field: &str| -> HashMap<String, String> {
         let map = pod["metadata"][field].as_object().into_iter().flatten();
-        map.map(|(k, v)| (k.clone(), v.as_str().unwrap_or("").to_string())).collect()
+        map.map(|(k, v)| (k.clone(), v.as_str().unwrap_or("").to_string()))
+            .collect()
     };
     let (name, namespace, uid) = (meta::name(pod), meta::namespace(pod), meta::text(pod, "uid"));
     let mut labels = text_map("labels");
     for (label, value) in [(POD_NAME, name), (POD_NAMESPACE, namespace), (POD_UID, uid)] {
         labels.insert(label.to_string(), value.to_string());
     }
-    let resolv_conf = RESOLV_CONF.iter().find_map(|f| std::fs::read_to_string(f).ok()).unwrap_or_default();
+    let resolv_conf = RESOLV_CONF
+        .iter()
+        .find_map(|f| std::fs::read_to_string(f).ok())
+        .unwrap_or_default();
     let sysctls = spec::list(&pod["spec"]["securityContext"], "sysctls").iter();
     let limits = resources::pod(pod);
     v1::PodSandboxConfig {
@@ -33,8 +37,15 @@ pub fn config(config: &Config, pod: &Value, attempt: u32) -> v1::PodSandboxConfi
             attempt,
         }),
         hostname: hosts::sandbox_name(pod, &config.cluster_domain),
-        log_directory: container::log_dir(&config.log_dir, pod).to_string_lossy().into_owned(),
-        dns_config: Some(dns::config(pod, config.cluster_dns, &config.cluster_domain, &resolv_conf)),
+        log_directory: container::log_dir(&config.log_dir, pod)
+            .to_string_lossy()
+            .into_owned(),
+        dns_config: Some(dns::config(
+            pod,
+            config.cluster_dns,
+            &config.cluster_domain,
+            &resolv_conf,
+        )),
         port_mappings: port_mappings(pod),
         labels,
         annotations: text_map("annotations"),
@@ -42,7 +53,12 @@ pub fn config(config: &Config, pod: &Value, attempt: u32) -> v1::PodSandboxConfi
             cgroup_parent: cgroup::path(pod),
             security_context: Some(security::sandbox(pod)),
             sysctls: sysctls
-                .map(|s| (spec::text(s, "name").to_string(), spec::text(s, "value").to_string()))
+                .map(|s| {
+                    (
+                        spec::text(s, "name").to_string(),
+                        spec::text(s, "value").to_string(),
+                    )
+                })
                 .collect(),
             resources: Some(v1::LinuxContainerResources {
                 cpu_period: limits.period,
@@ -63,7 +79,12 @@ fn port_mappings(pod: &Value) -> Vec<v1::PortMapping> {
     }
     let ports = spec::all_containers(pod).flat_map(|c| spec::list(c, "ports"));
     let mappings = ports.filter_map(|port| {
-        let number = |field: &str| port[field].as_i64().and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 0);
+        let number = |field: &str| {
+            port[field]
+                .as_i64()
+                .and_then(|n| i32::try_from(n).ok())
+                .filter(|n| *n > 0)
+        };
         let protocol = match spec::text(port, "protocol") {
             "UDP" => v1::Protocol::Udp,
             "SCTP" => v1::Protocol::Sctp,

@@ -19,7 +19,13 @@ const MASKED: [&str; 12] = [
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
-const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 /// Whether a container has all rights.
 pub fn privileged(container: &Value) -> bool {
@@ -31,7 +37,11 @@ pub fn namespaces(pod: &Value) -> v1::NamespaceOption {
     use v1::NamespaceMode::{Container, Node, Pod};
     let spec_ = &pod["spec"];
     let node = |field: &str, otherwise| if spec::flag(spec_, field) { Node } else { otherwise };
-    let pid = if spec::flag(spec_, "shareProcessNamespace") { Pod } else { Container };
+    let pid = if spec::flag(spec_, "shareProcessNamespace") {
+        Pod
+    } else {
+        Container
+    };
     v1::NamespaceOption {
         network: node("hostNetwork", Pod).into(),
         pid: node("hostPID", pid).into(),
@@ -64,7 +74,13 @@ pub fn container(
 ) -> Result<v1::LinuxContainerSecurityContext, String> {
     let (of_pod, own) = (&pod["spec"]["securityContext"], &container["securityContext"]);
     // The container's own word comes before the pod's.
-    let either = |field: &str| if own[field].is_null() { &of_pod[field] } else { &own[field] };
+    let either = |field: &str| {
+        if own[field].is_null() {
+            &of_pod[field]
+        } else {
+            &own[field]
+        }
+    };
     let user = number(either("runAsUser"));
     check_not_root(pod, container, either("runAsNonRoot"), user.as_ref(), image)?;
     let privileged = privileged(container);
@@ -73,7 +89,13 @@ pub fn container(
         list.iter().filter_map(|c| c.as_str().map(String::from)).collect()
     };
     let unmasked = spec::text(own, "procMount") == "Unmasked" || privileged;
-    let paths = |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(ToString::to_string).collect() };
+    let paths = |list: &[&str]| {
+        if unmasked {
+            Vec::new()
+        } else {
+            list.iter().map(ToString::to_string).collect()
+        }
+    };
     let (by_id, by_name) = match user {
         Some(user) => (Some(user), String::new()),
         None => match &image.uid {
@@ -117,17 +139,25 @@ fn check_not_root(
     if *wanted != true {
         return Ok(());
     }
-    let of = format!("(pod: {:?}, container: {})", spec::format(pod), spec::text(container, "name"));
+    let of = format!(
+        "(pod: {:?}, container: {})",
+        spec::format(pod),
+        spec::text(container, "name")
+    );
     let by_image = image.uid.as_ref().map(|u| u.value);
     match (user.map(|u| u.value), by_image) {
         (Some(0), _) => Err(format!("container's runAsUser breaks non-root policy {of}")),
         (Some(_), _) => Ok(()),
-        (None, Some(0)) => Err(format!("container has runAsNonRoot and image will run as root {of}")),
+        (None, Some(0)) => Err(format!(
+            "container has runAsNonRoot and image will run as root {of}"
+        )),
         (None, None) if !image.username.is_empty() => Err(format!(
             "container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root {of}",
             image.username
         )),
-        _ if by_image.is_none() => Err(format!("container has runAsNonRoot and image will run as root {of}")),
+        _ if by_image.is_none() => Err(format!(
+            "container has runAsNonRoot and image will run as root {of}"
+        )),
         _ => Ok(()),
     }
 }
@@ -148,7 +178,10 @@ fn profile(profile: &Value) -> Result<v1::SecurityProfile, String> {
         }
         _ => ProfileType::Unconfined,
     };
-    Ok(v1::SecurityProfile { profile_type: type_.into(), localhost_ref: String::new() })
+    Ok(v1::SecurityProfile {
+        profile_type: type_.into(),
+        localhost_ref: String::new(),
+    })
 }
 
 fn groups_policy(context: &Value) -> i32 {
@@ -160,7 +193,9 @@ fn groups_policy(context: &Value) -> i32 {
 
 /// The further groups: the pod's list, and the group that owns its volumes.
 fn groups(context: &Value) -> Vec<i64> {
-    let listed = spec::list(context, "supplementalGroups").iter().filter_map(Value::as_i64);
+    let listed = spec::list(context, "supplementalGroups")
+        .iter()
+        .filter_map(Value::as_i64);
     context["fsGroup"].as_i64().into_iter().chain(listed).collect()
 }
 
@@ -191,17 +226,38 @@ mod tests {
         };
         check(json!({}), Some(0), "", None);
         check(json!({"runAsNonRoot": true}), Some(1), "", None);
-        check(json!({"runAsNonRoot": true}), Some(0), "", Some("container has runAsNonRoot and image will run as root"));
-        check(json!({"runAsNonRoot": true}), None, "", Some("container has runAsNonRoot and image will run as root"));
-        check(json!({"runAsNonRoot": true}), None, "www", Some("container has runAsNonRoot and image has non-numeric user (www)"));
+        check(
+            json!({"runAsNonRoot": true}),
+            Some(0),
+            "",
+            Some("container has runAsNonRoot and image will run as root"),
+        );
+        check(
+            json!({"runAsNonRoot": true}),
+            None,
+            "",
+            Some("container has runAsNonRoot and image will run as root"),
+        );
+        check(
+            json!({"runAsNonRoot": true}),
+            None,
+            "www",
+            Some("container has runAsNonRoot and image has non-numeric user (www)"),
+        );
         check(json!({"runAsNonRoot": true, "runAsUser": 5}), Some(0), "", None);
-        check(json!({"runAsNonRoot": true, "runAsUser": 0}), Some(1), "", Some("container's runAsUser breaks non-root policy"));
+        check(
+            json!({"runAsNonRoot": true, "runAsUser": 0}),
+            Some(1),
+            "",
+            Some("container's runAsUser breaks non-root policy"),
+        );
     }
 
     #[test]
     fn the_containers_word_comes_first() {
         let pod = json!({"spec": {"securityContext": {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3, "supplementalGroups": [4]}}});
-        let own = json!({"name": "c", "securityContext": {"runAsUser": 9, "capabilities": {"drop": ["ALL"]}}});
+        let own =
+            json!({"name": "c", "securityContext": {"runAsUser": 9, "capabilities": {"drop": ["ALL"]}}});
         let context = container(&pod, &own, &v1::Image::default()).unwrap();
         assert_eq!(context.run_as_user.unwrap().value, 9);
         assert_eq!(context.run_as_group.unwrap().value, 2);

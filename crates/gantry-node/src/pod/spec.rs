@@ -6,7 +6,10 @@ use serde_json::Value;
 
 /// A list of the spec, or nothing.
 pub fn list<'a>(object: &'a Value, field: &str) -> &'a [Value] {
-    object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// A text of an object, or nothing.
@@ -71,20 +74,31 @@ pub fn grace(pod: &Value) -> i64 {
 
 /// `name_namespace(uid)`, as upstream's messages name a pod.
 pub fn format(pod: &Value) -> String {
-    format!("{}_{}({})", meta::name(pod), meta::namespace(pod), meta::text(pod, "uid"))
+    format!(
+        "{}_{}({})",
+        meta::name(pod),
+        meta::namespace(pod),
+        meta::text(pod, "uid")
+    )
 }
 
 /// Where in the pod a container stands, for events.
 pub fn field_path(pod: &Value, container: &Value) -> String {
     let name = text(container, "name");
     let init = init_containers(pod).iter().any(|c| text(c, "name") == name);
-    format!("spec.{}{{{name}}}", if init { "initContainers" } else { "containers" })
+    format!(
+        "spec.{}{{{name}}}",
+        if init { "initContainers" } else { "containers" }
+    )
 }
 
 /// A hash of what makes a running container outdated when it changes: its name and image.
 pub fn hash(container: &Value) -> String {
     let mut hash: u32 = 0x811c_9dc5;
-    for byte in [text(container, "name"), "\0", text(container, "image")].concat().bytes() {
+    for byte in [text(container, "name"), "\0", text(container, "image")]
+        .concat()
+        .bytes()
+    {
         hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     }
     format!("{hash:x}")
@@ -158,19 +172,30 @@ mod tests {
         check(json!({"requests": {"cpu": "0"}}), Qos::BestEffort);
         check(json!({"requests": {"cpu": "1"}}), Qos::Burstable);
         check(json!({"limits": {"cpu": "1", "memory": "1Gi"}}), Qos::Guaranteed);
-        check(json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}), Qos::Burstable);
+        check(
+            json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}),
+            Qos::Burstable,
+        );
     }
 
     #[test]
     fn restart_policies() {
         let check = |policy: &str, exit_code: i32, expected: bool| {
             let pod = json!({"spec": {"restartPolicy": policy}});
-            assert_eq!(restarts(&pod, &json!({}), exit_code), expected, "{policy} {exit_code}");
+            assert_eq!(
+                restarts(&pod, &json!({}), exit_code),
+                expected,
+                "{policy} {exit_code}"
+            );
         };
         check("Always", 0, true);
         check("OnFailure", 0, false);
         check("OnFailure", 1, true);
         check("Never", 1, false);
-        assert!(restarts(&json!({"spec": {"restartPolicy": "Never"}}), &json!({"restartPolicy": "Always"}), 0));
+        assert!(restarts(
+            &json!({"spec": {"restartPolicy": "Never"}}),
+            &json!({"restartPolicy": "Always"}),
+            0
+        ));
     }
 }

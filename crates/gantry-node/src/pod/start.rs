@@ -25,7 +25,11 @@ pub struct NotStarted {
 
 impl NotStarted {
     fn new(reason: &str, message: impl Into<String>) -> Self {
-        NotStarted { reason: reason.into(), message: message.into(), again: None }
+        NotStarted {
+            reason: reason.into(),
+            message: message.into(),
+            again: None,
+        }
     }
 }
 
@@ -54,14 +58,23 @@ impl Start<'_> {
     pub async fn run(&self, container: &Value, pauses: &mut backoff::Backoff) -> Result<(), NotStarted> {
         self.back_off(container, pauses)?;
         let name = spec::text(container, "name");
-        let image = self.shared.puller.ensure(self.pod, container).await.map_err(|e| {
-            if e.reason != "ImagePullBackOff" {
-                self.tell(container, "Warning", "Failed", format!("Error: {}", e.reason));
-            }
-            NotStarted { reason: e.reason.into(), message: e.message, again: e.again }
-        })?;
+        let image = self
+            .shared
+            .puller
+            .ensure(self.pod, container)
+            .await
+            .map_err(|e| {
+                if e.reason != "ImagePullBackOff" {
+                    self.tell(container, "Warning", "Failed", format!("Error: {}", e.reason));
+                }
+                NotStarted {
+                    reason: e.reason.into(),
+                    message: e.message,
+                    again: e.again,
+                }
+            })?;
         let attempt = self.attempt(name);
-        let config = self.config(container, &image, attempt).map_err(|e| {
+        let config = self.config(container, &image, attempt).await.map_err(|e| {
             self.tell(container, "Warning", "Failed", format!("Error: {e}"));
             NotStarted::new("CreateContainerConfigError", e.to_string())
         })?;
@@ -70,7 +83,9 @@ impl Start<'_> {
             NotStarted::new("CreateContainerError", e.to_string())
         })?;
         let runtime = &self.shared.runtime;
-        let created = runtime.create_container(self.sandbox, config, self.sandbox_config.clone()).await;
+        let created = runtime
+            .create_container(self.sandbox, config, self.sandbox_config.clone())
+            .await;
         let id = created.map_err(|e| {
             self.tell(container, "Warning", "Failed", format!("Error: {}", e.message()));
             NotStarted::new("CreateContainerError", e.message())
@@ -87,13 +102,19 @@ impl Start<'_> {
 
     fn tell(&self, container: &Value, type_: &str, reason: &str, message: String) {
         let at = spec::field_path(self.pod, container);
-        self.shared.recorder.event_at(self.pod, &at, type_, reason, message);
+        self.shared
+            .recorder
+            .event_at(self.pod, &at, type_, reason, message);
     }
 
     /// A container that ended must wait; the pause begins when it ended.
     fn back_off(&self, container: &Value, pauses: &mut backoff::Backoff) -> Result<(), NotStarted> {
         let name = spec::text(container, "name");
-        let ended = self.state.containers.iter().find(|c| c.name == name && c.phase == Phase::Exited);
+        let ended = self
+            .state
+            .containers
+            .iter()
+            .find(|c| c.name == name && c.phase == Phase::Exited);
         let Some(ended) = ended else { return Ok(()) };
         let key = format!("{name}/{}", spec::hash(container));
         let Some((pause, again)) = pauses.pause(&key, ended.finished_at, clock::now()) else {
@@ -101,11 +122,18 @@ impl Start<'_> {
             return Ok(());
         };
         let pod = spec::format(self.pod);
-        self.tell(container, "Warning", "BackOff",
-            format!("Back-off restarting failed container {name} in pod {pod}"));
+        self.tell(
+            container,
+            "Warning",
+            "BackOff",
+            format!("Back-off restarting failed container {name} in pod {pod}"),
+        );
         Err(NotStarted {
             reason: "CrashLoopBackOff".into(),
-            message: format!("back-off {} restarting failed container={name} pod={pod}", backoff::text(pause)),
+            message: format!(
+                "back-off {} restarting failed container={name} pod={pod}",
+                backoff::text(pause)
+            ),
             again: Some(again),
         })
     }
@@ -121,18 +149,23 @@ impl Start<'_> {
         numbers.max().map_or(0, |highest| highest + 1)
     }
 
-    fn config(
+    async fn config(
         &self,
         container: &Value,
         image: &v1::Image,
         attempt: u32,
     ) -> Result<v1::ContainerConfig, ConfigError> {
-        let env = self.shared.environment(self.pod, container, self.ips)?;
+        let env = self.shared.environment(self.pod, container, self.ips).await?;
         let hosts_of_node = match spec::host_network(self.pod) {
             true => std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
             false => String::new(),
         };
-        let hosts = hosts::file(self.pod, self.ips, &self.shared.config.cluster_domain, &hosts_of_node);
+        let hosts = hosts::file(
+            self.pod,
+            self.ips,
+            &self.shared.config.cluster_domain,
+            &hosts_of_node,
+        );
         let vars = env.clone();
         let expand = |text: &str| crate::env::expand(text, &vars);
         container::config(container::Input {
@@ -159,7 +192,9 @@ impl Start<'_> {
     /// For log collectors; nothing of ours reads it.
     fn link_log(&self, name: &str, id: &str, attempt: u32) {
         let base = &self.shared.config.log_dir;
-        let log = container::log_dir(base, self.pod).join(name).join(format!("{attempt}.log"));
+        let log = container::log_dir(base, self.pod)
+            .join(name)
+            .join(format!("{attempt}.log"));
         let link = container::log_link(base, self.pod, name, id);
         let linked = std::fs::create_dir_all(base.join("containers"))
             .and_then(|()| std::os::unix::fs::symlink(&log, &link));
@@ -175,13 +210,27 @@ impl Start<'_> {
         }
         let runtime = &self.shared.runtime;
         let pod_ip = self.ips.first().map_or("", String::as_str);
-        let Err(why) = lifecycle::run(runtime, self.pod, container, id, pod_ip, hook).await else { return Ok(()) };
+        let Err(why) = lifecycle::run(runtime, self.pod, container, id, pod_ip, hook).await else {
+            return Ok(());
+        };
         tracing::info!("{why}");
-        self.tell(container, "Warning", "FailedPostStartHook", "PostStartHook failed".into());
-        let kill = Kill { id: id.into(), name: name.into(), message: "FailedPostStartHook".into() };
+        self.tell(
+            container,
+            "Warning",
+            "FailedPostStartHook",
+            "PostStartHook failed".into(),
+        );
+        let kill = Kill {
+            id: id.into(),
+            name: name.into(),
+            message: "FailedPostStartHook".into(),
+        };
         let grace = Duration::from_secs(spec::grace(self.pod).unsigned_abs());
         if let Err(error) = kill::container(self.shared, self.pod, &kill, pod_ip, grace).await {
-            tracing::warn!("container {name} of {} cannot be stopped: {error}", spec::format(self.pod));
+            tracing::warn!(
+                "container {name} of {} cannot be stopped: {error}",
+                spec::format(self.pod)
+            );
         }
         Err(NotStarted::new("PostStartHookError", why))
     }

@@ -107,10 +107,16 @@ impl PodState {
     pub async fn read(runtime: &Runtime, uid: &str, before: &PodState) -> Result<Self, CriError> {
         let selector = HashMap::from([(POD_UID.to_string(), uid.to_string())]);
         let sandboxes = runtime.list_pod_sandbox(v1::ListPodSandboxRequest {
-            filter: Some(v1::PodSandboxFilter { label_selector: selector.clone(), ..Default::default() }),
+            filter: Some(v1::PodSandboxFilter {
+                label_selector: selector.clone(),
+                ..Default::default()
+            }),
         });
         let containers = runtime.list_containers(v1::ListContainersRequest {
-            filter: Some(v1::ContainerFilter { label_selector: selector, ..Default::default() }),
+            filter: Some(v1::ContainerFilter {
+                label_selector: selector,
+                ..Default::default()
+            }),
         });
         let (sandboxes, containers) = futures::try_join!(sandboxes, containers)?;
         let mut state = PodState::default();
@@ -159,19 +165,33 @@ impl PodState {
 
     /// The containers that run, or may.
     pub fn running(&self) -> impl Iterator<Item = &Container> {
-        self.containers.iter().filter(|c| matches!(c.phase, Phase::Running | Phase::Unknown))
+        self.containers
+            .iter()
+            .filter(|c| matches!(c.phase, Phase::Running | Phase::Unknown))
     }
 
     /// What is in the newest sandbox; containers of older ones count for history only.
     pub fn active(&self) -> PodState {
-        let Some(newest) = self.sandboxes.first() else { return PodState::default() };
-        let containers = self.containers.iter().filter(|c| c.sandbox == newest.id).cloned().collect();
-        PodState { sandboxes: vec![newest.clone()], containers }
+        let Some(newest) = self.sandboxes.first() else {
+            return PodState::default();
+        };
+        let containers = self
+            .containers
+            .iter()
+            .filter(|c| c.sandbox == newest.id)
+            .cloned()
+            .collect();
+        PodState {
+            sandboxes: vec![newest.clone()],
+            containers,
+        }
     }
 
     /// Whether the pod must get a new sandbox, and its number.
     pub fn needs_sandbox(&self, pod: &Value) -> Option<u32> {
-        let Some(newest) = self.sandboxes.first() else { return Some(0) };
+        let Some(newest) = self.sandboxes.first() else {
+            return Some(0);
+        };
         let ready = self.sandboxes.iter().filter(|s| s.ready).count();
         let no_address = newest.ips.is_empty() && !spec::host_network(pod);
         (!newest.ready || ready > 1 || no_address).then_some(newest.attempt + 1)
@@ -233,14 +253,20 @@ fn termination_message(status: &v1::ContainerStatus) -> String {
     let path = annotation(MESSAGE_PATH);
     let from_log = annotation(MESSAGE_POLICY) == "FallbackToLogsOnError" && status.exit_code != 0;
     let mut own = String::new();
-    if let Some(mount) = status.mounts.iter().find(|m| !path.is_empty() && m.container_path == path) {
+    if let Some(mount) = status
+        .mounts
+        .iter()
+        .find(|m| !path.is_empty() && m.container_path == path)
+    {
         own = read_end(&mount.host_path, MESSAGE_LIMIT).unwrap_or_else(|error| match error.kind() {
             std::io::ErrorKind::NotFound => String::new(),
             _ => format!("Error on reading termination log {}: {error}", mount.host_path),
         });
     }
     if own.is_empty() && from_log {
-        own = read_end(&status.log_path, 8 * MESSAGE_LIMIT).map(|log| log_message(&log)).unwrap_or_default();
+        own = read_end(&status.log_path, 8 * MESSAGE_LIMIT)
+            .map(|log| log_message(&log))
+            .unwrap_or_default();
     }
     match (status.message.is_empty(), own.is_empty()) {
         (_, true) => status.message.clone(),
@@ -255,7 +281,9 @@ fn log_message(log: &str) -> String {
     let last = &lines[lines.len().saturating_sub(LOG_MESSAGE_LINES)..];
     let text: String = last.iter().map(|l| format!("{l}\n")).collect();
     let from = text.len().saturating_sub(LOG_MESSAGE_LIMIT);
-    let from = (from..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    let from = (from..text.len())
+        .find(|i| text.is_char_boundary(*i))
+        .unwrap_or(text.len());
     text[from..].to_string()
 }
 
@@ -286,7 +314,10 @@ mod tests {
     fn sandboxes_are_replaced() {
         let check = |sandboxes: Vec<Sandbox>, host_network: bool, expected: Option<u32>| {
             let pod = json!({"spec": {"hostNetwork": host_network}});
-            let state = PodState { sandboxes, containers: Vec::new() };
+            let state = PodState {
+                sandboxes,
+                containers: Vec::new(),
+            };
             assert_eq!(state.needs_sandbox(&pod), expected, "{state:?}");
         };
         let sandbox = |attempt, ready, ips: &[&str]| Sandbox {
@@ -299,6 +330,10 @@ mod tests {
         check(vec![sandbox(0, true, &["10.0.0.1"])], false, None);
         check(vec![sandbox(0, true, &[])], true, None);
         check(vec![sandbox(0, true, &[])], false, Some(1));
-        check(vec![sandbox(3, false, &["10.0.0.1"]), sandbox(2, false, &[])], false, Some(4));
+        check(
+            vec![sandbox(3, false, &["10.0.0.1"]), sandbox(2, false, &[])],
+            false,
+            Some(4),
+        );
     }
 }

@@ -51,7 +51,11 @@ pub fn make(input: &Input<'_>) -> Value {
     let ephemeral = spec::list(old, "ephemeralContainerStatuses");
     let phase = phase::phase(pod, &init, &app, input);
     let terminal_before = matches!(spec::text(old, "phase"), "Failed" | "Succeeded");
-    let mut phase = if terminal_before { spec::text(old, "phase") } else { phase };
+    let mut phase = if terminal_before {
+        spec::text(old, "phase")
+    } else {
+        phase
+    };
     for field in ["reason", "message"] {
         if spec::text(old, "phase") == phase && !spec::text(old, field).is_empty() {
             status.insert(field.into(), old[field].clone());
@@ -63,22 +67,34 @@ pub fn make(input: &Input<'_>) -> Value {
         status.insert("message".into(), message.as_str().into());
     }
     status.insert("phase".into(), phase.into());
-    status.insert("conditions".into(), conditions::make(input, phase, &init, &app).into());
+    status.insert(
+        "conditions".into(),
+        conditions::make(input, phase, &init, &app).into(),
+    );
     status.insert("hostIP".into(), input.host_ip.into());
     status.insert("hostIPs".into(), json!([{"ip": input.host_ip}]));
     let ips: Vec<String> = match input.state.ready_sandbox() {
         _ if spec::host_network(pod) => vec![input.host_ip.to_string()],
         Some(sandbox) => sandbox.ips.clone(),
         // A pod that ended keeps its address on record.
-        None => spec::list(old, "podIPs").iter().map(|ip| spec::text(ip, "ip").to_string()).collect(),
+        None => spec::list(old, "podIPs")
+            .iter()
+            .map(|ip| spec::text(ip, "ip").to_string())
+            .collect(),
     };
     if let Some(first) = ips.first() {
         status.insert("podIP".into(), first.as_str().into());
         status.insert("podIPs".into(), ips.iter().map(|ip| json!({"ip": ip})).collect());
     }
-    let start = old.get("startTime").cloned().unwrap_or_else(|| stamp(input.now).into());
+    let start = old
+        .get("startTime")
+        .cloned()
+        .unwrap_or_else(|| stamp(input.now).into());
     status.insert("startTime".into(), start);
-    let class = old.get("qosClass").cloned().unwrap_or_else(|| spec::qos(pod).name().into());
+    let class = old
+        .get("qosClass")
+        .cloned()
+        .unwrap_or_else(|| spec::qos(pod).name().into());
     status.insert("qosClass".into(), class);
     if let Some(generation) = pod["metadata"]["generation"].as_i64() {
         status.insert("observedGeneration".into(), generation.into());
@@ -101,7 +117,12 @@ fn containers(input: &Input<'_>, specs: &[Value], field: &str, init: bool) -> Ve
         .iter()
         .map(|container| {
             let name = spec::text(container, "name");
-            container_status(input, container, old.iter().find(|s| spec::text(s, "name") == name), init)
+            container_status(
+                input,
+                container,
+                old.iter().find(|s| spec::text(s, "name") == name),
+                init,
+            )
         })
         .collect();
     if !init {
@@ -121,7 +142,10 @@ fn container_status(input: &Input<'_>, container: &Value, old: Option<&Value>, i
     if let (Some(object), Some(mounts)) = (status.as_object_mut(), volume_mounts(container)) {
         object.insert("volumeMounts".into(), mounts);
     }
-    if let Some(resources) = container.get("resources").filter(|r| r.as_object().is_some_and(|r| !r.is_empty())) {
+    if let Some(resources) = container
+        .get("resources")
+        .filter(|r| r.as_object().is_some_and(|r| !r.is_empty()))
+    {
         status["resources"] = resources.clone();
         if let Some(requests) = resources.get("requests") {
             status["allocatedResources"] = requests.clone();
@@ -189,7 +213,11 @@ fn from_nothing(pod: &Value, container: &Value, old: Option<&Value>) -> Value {
     if let Some(old) = old.filter(|o| o["state"].get("terminated").is_some()) {
         return old.clone();
     }
-    let reason = if spec::init_containers(pod).is_empty() { "ContainerCreating" } else { "PodInitializing" };
+    let reason = if spec::init_containers(pod).is_empty() {
+        "ContainerCreating"
+    } else {
+        "PodInitializing"
+    };
     let mut status = json!({
         "name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0,
         "state": {"waiting": {"reason": reason}}, "lastState": {},

@@ -173,14 +173,21 @@ impl Worker {
 
     /// The pod with the status that was made last, which the API may not show yet.
     fn with_status(&self, pod: &Arc<Value>) -> Arc<Value> {
-        let Some(last) = &self.status else { return pod.clone() };
+        let Some(last) = &self.status else {
+            return pod.clone();
+        };
         let mut copy = Value::clone(pod);
         let mut conditions: Vec<Value> = spec::list(&pod["status"], "conditions").to_vec();
         conditions.retain(|c| !is_our_condition(spec::text(c, "type")));
-        let ours = spec::list(last, "conditions").iter().filter(|c| is_our_condition(spec::text(c, "type")));
+        let ours = spec::list(last, "conditions")
+            .iter()
+            .filter(|c| is_our_condition(spec::text(c, "type")));
         conditions.extend(ours.cloned());
         let ended = matches!(spec::text(&pod["status"], "phase"), "Failed" | "Succeeded");
-        let (phase, reason) = (pod["status"]["phase"].clone(), pod["status"].get("reason").cloned());
+        let (phase, reason) = (
+            pod["status"]["phase"].clone(),
+            pod["status"].get("reason").cloned(),
+        );
         copy["status"] = last.clone();
         copy["status"]["conditions"] = conditions.into();
         if ended {
@@ -229,7 +236,9 @@ impl Worker {
             && !spec::host_network(pod)
         {
             let text = format!("network is not ready: {why}");
-            self.shared.recorder.event(pod, "Warning", "NetworkNotReady", text.clone());
+            self.shared
+                .recorder
+                .event(pod, "Warning", "NetworkNotReady", text.clone());
             return Err(SyncError::Other(text));
         }
         self.shared.cgroups.ensure(pod)?;
@@ -238,7 +247,9 @@ impl Worker {
         let volumes = match self.shared.volumes.prepare(pod, &dir).await {
             Ok(volumes) => volumes,
             Err(error) => {
-                self.shared.recorder.event(pod, "Warning", "FailedMount", error.to_string());
+                self.shared
+                    .recorder
+                    .event(pod, "Warning", "FailedMount", error.to_string());
                 return Err(SyncError::Other(error.to_string()));
             }
         };
@@ -271,10 +282,14 @@ impl Worker {
         }
         self.refresh(pod).await?;
         self.publish(pod, false);
-        let Some(newest) = self.state.ready_sandbox().cloned() else { return Ok(()) };
+        let Some(newest) = self.state.ready_sandbox().cloned() else {
+            return Ok(());
+        };
         let sandbox_config = sandbox::config(&self.shared.config, pod, newest.attempt);
         for name in &plan.start {
-            let Some(container) = spec::container(pod, name) else { continue };
+            let Some(container) = spec::container(pod, name) else {
+                continue;
+            };
             let (ips, dir) = (self.ips(pod), self.pod_dir());
             let start = Start {
                 shared: &self.shared,
@@ -313,7 +328,9 @@ impl Worker {
             Ok(_) => Ok(()),
             Err(error) => {
                 let text = format!("Failed to create pod sandbox: {error}");
-                self.shared.recorder.event(pod, "Warning", "FailedCreatePodSandBox", text.clone());
+                self.shared
+                    .recorder
+                    .event(pod, "Warning", "FailedCreatePodSandBox", text.clone());
                 Err(SyncError::Other(text))
             }
         }
@@ -324,7 +341,10 @@ impl Worker {
         if spec::host_network(pod) {
             return vec![self.shared.config.ip.to_string()];
         }
-        self.state.ready_sandbox().map(|s| s.ips.clone()).unwrap_or_default()
+        self.state
+            .ready_sandbox()
+            .map(|s| s.ips.clone())
+            .unwrap_or_default()
     }
 
     /// A failed probe may have a grace period of its own.
@@ -335,12 +355,15 @@ impl Worker {
             Some(Verdict::NotStarted) => "startupProbe",
             _ => return grace(pod),
         };
-        let own = spec::container(pod, &kill.name).and_then(|c| c[probe]["terminationGracePeriodSeconds"].as_u64());
+        let own =
+            spec::container(pod, &kill.name).and_then(|c| c[probe]["terminationGracePeriodSeconds"].as_u64());
         own.map_or_else(|| grace(pod), Duration::from_secs)
     }
 
     fn check_deadline(&mut self, pod: &Value) {
-        let Some(limit) = pod["spec"]["activeDeadlineSeconds"].as_i64() else { return };
+        let Some(limit) = pod["spec"]["activeDeadlineSeconds"].as_i64() else {
+            return;
+        };
         let status = self.status.as_ref().unwrap_or(&pod["status"]);
         let Some(start) = clock::parse(spec::text(status, "startTime")) else {
             self.again = Some(in_nanos(Duration::from_secs(limit.unsigned_abs())));
@@ -351,7 +374,9 @@ impl Worker {
             self.again = Some(end);
         } else if !matches!(self.phase(), "Failed" | "Succeeded") {
             let text = "Pod was active on the node longer than the specified deadline";
-            self.shared.recorder.event(pod, "Normal", "DeadlineExceeded", text);
+            self.shared
+                .recorder
+                .event(pod, "Normal", "DeadlineExceeded", text);
             self.verdict = Some(("DeadlineExceeded".into(), text.into()));
         }
     }
@@ -381,7 +406,9 @@ impl Worker {
                 Ok(false) => {}
                 Err(error) => {
                     let text = format!("error killing pod: {error}");
-                    self.shared.recorder.event(&update.pod, "Warning", "FailedKillPod", text);
+                    self.shared
+                        .recorder
+                        .event(&update.pod, "Warning", "FailedKillPod", text);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -406,7 +433,9 @@ impl Worker {
             }
             self.refresh(pod).await?;
             if self.state.is_running() {
-                return Err(SyncError::Other("containers still run after they were stopped".into()));
+                return Err(SyncError::Other(
+                    "containers still run after they were stopped".into(),
+                ));
             }
         }
         let dir = self.pod_dir();
@@ -428,7 +457,10 @@ impl Worker {
     fn remove_files(&self, pod: &Value) {
         let base = &self.shared.config.log_dir;
         for found in &self.state.containers {
-            remove(std::fs::remove_file, container::log_link(base, pod, &found.name, &found.id));
+            remove(
+                std::fs::remove_file,
+                container::log_link(base, pod, &found.name, &found.id),
+            );
         }
         remove(std::fs::remove_dir_all, container::log_dir(base, pod));
         remove(std::fs::remove_dir_all, self.pod_dir());

@@ -34,13 +34,21 @@ impl Writer {
     pub fn new(client: Client) -> Self {
         let (wanted, receiver) = watch::channel(Wanted::default());
         let (deleted_sender, deleted) = watch::channel(false);
-        Writer { wanted, deleted, task: tokio::spawn(run(client, receiver, deleted_sender)) }
+        Writer {
+            wanted,
+            deleted,
+            task: tokio::spawn(run(client, receiver, deleted_sender)),
+        }
     }
 
     /// Has `status` written. `pod` is the object as last seen.
     pub fn write(&self, pod: &Arc<Value>, status: Value) {
         self.wanted.send_if_modified(|w| {
-            let new = Wanted { pod: pod.clone(), status, delete: w.delete };
+            let new = Wanted {
+                pod: pod.clone(),
+                status,
+                delete: w.delete,
+            };
             let changed = *w != new;
             *w = new;
             changed
@@ -83,7 +91,10 @@ async fn run(client: Client, mut wanted: watch::Receiver<Wanted>, deleted: watch
                     break;
                 }
                 Err(error) => {
-                    tracing::warn!("the status of pod {} cannot be written: {error}", spec::format(&now.pod));
+                    tracing::warn!(
+                        "the status of pod {} cannot be written: {error}",
+                        spec::format(&now.pod)
+                    );
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -99,7 +110,11 @@ async fn attempt(client: &Client, wanted: &Wanted, written: &mut Option<Value>) 
     let base = newer(pod, written.as_ref());
     if let Some(patch) = patch(&base["status"], &wanted.status) {
         let body = json!({"metadata": {"uid": uid}, "status": patch});
-        *written = Some(client.patch(&PODS, (namespace, name), "status", PatchType::Strategic, &body).await?);
+        *written = Some(
+            client
+                .patch(&PODS, (namespace, name), "status", PatchType::Strategic, &body)
+                .await?,
+        );
     }
     if wanted.delete {
         let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}});
@@ -178,7 +193,11 @@ mod tests {
             assert_eq!(patch(&old, &new), expected, "{old} -> {new}");
         };
         check(json!({"phase": "Pending"}), json!({"phase": "Pending"}), None);
-        check(json!({"phase": "Pending"}), json!({"phase": "Running"}), Some(json!({"phase": "Running"})));
+        check(
+            json!({"phase": "Pending"}),
+            json!({"phase": "Running"}),
+            Some(json!({"phase": "Running"})),
+        );
         check(json!({"reason": "x"}), json!({}), Some(json!({"reason": null})));
         check(
             json!({"podIPs": [{"ip": "a"}]}),
@@ -188,7 +207,9 @@ mod tests {
         check(
             json!({"conditions": [{"type": "Ready", "status": "False", "reason": "x"}, {"type": "own", "status": "a"}]}),
             json!({"conditions": [{"type": "own", "status": "b"}, {"type": "Ready", "status": "True"}]}),
-            Some(json!({"conditions": [{"type": "Ready", "status": "True", "reason": null, "message": null}]})),
+            Some(
+                json!({"conditions": [{"type": "Ready", "status": "True", "reason": null, "message": null}]}),
+            ),
         );
     }
 }

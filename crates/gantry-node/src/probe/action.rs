@@ -47,7 +47,10 @@ pub enum Outcome {
 
 /// The command of an exec action.
 pub fn command(action: &Value) -> Vec<String> {
-    spec::list(&action["exec"], "command").iter().filter_map(|c| c.as_str().map(String::from)).collect()
+    spec::list(&action["exec"], "command")
+        .iter()
+        .filter_map(|c| c.as_str().map(String::from))
+        .collect()
 }
 
 /// Does what `action` (a probe or a hook) says, within `limit`.
@@ -66,14 +69,22 @@ pub async fn run(target: &Target<'_>, action: &Value, limit: Duration) -> Outcom
             Outcome::Error("the probe has no action".into())
         }
     };
-    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| Outcome::Failure(match action.get("grpc") {
-        Some(_) => format!("timeout: failed to connect service within {limit:?}: context deadline exceeded"),
-        None => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into(),
-    }))
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+        Outcome::Failure(match action.get("grpc") {
+            Some(_) => {
+                format!("timeout: failed to connect service within {limit:?}: context deadline exceeded")
+            }
+            None => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into(),
+        })
+    })
 }
 
 async fn exec(target: &Target<'_>, action: &Value, limit: Duration) -> Outcome {
-    match target.runtime.exec_sync(target.container_id, command(action), limit).await {
+    match target
+        .runtime
+        .exec_sync(target.container_id, command(action), limit)
+        .await
+    {
         Ok(answer) if answer.exit_code == 0 => Outcome::Success,
         Ok(answer) => {
             let mut output = [answer.stdout, answer.stderr].concat();
@@ -111,15 +122,26 @@ async fn http_get(target: &Target<'_>, get: &Value) -> Outcome {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };
-    let scheme = if spec::text(get, "scheme") == "HTTPS" { "https" } else { "http" };
+    let scheme = if spec::text(get, "scheme") == "HTTPS" {
+        "https"
+    } else {
+        "http"
+    };
     let path = spec::text(get, "path");
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let authority = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
     let url = format!("{scheme}://{authority}/{}", path.trim_start_matches('/'));
     let request = match request(get, &url) {
         Ok(request) => request,
         Err(why) => return Outcome::Error(why),
     };
-    let answer = Client::builder(TokioExecutor::new()).build(tls::connector()).request(request).await;
+    let answer = Client::builder(TokioExecutor::new())
+        .build(tls::connector())
+        .request(request)
+        .await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return Outcome::Failure(format!("Get {url:?}: {}", root_cause(&error))),
@@ -137,11 +159,15 @@ fn request(get: &Value, url: &str) -> Result<Request<Empty<Bytes>>, String> {
     let uri: Uri = url.parse().map_err(|_| format!("{url:?} is no URL"))?;
     let mut request = Request::get(uri).body(Empty::new()).map_err(|e| e.to_string())?;
     let headers = request.headers_mut();
-    headers.insert(http::header::USER_AGENT, HeaderValue::from_static("kube-probe/1.36"));
+    headers.insert(
+        http::header::USER_AGENT,
+        HeaderValue::from_static("kube-probe/1.36"),
+    );
     headers.insert(http::header::ACCEPT, HeaderValue::from_static("*/*"));
     for header in spec::list(get, "httpHeaders") {
-        let name: HeaderName =
-            spec::text(header, "name").parse().map_err(|_| format!("{} is no header name", header["name"]))?;
+        let name: HeaderName = spec::text(header, "name")
+            .parse()
+            .map_err(|_| format!("{} is no header name", header["name"]))?;
         let value = HeaderValue::from_str(spec::text(header, "value"))
             .map_err(|_| format!("{} is no header value", header["value"]))?;
         headers.append(name, value);
@@ -183,15 +209,23 @@ async fn grpc_check(target: &Target<'_>, grpc: &Value, limit: Duration) -> Outco
         Ok(channel) => channel,
         Err(error) => {
             let why = root_cause(&error);
-            return Outcome::Failure(format!("error: failed to connect service \"{host}:{port}\": {why}"));
+            return Outcome::Failure(format!(
+                "error: failed to connect service \"{host}:{port}\": {why}"
+            ));
         }
     };
     let service = spec::text(grpc, "service").to_string();
     let request = health::HealthCheckRequest { service };
-    match health::health_client::HealthClient::new(channel).check(request).await {
+    match health::health_client::HealthClient::new(channel)
+        .check(request)
+        .await
+    {
         Ok(answer) => match answer.into_inner().status() {
             ServingStatus::Serving => Outcome::Success,
-            other => Outcome::Failure(format!("service unhealthy (responded with {:?})", other.as_str_name())),
+            other => Outcome::Failure(format!(
+                "service unhealthy (responded with {:?})",
+                other.as_str_name()
+            )),
         },
         Err(status) => Outcome::Failure(format!("error: health rpc probe failed: {status}")),
     }
@@ -205,7 +239,8 @@ mod tests {
     #[test]
     fn ports() {
         let container = json!({"ports": [{"name": "web", "containerPort": 8080}]});
-        let check = |value: Value, expected: Option<u16>| assert_eq!(port(&container, &value), expected, "{value}");
+        let check =
+            |value: Value, expected: Option<u16>| assert_eq!(port(&container, &value), expected, "{value}");
         check(json!(80), Some(80));
         check(json!("80"), Some(80));
         check(json!("web"), Some(8080));
@@ -219,6 +254,12 @@ mod tests {
         let get = json!({"httpHeaders": [{"name": "X-A", "value": "1"}]});
         let request = request(&get, "http://127.0.0.1:1/x").unwrap();
         assert_eq!(request.headers()["x-a"], "1");
-        assert!(super::request(&json!({"httpHeaders": [{"name": "a b", "value": ""}]}), "http://h/").is_err());
+        assert!(
+            super::request(
+                &json!({"httpHeaders": [{"name": "a b", "value": ""}]}),
+                "http://h/"
+            )
+            .is_err()
+        );
     }
 }

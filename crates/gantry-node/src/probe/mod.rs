@@ -86,12 +86,23 @@ pub struct Probes {
 impl Probes {
     /// No probes yet. `changed` is told when a result changes.
     pub fn new(runtime: Runtime, recorder: Recorder, changed: Arc<Notify>) -> Self {
-        Probes { runtime, recorder, changed, results: Arc::default(), tasks: HashMap::new() }
+        Probes {
+            runtime,
+            recorder,
+            changed,
+            results: Arc::default(),
+            tasks: HashMap::new(),
+        }
     }
 
     /// Starts the probes of containers that run, and ends those of containers that do not.
     pub fn update(&mut self, pod: &Arc<Value>, state: &PodState) {
-        let running = |id: &str| state.containers.iter().any(|c| c.id == id && c.phase == Phase::Running);
+        let running = |id: &str| {
+            state
+                .containers
+                .iter()
+                .any(|c| c.id == id && c.phase == Phase::Running)
+        };
         let results = &self.results;
         self.tasks.retain(|key, task| {
             let keep = running(&key.0);
@@ -102,10 +113,13 @@ impl Probes {
             keep
         });
         for found in state.containers.iter().filter(|c| c.phase == Phase::Running) {
-            let Some(container) = spec::container(pod, &found.name) else { continue };
+            let Some(container) = spec::container(pod, &found.name) else {
+                continue;
+            };
             for kind in KINDS {
                 let key = (found.id.clone(), kind);
-                if container.get(kind.field()).is_some_and(Value::is_object) && !self.tasks.contains_key(&key) {
+                if container.get(kind.field()).is_some_and(Value::is_object) && !self.tasks.contains_key(&key)
+                {
                     self.start(pod, container, found, key);
                 }
             }
@@ -142,8 +156,14 @@ impl Probes {
     /// What the probes say about a running container.
     pub fn standing(&self, container: &Container) -> Standing {
         let started = self.results.started(&container.id);
-        let ready = self.results.get(&container.id, Kind::Readiness).is_none_or(|r| r == Some(true));
-        Standing { started, ready: started && ready }
+        let ready = self
+            .results
+            .get(&container.id, Kind::Readiness)
+            .is_none_or(|r| r == Some(true));
+        Standing {
+            started,
+            ready: started && ready,
+        }
     }
 
     /// Whether liveness or startup probes are against a running container.
@@ -224,8 +244,14 @@ impl Probe {
                 ticks.reset_after(period.min(Duration::from_secs(1)));
                 continue;
             }
-            let Some(result) = self.attempt(spec, limit).await else { continue };
-            run = if run.0 == Some(result) { (run.0, run.1 + 1) } else { (Some(result), 1) };
+            let Some(result) = self.attempt(spec, limit).await else {
+                continue;
+            };
+            run = if run.0 == Some(result) {
+                (run.0, run.1 + 1)
+            } else {
+                (Some(result), 1)
+            };
             if run.1 < needed(result) {
                 continue;
             }
@@ -249,7 +275,8 @@ impl Probe {
         };
         let tell = |text: String| {
             let at = spec::field_path(&self.pod, &self.container);
-            self.recorder.event_at(&self.pod, &at, "Warning", "Unhealthy", text);
+            self.recorder
+                .event_at(&self.pod, &at, "Warning", "Unhealthy", text);
         };
         let name = self.key.1.name();
         match action::run(&target, spec, limit).await {
@@ -259,7 +286,9 @@ impl Probe {
                 Some(false)
             }
             Outcome::Error(why) => {
-                tell(format!("{name} probe errored and resulted in unknown state: {why}"));
+                tell(format!(
+                    "{name} probe errored and resulted in unknown state: {why}"
+                ));
                 None
             }
         }

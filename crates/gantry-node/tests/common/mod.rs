@@ -6,7 +6,7 @@ use gantry_apiserver::{Local, Server, TlsFiles};
 use gantry_auth::User;
 use gantry_client::resource::{NODES, PODS};
 use gantry_client::{Body, Client, Informer, Informers, Transport, TransportError};
-use gantry_cluster::pki::Pki;
+use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_node::image::{self, archive};
 use gantry_node::{Config, Node};
 use http::{Request, Response};
@@ -46,7 +46,9 @@ pub struct Bench {
 /// Whether these tests can run here; says why not.
 pub fn possible() -> bool {
     let programs = ["containerd", "runc", "ctr", "busybox"];
-    let missing = programs.iter().find(|p| gantry_node::containerd::find_program(p).is_none());
+    let missing = programs
+        .iter()
+        .find(|p| gantry_node::containerd::find_program(p).is_none());
     // SAFETY: geteuid only reads.
     if unsafe { libc::geteuid() } != 0 {
         eprintln!("skipped: real containers need root");
@@ -62,14 +64,33 @@ pub fn possible() -> bool {
 impl Bench {
     /// An API server; `number` sets the addresses of its pods apart from those of other tests.
     pub async fn new(number: u8) -> Bench {
-        let _ = tracing_subscriber::fmt().with_env_filter("info").with_test_writer().try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter("info")
+            .with_test_writer()
+            .try_init();
         let dir = tempfile::tempdir().expect("a directory");
-        let pki = Pki::open(&dir.path().join("pki")).expect("certificates");
-        let identity = pki.issue_server(&["localhost".into()]).expect("a certificate");
-        let tls =
-            TlsFiles { certificate: &identity.certificate_pem, key: &identity.key_pem, client_ca: pki.ca_pem() };
-        let server = Server::new(Arc::new(gantry_store::Memory::new()), tls).await.expect("an API server");
-        let admin = User { name: "admin".into(), uid: String::new(), groups: vec!["system:masters".into()] };
+        let pki = Pki::open(&dir.path().join("pki"), &ServerNames::default()).expect("certificates");
+        let identity = pki.server();
+        let tls = TlsFiles {
+            certificate: &identity.certificate_pem,
+            key: &identity.key_pem,
+            client_ca: pki.ca_pem(),
+        };
+        let server = Server::new(
+            Arc::new(gantry_store::Memory::new()),
+            gantry_apiserver::Config {
+                tls,
+                service_account_key: pki.service_account_key_pem(),
+                service_range: gantry_apiserver::services::Range::parse("10.43.0.0/16").expect("a range"),
+                advertise: ([127, 0, 0, 1].into(), 6443),
+                cluster_domain: "cluster.local",
+                external_address: "127.0.0.1:6443".into(),
+                join_token: None,
+            },
+        )
+        .await
+        .expect("an API server");
+        let admin = User::new("admin", &["system:masters"]);
         let client = Client::new(Arc::new(InProcess(server.local(admin))), "test");
         let informers = Informers::new(client.clone());
         let changed = Arc::new(Notify::new());
@@ -78,7 +99,15 @@ impl Bench {
             let changed = changed.clone();
             informer.on_change(move |_| changed.notify_one());
         }
-        Bench { client, informers, pods, nodes, changed, dir, number }
+        Bench {
+            client,
+            informers,
+            pods,
+            nodes,
+            changed,
+            dir,
+            number,
+        }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -112,7 +141,10 @@ impl Bench {
         self.until("the node is ready", || {
             let node = self.nodes.get("", "node-1")?;
             let conditions = node["status"]["conditions"].as_array()?;
-            conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True").then_some(())
+            conditions
+                .iter()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True")
+                .then_some(())
         })
         .await;
         node
@@ -122,18 +154,29 @@ impl Bench {
     pub async fn import_busybox(&self) {
         let busybox = gantry_node::containerd::find_program("busybox").expect("busybox");
         let content = std::fs::read(busybox).expect("busybox can be read");
-        let files = [archive::File { path: "bin/busybox", mode: 0o755, content: &content }];
+        let files = [archive::File {
+            path: "bin/busybox",
+            mode: 0o755,
+            content: &content,
+        }];
         let file = self.dir.path().join("busybox.tar");
         std::fs::write(&file, archive::build(IMAGE, &files, &["/bin/busybox"])).expect("a file");
         let socket = self.data_dir().join("containerd/containerd.sock");
-        image::import_image(&socket, &file).await.expect("the image is imported");
+        image::import_image(&socket, &file)
+            .await
+            .expect("the image is imported");
     }
 
     /// Creates a pod on the node.
     pub async fn create(&self, name: &str, mut spec: Value) {
         spec["nodeName"] = "node-1".into();
         for list in ["containers", "initContainers"] {
-            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            for container in spec
+                .get_mut(list)
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
                 container["image"] = IMAGE.into();
             }
         }
@@ -142,13 +185,22 @@ impl Bench {
     }
 
     pub async fn delete(&self, name: &str) {
-        self.client.delete(&PODS, "default", name, &Value::Null).await.expect("the pod is deleted");
-        self.until("the pod is gone", || self.pods.get("default", name).is_none().then_some(())).await;
+        self.client
+            .delete(&PODS, "default", name, &Value::Null)
+            .await
+            .expect("the pod is deleted");
+        self.until("the pod is gone", || {
+            self.pods.get("default", name).is_none().then_some(())
+        })
+        .await;
     }
 
     /// Waits until a pod is as wanted.
     pub async fn until_pod(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Arc<Value> {
-        self.until(&format!("pod {name} {what}"), || self.pods.get("default", name).filter(|p| wanted(p))).await
+        self.until(&format!("pod {name} {what}"), || {
+            self.pods.get("default", name).filter(|p| wanted(p))
+        })
+        .await
     }
 
     pub async fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
@@ -175,7 +227,9 @@ impl Bench {
     /// Ends everything, and sees that nothing is left.
     pub async fn end(self, node: Node) {
         node.stop();
-        gantry_node::teardown(&self.data_dir()).await.expect("everything is taken down");
+        gantry_node::teardown(&self.data_dir())
+            .await
+            .expect("everything is taken down");
         assert_no_mounts(self.dir.path());
     }
 }
@@ -199,7 +253,10 @@ impl Drop for Bench {
 
 fn assert_no_mounts(dir: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
-    let left: Vec<&str> = mounts.lines().filter(|l| l.contains(&dir.display().to_string())).collect();
+    let left: Vec<&str> = mounts
+        .lines()
+        .filter(|l| l.contains(&dir.display().to_string()))
+        .collect();
     assert!(left.is_empty(), "mounts are left: {left:?}");
 }
 
@@ -209,6 +266,12 @@ pub fn first(pod: &Value) -> &Value {
 }
 
 pub fn condition<'a>(pod: &'a Value, type_: &str) -> &'a str {
-    let conditions = pod["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-    conditions.iter().find(|c| c["type"] == type_).and_then(|c| c["status"].as_str()).unwrap_or("")
+    let conditions = pod["status"]["conditions"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    conditions
+        .iter()
+        .find(|c| c["type"] == type_)
+        .and_then(|c| c["status"].as_str())
+        .unwrap_or("")
 }

@@ -12,11 +12,17 @@ pub fn credentials(secret: &Value, image: &str) -> Vec<v1::AuthConfig> {
         "kubernetes.io/dockercfg" => (".dockercfg", true),
         _ => (".dockerconfigjson", false),
     };
-    let decoded = STANDARD.decode(spec::text(&secret["data"], field)).unwrap_or_default();
+    let decoded = STANDARD
+        .decode(spec::text(&secret["data"], field))
+        .unwrap_or_default();
     let config: Value = serde_json::from_slice(&decoded).unwrap_or_default();
     let auths = if whole { &config } else { &config["auths"] };
     let registry = registry(image);
-    let matching = auths.as_object().into_iter().flatten().filter(|(server, _)| host(server) == registry);
+    let matching = auths
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(server, _)| host(server) == registry);
     matching
         .map(|(server, entry)| v1::AuthConfig {
             username: spec::text(entry, "username").into(),
@@ -57,7 +63,10 @@ mod tests {
         let secret = json!({"type": "kubernetes.io/dockerconfigjson",
             "data": {".dockerconfigjson": STANDARD.encode(config.to_string())}});
         let check = |image: &str, expected: &[&str]| {
-            let found: Vec<String> = credentials(&secret, image).into_iter().map(|a| a.username).collect();
+            let found: Vec<String> = credentials(&secret, image)
+                .into_iter()
+                .map(|a| a.username)
+                .collect();
             assert_eq!(found, expected, "{image}");
         };
         check("busybox", &["d"]);

@@ -6,7 +6,13 @@ use crate::pod::spec;
 use serde_json::{Value, json};
 
 /// The conditions that this node writes; others belong to others.
-const OURS: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+const OURS: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
 
 /// Whether a condition is written by the node.
 pub fn is_ours(type_: &str) -> bool {
@@ -21,18 +27,30 @@ struct Condition {
 
 impl Condition {
     fn holds() -> Self {
-        Condition { holds: true, reason: "", message: String::new() }
+        Condition {
+            holds: true,
+            reason: "",
+            message: String::new(),
+        }
     }
 
     fn fails(reason: &'static str, message: impl Into<String>) -> Self {
-        Condition { holds: false, reason, message: message.into() }
+        Condition {
+            holds: false,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// All conditions: those of others as they were, then ours.
 pub(super) fn make(input: &Input<'_>, phase: &str, init: &[Value], app: &[Value]) -> Vec<Value> {
     let old = spec::list(&input.pod["status"], "conditions");
-    let mut conditions: Vec<Value> = old.iter().filter(|c| !is_ours(spec::text(c, "type"))).cloned().collect();
+    let mut conditions: Vec<Value> = old
+        .iter()
+        .filter(|c| !is_ours(spec::text(c, "type")))
+        .cloned()
+        .collect();
     let sandbox = match input.state.needs_sandbox(input.pod) {
         None => Condition::holds(),
         Some(_) => Condition::fails("", ""),
@@ -54,7 +72,10 @@ pub(super) fn make(input: &Input<'_>, phase: &str, init: &[Value], app: &[Value]
 fn write(input: &Input<'_>, old: &[Value], type_: &str, condition: Condition) -> Value {
     let status = if condition.holds { "True" } else { "False" };
     let same = old.iter().find(|c| c["type"] == type_ && c["status"] == status);
-    let transition = same.and_then(|c| c.get("lastTransitionTime")).filter(|t| t.is_string()).cloned();
+    let transition = same
+        .and_then(|c| c.get("lastTransitionTime"))
+        .filter(|t| t.is_string())
+        .cloned();
     let mut written = json!({
         "type": type_, "status": status, "lastProbeTime": null,
         "lastTransitionTime": transition.unwrap_or_else(|| stamp(input.now).into()),
@@ -62,7 +83,10 @@ fn write(input: &Input<'_>, old: &[Value], type_: &str, condition: Condition) ->
     if let Some(generation) = input.pod["metadata"]["generation"].as_i64() {
         written["observedGeneration"] = generation.into();
     }
-    for (field, text) in [("reason", condition.reason), ("message", condition.message.as_str())] {
+    for (field, text) in [
+        ("reason", condition.reason),
+        ("message", condition.message.as_str()),
+    ] {
         if !text.is_empty() {
             written[field] = text.into();
         }
@@ -76,7 +100,10 @@ fn status_of<'a>(statuses: &'a [Value], container: &Value) -> Option<&'a Value> 
 
 fn initialized(input: &Input<'_>, phase: &str, init: &[Value], app: &[Value]) -> Condition {
     if phase == "Succeeded" {
-        return Condition { reason: "PodCompleted", ..Condition::holds() };
+        return Condition {
+            reason: "PodCompleted",
+            ..Condition::holds()
+        };
     }
     let started = |s: &Value| {
         s["started"] == true || s["state"].get("running").is_some() || s["state"].get("terminated").is_some()
@@ -110,9 +137,10 @@ fn containers_ready(pod: &Value, phase: &str, init: &[Value], app: &[Value]) -> 
     });
     match names(unready) {
         None => Condition::holds(),
-        Some(names) => {
-            Condition::fails("ContainersNotReady", format!("containers with unready status: {names}"))
-        }
+        Some(names) => Condition::fails(
+            "ContainersNotReady",
+            format!("containers with unready status: {names}"),
+        ),
     }
 }
 
@@ -121,16 +149,24 @@ fn ready(pod: &Value, conditions: &[Value], phase: &str, init: &[Value], app: &[
     if !containers.holds {
         return containers;
     }
-    let gates = spec::list(&pod["spec"], "readinessGates").iter().filter_map(|gate| {
-        let type_ = spec::text(gate, "conditionType");
-        match conditions.iter().find(|c| c["type"] == type_).map(|c| spec::text(c, "status")) {
-            None => Some(format!("corresponding condition of pod readiness gate {type_:?} does not exist.")),
-            Some("True") => None,
-            Some(other) => {
-                Some(format!("the status of pod readiness gate {type_:?} is not \"True\", but {other}"))
+    let gates = spec::list(&pod["spec"], "readinessGates")
+        .iter()
+        .filter_map(|gate| {
+            let type_ = spec::text(gate, "conditionType");
+            match conditions
+                .iter()
+                .find(|c| c["type"] == type_)
+                .map(|c| spec::text(c, "status"))
+            {
+                None => Some(format!(
+                    "corresponding condition of pod readiness gate {type_:?} does not exist."
+                )),
+                Some("True") => None,
+                Some(other) => Some(format!(
+                    "the status of pod readiness gate {type_:?} is not \"True\", but {other}"
+                )),
             }
-        }
-    });
+        });
     let messages: Vec<String> = gates.collect();
     if messages.is_empty() {
         return Condition::holds();

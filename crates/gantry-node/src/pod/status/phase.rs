@@ -29,7 +29,9 @@ pub(super) fn phase(pod: &Value, init: &[Value], app: &[Value], input: &Input<'_
         }
     }
     for status in app {
-        let Some(container) = spec::container(pod, spec::text(status, "name")) else { continue };
+        let Some(container) = spec::container(pod, spec::text(status, "name")) else {
+            continue;
+        };
         let (ended, before) = (exit_code(&status["state"]), exit_code(&status["lastState"]));
         if status["state"].get("running").is_some() {
             running += 1;
@@ -43,12 +45,20 @@ pub(super) fn phase(pod: &Value, init: &[Value], app: &[Value], input: &Input<'_
     }
     let started = spec::containers(pod).iter().any(|c| {
         let active = input.state.active();
-        active.latest(spec::text(c, "name")).is_some_and(|c| c.started_at > 0)
+        active
+            .latest(spec::text(c, "name"))
+            .is_some_and(|c| c.started_at > 0)
     });
     if failed_init > 0 {
         return "Failed";
     }
-    let ended = || if stopped == succeeded { "Succeeded" } else { "Failed" };
+    let ended = || {
+        if stopped == succeeded {
+            "Succeeded"
+        } else {
+            "Failed"
+        }
+    };
     match () {
         _ if pending_init > 0 || (pending_sidecars > 0 && !started) || waiting > 0 => "Pending",
         _ if running > 0 => "Running",
@@ -61,5 +71,10 @@ pub(super) fn phase(pod: &Value, init: &[Value], app: &[Value], input: &Input<'_
 
 fn exit_code(state: &Value) -> Option<i32> {
     let terminated = state.get("terminated")?;
-    Some(terminated["exitCode"].as_i64().and_then(|c| i32::try_from(c).ok()).unwrap_or(0))
+    Some(
+        terminated["exitCode"]
+            .as_i64()
+            .and_then(|c| i32::try_from(c).ok())
+            .unwrap_or(0),
+    )
 }

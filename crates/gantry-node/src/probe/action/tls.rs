@@ -30,7 +30,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -39,7 +44,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -59,5 +69,9 @@ static CONFIG: LazyLock<ClientConfig> = LazyLock::new(|| {
 
 /// Connects for probes, with TLS or without.
 pub fn connector() -> HttpsConnector<HttpConnector> {
-    HttpsConnectorBuilder::new().with_tls_config(CONFIG.clone()).https_or_http().enable_http1().build()
+    HttpsConnectorBuilder::new()
+        .with_tls_config(CONFIG.clone())
+        .https_or_http()
+        .enable_http1()
+        .build()
 }

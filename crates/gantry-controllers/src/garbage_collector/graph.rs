@@ -1,0 +1,183 @@
+//! Who owns whom, by identities alone: a node is a few strings, never an object.
+
+use crate::object::{items, text, uid};
+use gantry_api::meta;
+use gantry_client::Resource;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) const FOREGROUND: &str = "foregroundDeletion";
+pub(super) const ORPHAN: &str = "orphan";
+
+/// An object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) resource: Arc<Resource>,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Uids, and whether the owner's deletion waits for this object.
+    pub(super) owners: Vec<(String, bool)>,
+    pub(super) deleting: bool,
+    foreground: bool,
+    orphan: bool,
+}
+
+impl Node {
+    fn of(resource: &Arc<Resource>, object: &Value) -> Self {
+        let metadata = &object["metadata"];
+        let has = |finalizer: &str| items(&metadata["finalizers"]).any(|f| f == finalizer);
+        Node {
+            resource: resource.clone(),
+            namespace: meta::namespace(object).to_string(),
+            name: meta::name(object).to_string(),
+            owners: items(&metadata["ownerReferences"])
+                .map(|r| (text(&r["uid"]).to_string(), r["blockOwnerDeletion"] == true))
+                .collect(),
+            deleting: meta::is_deleting(object),
+            foreground: has(FOREGROUND),
+            orphan: has(ORPHAN),
+        }
+    }
+
+    /// Its deletion waits for its dependents' deletion.
+    pub(super) fn deletes_dependents(&self) -> bool {
+        self.deleting && self.foreground
+    }
+
+    /// Its deletion waits for its dependents to be let go.
+    pub(super) fn orphans_dependents(&self) -> bool {
+        self.deleting && self.orphan
+    }
+
+    /// Whether the deletion of `owner` waits for it.
+    pub(super) fn blocks(&self, owner: &str) -> bool {
+        self.owners.iter().any(|(uid, blocks)| uid == owner && *blocks)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    nodes: HashMap<String, Node>,
+    dependents: HashMap<String, HashSet<String>>,
+}
+
+/// The graph.
+#[derive(Default)]
+pub(super) struct Graph(Mutex<State>);
+
+impl Graph {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node.
+    pub(super) fn get(&self, key: &str) -> Option<Node> {
+        self.state().nodes.get(key).cloned()
+    }
+
+    /// The nodes that `owner` owns, by uid.
+    pub(super) fn dependents(&self, owner: &str) -> Vec<(String, Node)> {
+        let state = self.state();
+        let uids = state.dependents.get(owner).into_iter().flatten();
+        uids.filter_map(|uid| Some((uid.clone(), state.nodes.get(uid)?.clone()))).collect()
+    }
+
+    /// The uids of all objects of a resource.
+    pub(super) fn uids_of(&self, resource: &Resource) -> Vec<String> {
+        let state = self.state();
+        state.nodes.iter().filter(|(_, n)| *n.resource == *resource).map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Takes in an object as it is now; returns the uids to look at.
+    pub(super) fn set(&self, resource: &Arc<Resource>, object: &Value) -> Vec<String> {
+        let key = uid(object).to_string();
+        let node = Node::of(resource, object);
+        let mut state = self.state();
+        let old = state.nodes.get(&key).cloned();
+        if old.as_ref() == Some(&node) {
+            return Vec::new();
+        }
+        let mut look = Vec::new();
+        if let Some(old) = &old {
+            unlink(&mut state, &key, old);
+            // An owner that waited for this one may wait no longer.
+            look.extend(old.owners.iter().map(|(uid, _)| uid.clone()));
+        }
+        for (owner, _) in &node.owners {
+            state.dependents.entry(owner.clone()).or_default().insert(key.clone());
+            if state.nodes.get(owner).is_none_or(Node::deletes_dependents) {
+                look.push(key.clone());
+            }
+        }
+        let began = |now: bool, before: fn(&Node) -> bool| now && !old.as_ref().is_some_and(before);
+        if began(node.deletes_dependents(), Node::deletes_dependents) {
+            look.extend(state.dependents.get(&key).into_iter().flatten().cloned());
+            look.push(key.clone());
+        } else if node.orphans_dependents()
+            || (!node.owners.is_empty() && old.as_ref().is_some_and(|o| o.owners != node.owners))
+        {
+            look.push(key.clone());
+        }
+        state.nodes.insert(key, node);
+        look
+    }
+
+    /// Takes out an object that is gone; returns the uids to look at.
+    pub(super) fn remove(&self, key: &str) -> Vec<String> {
+        let mut state = self.state();
+        let Some(old) = state.nodes.remove(key) else {
+            return Vec::new();
+        };
+        unlink(&mut state, key, &old);
+        let dependents = state.dependents.get(key).into_iter().flatten().cloned();
+        dependents.chain(old.owners.into_iter().map(|(uid, _)| uid)).collect()
+    }
+}
+
+fn unlink(state: &mut State, key: &str, node: &Node) {
+    for (owner, _) in &node.owners {
+        if let Some(dependents) = state.dependents.get_mut(owner) {
+            dependents.remove(key);
+            if dependents.is_empty() {
+                state.dependents.remove(owner);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_client::resource::PODS;
+    use serde_json::json;
+
+    fn object(name: &str, owners: &[&str], change: Value) -> Value {
+        let owners: Vec<Value> = owners.iter().map(|o| json!({"uid": o, "blockOwnerDeletion": true})).collect();
+        let mut object = json!({"metadata": {"uid": name, "name": name, "ownerReferences": owners}});
+        gantry_api::patch::merge(&mut object, &json!({"metadata": change}));
+        object
+    }
+
+    #[test]
+    fn says_where_to_look() {
+        let graph = Graph::default();
+        let pods = Arc::new(PODS);
+        let check = |what: &str, mut found: Vec<String>, expected: &[&str]| {
+            found.sort();
+            found.dedup();
+            assert_eq!(found, expected, "{what}");
+        };
+        check("its owner is unknown", graph.set(&pods, &object("b", &["a"], json!({}))), &["b"]);
+        check("an owner comes", graph.set(&pods, &object("a", &[], json!({}))), &[]);
+        check("a second dependent comes", graph.set(&pods, &object("c", &["a"], json!({}))), &[]);
+        check("nothing that matters changes", graph.set(&pods, &object("c", &["a"], json!({"labels": {}}))), &[]);
+        let gone = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [FOREGROUND]});
+        check("foreground deletion begins", graph.set(&pods, &object("a", &[], gone)), &["a", "b", "c"]);
+        check("a dependent has gone", graph.remove("b"), &["a"]);
+        check("the owner has gone", graph.remove("a"), &["c"]);
+        assert_eq!(graph.dependents("a").len(), 1, "c still names it");
+        check("the last has gone", graph.remove("c"), &["a"]);
+        assert!(graph.dependents("a").is_empty());
+    }
+}
