@@ -35,6 +35,7 @@ controllers! {
     endpointslice,
     garbage_collector,
     namespace,
+    node_lifecycle,
     replicaset,
     root_ca,
     serviceaccount,

@@ -124,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     fn pod(change: Value) -> Value {
-        let mut pod = json!({
+        let pod = json!({
             "metadata": {"uid": "m", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"nodeName": "n"},
             "status": {
@@ -132,8 +132,7 @@ mod tests {
                 "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
             },
         });
-        gantry_api::patch::merge(&mut pod, &change);
-        pod
+        gantry_api::patch::merge(pod, &change).unwrap()
     }
 
     #[test]

@@ -154,9 +154,8 @@ mod tests {
 
     fn object(name: &str, owners: &[&str], change: Value) -> Value {
         let owners: Vec<Value> = owners.iter().map(|o| json!({"uid": o, "blockOwnerDeletion": true})).collect();
-        let mut object = json!({"metadata": {"uid": name, "name": name, "ownerReferences": owners}});
-        gantry_api::patch::merge(&mut object, &json!({"metadata": change}));
-        object
+        let object = json!({"metadata": {"uid": name, "name": name, "ownerReferences": owners}});
+        gantry_api::patch::merge(object, &json!({"metadata": change})).unwrap()
     }
 
     #[test]
