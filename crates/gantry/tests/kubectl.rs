@@ -157,7 +157,7 @@ fn objects_live_through_kubectl_and_through_a_kill() {
         "set image deployment/web c=web:2",
         "deployment.apps/web image updated",
     );
-    server.check("get deployment web -o jsonpath={.metadata.generation}", "3");
+    server.check("rollout history deployment/web", "2");
     server.check(
         "get widgets",
         "the server doesn't have a resource type \"widgets\"",

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_apiserver::{Local, Server, TlsFiles};
 use gantry_auth::User;
-use gantry_client::resource::{NODES, PODS};
+use gantry_client::resource::{NODES, PODS, SERVICE_ACCOUNTS};
 use gantry_client::{Body, Client, Informer, Informers, Transport, TransportError};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_node::image::{self, archive};
@@ -92,6 +92,12 @@ impl Bench {
         .expect("an API server");
         let admin = User::new("admin", &["system:masters"]);
         let client = Client::new(Arc::new(InProcess(server.local(admin))), "test");
+        // No controller runs that would make it, and no token is wanted.
+        let account = json!({"metadata": {"namespace": "default", "name": "default"}, "automountServiceAccountToken": false});
+        client
+            .create(&SERVICE_ACCOUNTS, &account)
+            .await
+            .expect("the pods' account");
         let informers = Informers::new(client.clone());
         let changed = Arc::new(Notify::new());
         let (pods, nodes) = (informers.of(&PODS), informers.of(&NODES));
