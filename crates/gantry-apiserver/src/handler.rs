@@ -117,6 +117,17 @@ impl Handler {
         if !kind.verbs.contains(&verb) && target.subresource.is_none() {
             return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
         }
+        let connects = |s: &&gantry_api::kind::Subresource| {
+            Some(s.name()) == target.subresource.as_deref() && s.connects()
+        };
+        if let Some(subresource) = kind.subresources.iter().find(connects) {
+            let what = subresource.name();
+            return Err(Status::new(
+                501,
+                "NotImplemented",
+                format!("this server cannot connect to a node for {what}"),
+            ));
+        }
         let text = |name| {
             head.headers
                 .get(name)
