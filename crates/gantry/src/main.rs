@@ -1,6 +1,7 @@
 //! The gantry binary: command line and composition.
 
 mod agent;
+mod image;
 mod local;
 mod options;
 mod renewal;
@@ -26,6 +27,8 @@ enum Command {
     /// Runs the control plane and, unless told otherwise, a node.
     #[command(args_override_self = true)]
     Server(Box<options::Options>),
+    /// Imports and lists the images of this machine's node.
+    Image(image::Options),
     /// Removes what a node leaves running when its server has ended: pods, containerd, mounts and the pods' bridge.
     Teardown {
         /// Where the cluster's data lives.
@@ -61,6 +64,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .init();
     match cli.command {
         Command::Server(options) => Ok(server::run(*options)?),
+        Command::Image(options) => Ok(image::run(options)?),
         Command::Teardown { data_dir } => Ok(agent::teardown(&data_dir)?),
     }
 }
