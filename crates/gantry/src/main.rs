@@ -1,6 +1,7 @@
 //! The gantry binary: command line and composition.
 
 mod agent;
+mod cluster_dns;
 mod image;
 mod local;
 mod options;
@@ -8,6 +9,7 @@ mod renewal;
 mod server;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -61,6 +63,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match cli.command {
         Command::Server(options) => Ok(server::run(*options)?),

@@ -1,6 +1,7 @@
 //! `gantry server`: opens the store, prepares the certificates, serves the API, and starts the components on it.
 
 use crate::agent;
+use crate::cluster_dns;
 use crate::local;
 use crate::options::Options;
 use crate::renewal::Renewal;
@@ -43,6 +44,11 @@ pub enum Error {
     /// The API server could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The cluster's DNS has no Service.
+    #[error(
+        "the Service kube-system/kube-dns cannot be made: {0}; --service-cidr must be what it was at the first start"
+    )]
+    ClusterDns(gantry_client::Error),
     /// The node could not start.
     #[error(transparent)]
     Agent(#[from] agent::AgentError),
@@ -99,6 +105,9 @@ async fn serve(options: Options) -> Result<(), Error> {
     renewal.write_kubeconfig(&pki)?;
     tokio::spawn(renewal.run(server.certificate()));
     let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
+    cluster_dns::ensure(&client, service_range.nth(10))
+        .await
+        .map_err(Error::ClusterDns)?;
     let informers = Informers::new(client.clone());
     let _scheduler = Scheduler::start(&client, &informers, gantry_scheduler::Config::default());
     let controllers = gantry_controllers::start(
