@@ -9,6 +9,7 @@ mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;
+mod connect;
 mod deletion;
 mod discovery;
 mod guard;
@@ -29,6 +30,7 @@ mod token_request;
 mod verbs;
 mod watch;
 
+pub use connect::{KubeletIdentity, KubeletIdentityError};
 pub use respond::Body;
 pub use server::{Config, Local, ServeError, Server};
 pub use tls::{Certificate, TlsError, TlsFiles};

@@ -90,6 +90,7 @@ async fn serve(options: Options) -> Result<(), Error> {
         cluster_domain: &options.cluster_domain,
         external_address: SocketAddr::new(options.advertised(), options.https_port).to_string(),
         join_token: options.token.clone(),
+        kubelet_client: None,
     };
     let server = Server::new(store, config).await?;
     let url = format!(
