@@ -8,7 +8,7 @@ use gantry_client::resource::{NODES, PODS, SERVICE_ACCOUNTS};
 use gantry_client::{Body, Client, Informer, Informers, Transport, TransportError};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_node::image::{self, archive};
-use gantry_node::{Config, Node};
+use gantry_node::{Config, Node, ServerIdentity};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -40,6 +40,7 @@ pub struct Bench {
     pub nodes: Arc<Informer>,
     changed: Arc<Notify>,
     pub dir: TempDir,
+    pub pki: Pki,
     number: u8,
 }
 
@@ -69,7 +70,11 @@ impl Bench {
             .with_test_writer()
             .try_init();
         let dir = tempfile::tempdir().expect("a directory");
-        let pki = Pki::open(&dir.path().join("pki"), &ServerNames::default()).expect("certificates");
+        let names = ServerNames {
+            ips: vec![IpAddr::from([127, 0, 0, 1])],
+            ..Default::default()
+        };
+        let pki = Pki::open(&dir.path().join("pki"), &names).expect("certificates");
         let identity = pki.server();
         let tls = TlsFiles {
             certificate: &identity.certificate_pem,
@@ -112,6 +117,7 @@ impl Bench {
             nodes,
             changed,
             dir,
+            pki,
             number,
         }
     }
@@ -138,7 +144,13 @@ impl Bench {
             cluster_dns: IpAddr::from([10, 43, 0, 10]),
             cluster_domain: "cluster.local".into(),
             labels: Default::default(),
-            port: 10250,
+            address: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            server: ServerIdentity {
+                certificate_pem: self.pki.server().certificate_pem.clone(),
+                key_pem: self.pki.server().key_pem.clone(),
+                client_ca_pem: self.pki.ca_pem().into(),
+            },
             max_pods: 110,
         };
         let node = gantry_node::start(config, self.client.clone(), self.informers.clone())
