@@ -1,5 +1,9 @@
 //! A node with real containerd beside an API server in the same process, all below a temporary directory.
 
+// Each test file uses a part of it.
+#[allow(dead_code)]
+pub mod kubelet;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use gantry_apiserver::{Local, Server, TlsFiles};
@@ -252,6 +256,19 @@ impl Bench {
     }
 }
 
+/// Waits for what no event tells of.
+#[allow(dead_code)]
+pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+        panic!("not in {PATIENCE:?}: {what}");
+    }
+}
+
 /// A test that failed half-way must not leave containers behind.
 impl Drop for Bench {
     fn drop(&mut self) {
@@ -283,6 +300,7 @@ pub fn first(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
 }
 
+#[allow(dead_code)]
 pub fn condition<'a>(pod: &'a Value, type_: &str) -> &'a str {
     let conditions = pod["status"]["conditions"]
         .as_array()
