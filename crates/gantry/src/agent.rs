@@ -6,7 +6,8 @@ use gantry_apiserver::Server;
 use gantry_apiserver::services::Range;
 use gantry_auth::{NODES, User};
 use gantry_client::Informers;
-use gantry_node::{Config, Node};
+use gantry_node::{Config, Node, ServerIdentity};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 /// Why the node could not start, or not be removed.
@@ -32,7 +33,12 @@ const MAX_PODS: u32 = 110;
 const PORT: u16 = 10250;
 
 /// Starts the node as a client of `server`, under the node's own name and rights.
-pub async fn start(options: &Options, services: Range, server: &Server) -> Result<Node, AgentError> {
+pub async fn start(
+    options: &Options,
+    services: Range,
+    server: &Server,
+    identity: ServerIdentity,
+) -> Result<Node, AgentError> {
     let data = options.data_dir.join("agent");
     gantry_network::configure(&data.join("cni/net.d"), &data, &options.pod_cidr())?;
     let name = options.name();
@@ -50,7 +56,9 @@ pub async fn start(options: &Options, services: Range, server: &Server) -> Resul
         cluster_dns: services.nth(10).into(),
         cluster_domain: options.cluster_domain.clone(),
         labels: Default::default(),
+        address: Ipv4Addr::UNSPECIFIED.into(),
         port: PORT,
+        server: identity,
         max_pods: MAX_PODS,
     };
     Ok(gantry_node::start(config, client.clone(), Informers::new(client)).await?)

@@ -10,6 +10,7 @@ use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
 use gantry_client::Informers;
 use gantry_cluster::{kubeconfig, pki};
+use gantry_node::ServerIdentity;
 use gantry_scheduler::Scheduler;
 use gantry_store::{Embedded, OpenError};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -121,7 +122,14 @@ async fn serve(options: Options) -> Result<(), Error> {
     );
     let node = match options.disable_agent {
         true => None,
-        false => Some(agent::start(&options, service_range, &server).await?),
+        false => {
+            let identity = ServerIdentity {
+                certificate_pem: pki.server().certificate_pem.clone(),
+                key_pem: pki.server().key_pem.clone(),
+                client_ca_pem: pki.ca_pem().to_string(),
+            };
+            Some(agent::start(&options, service_range, &server, identity).await?)
+        }
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
