@@ -1,5 +1,7 @@
 //! The pod network of one node: a bridge that the CNI plugins of Debian's containernetworking-plugins make.
 
+pub mod dns;
+
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
