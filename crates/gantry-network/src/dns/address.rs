@@ -32,8 +32,14 @@ fn sockets(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 }
 
 fn add(address: IpAddr) -> Result<(), DnsError> {
+    let host = host(address);
     // Replacing is adding that does not mind when another start was faster.
-    ip(&["addr", "replace", &host(address), "dev", INTERFACE])
+    let mut arguments = vec!["addr", "replace", &host, "dev", INTERFACE];
+    // Nobody else on the loopback interface can have the address: it need not be waited for.
+    if address.is_ipv6() {
+        arguments.push("nodad");
+    }
+    ip(&arguments)
         .map(drop)
         .map_err(|reason| DnsError::Address(address, reason))
 }
