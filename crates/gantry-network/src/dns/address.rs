@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 
 const INTERFACE: &str = "lo";
+/// How many ports are tried where any will do.
+const ANY_PORT_TRIES: u32 = 32;
 
 /// Both sockets of an address that becomes one of the machine's if it is not yet.
 pub(super) fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener), DnsError> {
@@ -23,12 +25,19 @@ pub(super) fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener), DnsE
 }
 
 fn sockets(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
-    let udp = UdpSocket::bind(address)?;
-    // The port that UDP got, where any was asked for.
-    let tcp = TcpListener::bind(udp.local_addr()?)?;
-    udp.set_nonblocking(true)?;
-    tcp.set_nonblocking(true)?;
-    Ok((udp, tcp))
+    let mut tries = if address.port() == 0 { ANY_PORT_TRIES } else { 1 };
+    loop {
+        let udp = UdpSocket::bind(address)?;
+        tries -= 1;
+        // Any port that is free for UDP may be taken for TCP.
+        let tcp = match TcpListener::bind(udp.local_addr()?) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => continue,
+            other => other?,
+        };
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        return Ok((udp, tcp));
+    }
 }
 
 fn add(address: IpAddr) -> Result<(), DnsError> {

@@ -33,6 +33,16 @@ pub(super) fn question(text: &str) -> Question {
     }
 }
 
+fn sockets() -> (UdpSocket, TcpListener, SocketAddr) {
+    let (udp, tcp) = address::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = udp.local_addr().unwrap();
+    (
+        UdpSocket::from_std(udp).unwrap(),
+        TcpListener::from_std(tcp).unwrap(),
+        address,
+    )
+}
+
 /// A name server on loopback that answers by the first label of a name: `big` does not fit into a datagram, `none`
 /// does not exist, `refused` is refused, `old` is not understood with EDNS, before `forged` come other answers, and all else has one address.
 pub(super) struct Upstream {
@@ -43,9 +53,7 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) async fn start() -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
+        let (udp, tcp, address) = sockets();
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
         let mut tasks = JoinSet::new();
@@ -156,9 +164,7 @@ async fn serve() -> (SocketAddr, JoinSet<()>) {
         .collect();
     model.slice_changed(None, Some(&json!({"metadata": metadata, "endpoints": endpoints})));
     let handler = Arc::new(handler(model, Vec::new()));
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
+    let (udp, tcp, address) = sockets();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::udp(udp, handler.clone()));
     tasks.spawn(serve::tcp(tcp, handler));
