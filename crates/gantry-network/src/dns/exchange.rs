@@ -1,7 +1,7 @@
 //! One question to one name server: over UDP, and over TCP when the answer does not fit.
 
 use super::forward::{Question, Reply};
-use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query};
+use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,8 +15,13 @@ const BUFFER: usize = 4096;
 
 /// Asks `server`; each of the two ways may take `limit`.
 pub(super) async fn ask(server: SocketAddr, question: &Question, limit: Duration) -> io::Result<Reply> {
-    let exchange = Exchange::new(question)?;
-    let reply = within(limit, exchange.over_udp(server)).await?;
+    let mut exchange = Exchange::new(question, true)?;
+    let mut reply = within(limit, exchange.over_udp(server)).await?;
+    if reply.code == ResponseCode::FormErr {
+        // A server from before EDNS.
+        exchange = Exchange::new(question, false)?;
+        reply = within(limit, exchange.over_udp(server)).await?;
+    }
     if !reply.truncated {
         return Ok(reply);
     }
@@ -42,16 +47,18 @@ struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    fn new(question: &'a Question) -> io::Result<Self> {
+    fn new(question: &'a Question, with_edns: bool) -> io::Result<Self> {
         // Together with the port that the kernel picks, the number is what makes answers hard to forge.
         let id = rand::random();
         let mut message = Message::new(id, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
         message.metadata.checking_disabled = question.unchecked;
         message.add_query(Query::query(question.name.clone().into(), question.type_));
-        let mut edns = Edns::new();
-        edns.set_max_payload(PAYLOAD).set_dnssec_ok(question.dnssec);
-        message.set_edns(edns);
+        if with_edns {
+            let mut edns = Edns::new();
+            edns.set_max_payload(PAYLOAD).set_dnssec_ok(question.dnssec);
+            message.set_edns(edns);
+        }
         let bytes = message.to_vec().map_err(io::Error::other)?;
         Ok(Exchange { question, id, bytes })
     }

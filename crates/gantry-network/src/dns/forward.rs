@@ -135,6 +135,14 @@ impl Forwarder {
         true
     }
 
+    #[cfg(test)]
+    pub(super) fn servers(&self) -> Arc<[SocketAddr]> {
+        self.servers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// The answer to a question, kept or asked for.
     pub(super) async fn resolve(&self, question: &Question) -> Result<Reply, ForwardError> {
         let kept = self

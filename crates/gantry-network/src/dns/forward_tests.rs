@@ -2,14 +2,10 @@
 
 use super::*;
 use crate::dns::tests::{Upstream, question};
+use std::net::{IpAddr, Ipv4Addr};
 
-async fn closed() -> SocketAddr {
-    tokio::net::UdpSocket::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
+/// Where nobody listens: tcpmux.
+const CLOSED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 fn text(reply: &Reply) -> String {
     let records = reply
@@ -40,6 +36,7 @@ async fn replies() {
     let denial = "NXDomain; test. 20 IN SOA ns.test. root.test. 1 7200 900 86400 20";
     check("none.test", denial, 1).await;
     check("refused.test", "Refused", 2).await;
+    check("old.test", "NoError; old.test. 30 IN A 192.0.2.1", 2).await;
     let big = forwarder.resolve(&question("big.test")).await.unwrap();
     assert_eq!((big.answers.len(), big.truncated), (100, false));
 }
@@ -53,14 +50,39 @@ async fn another_server_is_asked() {
         assert_eq!(text(&reply), "NoError; a.test. 30 IN A 192.0.2.1", "{what}");
         assert_eq!(forwarder.preferred.load(Ordering::Relaxed), preferred, "{what}");
     };
-    check("the first answers", vec![upstream.address, closed().await], 0).await;
-    check("the first is dead", vec![closed().await, upstream.address], 1).await;
+    check("the first answers", vec![upstream.address, CLOSED], 0).await;
+    check("the first is dead", vec![CLOSED, upstream.address], 1).await;
+    check("two are dead", vec![CLOSED, CLOSED, upstream.address], 2).await;
+}
+
+#[tokio::test]
+async fn a_refusal_counts_when_none_answers() {
+    let refuses = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = refuses.local_addr().unwrap();
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(async move {
+        let mut buffer = [0; 512];
+        loop {
+            let (size, client) = refuses.recv_from(&mut buffer).await.unwrap();
+            let mut message = Message::from_vec(&buffer[..size]).unwrap().into_response();
+            message.metadata.response_code = ResponseCode::ServFail;
+            refuses.send_to(&message.to_vec().unwrap(), client).await.unwrap();
+        }
+    });
+    let upstream = Upstream::start().await;
+    let check = async |servers: Vec<SocketAddr>, expected: &str| {
+        let reply = Forwarder::new(servers)
+            .resolve(&question("a.test"))
+            .await
+            .unwrap();
+        assert_eq!(text(&reply), expected);
+    };
     check(
-        "two are dead",
-        vec![closed().await, closed().await, upstream.address],
-        2,
+        vec![address, upstream.address],
+        "NoError; a.test. 30 IN A 192.0.2.1",
     )
     .await;
+    check(vec![CLOSED, address], "ServFail").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,5 +115,5 @@ fn servers_are_replaced() {
     let forwarder = Forwarder::new(vec![one]);
     assert!(!forwarder.set_servers(vec![one]));
     assert!(forwarder.set_servers(vec![one, two]));
-    assert_eq!(**forwarder.servers.read().unwrap(), [one, two]);
+    assert_eq!(*forwarder.servers(), [one, two]);
 }

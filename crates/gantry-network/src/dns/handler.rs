@@ -69,7 +69,7 @@ impl RequestHandler for Handler {
         request: &Request,
         mut response_handle: R,
     ) -> ResponseInfo {
-        let mut answer = match refusal(request) {
+        let mut answer = match admissible(request) {
             Ok(query) => {
                 let edns = request.edns.as_ref();
                 let dnssec = edns.is_some_and(|e| e.flags().dnssec_ok);
@@ -89,10 +89,12 @@ impl RequestHandler for Handler {
         metadata.authoritative = answer.authoritative;
         metadata.authentic_data = answer.authentic;
         metadata.recursion_available = true;
-        if request.protocol() == Protocol::Udp {
-            let limit = edns.as_ref().map_or(message::PLAIN, Edns::max_payload);
-            message::fit(&mut answer, request.queries.queries(), edns.as_ref(), limit);
-        }
+        let limit = match (request.protocol(), &edns) {
+            (Protocol::Udp, Some(edns)) => edns.max_payload(),
+            (Protocol::Udp, None) => message::PLAIN,
+            _ => u16::MAX,
+        };
+        message::fit(&mut answer, &request.queries, edns.as_ref(), limit);
         metadata.truncation = answer.truncated;
         let response = MessageResponseBuilder::new(&request.queries, edns.as_ref()).build(
             metadata,
@@ -121,8 +123,8 @@ impl RequestHandler for Handler {
     }
 }
 
-/// The one query of a request that may be answered.
-fn refusal(request: &Request) -> Result<&LowerQuery, ResponseCode> {
+/// The query of a request that asks one, of a kind that we answer.
+fn admissible(request: &Request) -> Result<&LowerQuery, ResponseCode> {
     if request.metadata.op_code != OpCode::Query {
         return Err(ResponseCode::NotImp);
     }
@@ -196,10 +198,12 @@ impl Handler {
                 ..question.clone()
             };
             match self.forwarder.resolve(&question).await {
-                Ok(reply) => {
+                // Without addresses the alias alone is the answer, as CoreDNS gives it.
+                Ok(reply) if matches!(reply.code, ResponseCode::NoError | ResponseCode::NXDomain) => {
                     truncated = reply.truncated;
                     answers.extend(reply.answers);
                 }
+                Ok(_) => return Answer::error(ResponseCode::ServFail),
                 Err(error) => return self.not_forwarded(&question, &error),
             }
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::dns::tests::{Upstream, handler, name};
 use crate::dns::zone::tests::model;
 use hickory_server::proto::op::Query;
+use serde_json::json;
 
 fn text(answer: &Answer) -> Vec<String> {
     let mut head = format!("{:?}", answer.code);
@@ -104,6 +105,30 @@ async fn before_the_model_is_whole() {
     check(&handler, "svc1.testns.svc.cluster.local A", &["ServFail"]).await;
     check(&handler, "1.0.0.10.in-addr.arpa PTR", &["ServFail"]).await;
     check(&handler, "a.test A", &["NoError", "a.test. A 192.0.2.1"]).await;
+}
+
+#[tokio::test]
+async fn aliases_of_names_outside() {
+    let upstream = Upstream::start().await;
+    let mut model = model();
+    for target in ["none.test", "refused.test"] {
+        model.service_changed(
+            None,
+            Some(&json!({
+                "metadata": {"namespace": "testns", "name": target.split('.').next()},
+                "spec": {"type": "ExternalName", "externalName": target},
+            })),
+        );
+    }
+    let handler = handler(model, vec![upstream.address]);
+    let alias = "none.testns.svc.cluster.local. CNAME none.test.";
+    check(
+        &handler,
+        "none.testns.svc.cluster.local A",
+        &["NoError aa", alias],
+    )
+    .await;
+    check(&handler, "refused.testns.svc.cluster.local A", &["ServFail"]).await;
 }
 
 #[tokio::test]

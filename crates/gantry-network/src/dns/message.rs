@@ -1,11 +1,13 @@
 //! The shape of responses: their size and the order of their records.
 
 use super::handler::Answer;
+use hickory_server::proto::ProtoError;
 use hickory_server::proto::op::{
-    Edns, LowerQuery, MessageType, Metadata, OpCode, Query, ResponseCode, emit_message_parts,
+    Edns, EmitAndCount, MessageType, Metadata, OpCode, ResponseCode, emit_message_parts,
 };
 use hickory_server::proto::rr::Record;
 use hickory_server::proto::serialize::binary::BinEncoder;
+use hickory_server::zone_handler::Queries;
 use rand::Rng;
 
 /// What a client takes that does not say: RFC 1035.
@@ -26,15 +28,14 @@ pub(super) fn shuffle(records: &mut [Record]) {
 }
 
 /// Leaves out what would make the message larger than `limit`, and says so in it. The OPT record stays in any case,
-/// as RFC 6891 wants it.
-pub(super) fn fit(answer: &mut Answer, queries: &[LowerQuery], edns: Option<&Edns>, limit: u16) {
+/// as RFC 6891 wants it; hickory would leave out that first, and leave half a record behind the message.
+pub(super) fn fit(answer: &mut Answer, queries: &Queries, edns: Option<&Edns>, limit: u16) {
     let mut bytes = Vec::with_capacity(usize::from(PLAIN));
     let mut encoder = BinEncoder::new(&mut bytes);
     encoder.set_max_size(limit - if edns.is_some() { OPT } else { 0 });
-    let queries: Vec<&Query> = queries.iter().map(LowerQuery::original).collect();
     let encoded = emit_message_parts(
         &Metadata::new(0, MessageType::Response, OpCode::Query),
-        &mut queries.into_iter(),
+        &mut Asked(queries),
         &mut answer.answers.iter(),
         &mut answer.authorities.iter(),
         &mut answer.additionals.iter(),
@@ -56,6 +57,16 @@ pub(super) fn fit(answer: &mut Answer, queries: &[LowerQuery], edns: Option<&Edn
                 ..Answer::default()
             };
         }
+    }
+}
+
+/// The queries of a request as hickory repeats them: byte for byte. Names that follow do not point into them.
+struct Asked<'a>(&'a Queries);
+
+impl EmitAndCount for Asked<'_> {
+    fn emit(&mut self, encoder: &mut BinEncoder<'_>) -> Result<usize, ProtoError> {
+        encoder.emit_vec(self.0.as_bytes())?;
+        Ok(self.0.len())
     }
 }
 

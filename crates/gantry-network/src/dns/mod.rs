@@ -70,15 +70,13 @@ pub enum DnsError {
     Remove(IpAddr, String),
     /// Someone else listens.
     #[error(
-        "{0} is taken: find who has it with ss -lpn 'sport = :{1}' and stop it, or let it listen elsewhere"
+        "{0} is taken: find who has it with ss -lpn 'sport = :{port}' and stop it, or let it listen elsewhere",
+        port = .0.port()
     )]
-    Taken(SocketAddr, u16),
+    Taken(SocketAddr),
     /// The address cannot be listened on.
     #[error("{0} cannot be listened on: {1}; run as root, or with the capability CAP_NET_BIND_SERVICE")]
     Bind(SocketAddr, std::io::Error),
-    /// The sockets cannot be used.
-    #[error("the sockets for DNS cannot be watched: {0}; start within a tokio runtime")]
-    Socket(std::io::Error),
 }
 
 /// A running server.
@@ -122,14 +120,18 @@ pub fn start(config: Config, informers: Informers) -> Result<Dns, DnsError> {
             .map_err(|_| DnsError::Range(text.to_string()))
     };
     let ranges = vec![range(&config.service_cidr)?, range(&config.pod_cidr)?];
-    let (udp, tcp) = address::bind(SocketAddr::new(config.address, config.port))?;
-    let address = udp.local_addr().map_err(DnsError::Socket)?;
-    let udp = tokio::net::UdpSocket::from_std(udp).map_err(DnsError::Socket)?;
-    let tcp = tokio::net::TcpListener::from_std(tcp).map_err(DnsError::Socket)?;
+    let address = SocketAddr::new(config.address, config.port);
+    let (udp, tcp) = address::bind(address)?;
+    let failed = |error| DnsError::Bind(address, error);
+    let address = udp.local_addr().map_err(failed)?;
+    let udp = tokio::net::UdpSocket::from_std(udp).map_err(failed)?;
+    let tcp = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
 
     let model: Arc<RwLock<Model>> = Arc::default();
     let (sender, synced) = watch::channel(false);
-    let forwarder = Arc::new(Forwarder::new(Vec::new()));
+    // A file that cannot be read is no reason not to start; who follows it tells of it.
+    let servers = resolv_conf::read(&config.resolv_conf, address).unwrap_or_default();
+    let forwarder = Arc::new(Forwarder::new(servers));
     let handler = Arc::new(Handler {
         zone: Zone::new(apex, config.address),
         model: model.clone(),

@@ -4,6 +4,7 @@
 
 use gantry_api::meta;
 use serde_json::Value;
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -158,17 +159,8 @@ impl Model {
 
     /// Takes a change of a Service.
     pub(super) fn service_changed(&mut self, old: Option<&Value>, new: Option<&Value>) {
-        if let Some(old) = old {
-            let key = key(meta::namespace(old), meta::name(old));
-            if let Some(Service {
-                address: Address::Cluster(ips),
-                ..
-            }) = self.services.remove(&key)
-            {
-                for ip in ips {
-                    remove(&mut self.by_cluster_ip, ip, &key);
-                }
-            }
+        for service in [old, new].into_iter().flatten() {
+            self.remove_service(&key(meta::namespace(service), meta::name(service)));
         }
         if let Some(new) = new {
             let service = read_service(new);
@@ -185,7 +177,7 @@ impl Model {
 
     /// Takes a change of an EndpointSlice.
     pub(super) fn slice_changed(&mut self, old: Option<&Value>, new: Option<&Value>) {
-        if let Some((service, name)) = old.and_then(slice_key) {
+        for (service, name) in [old, new].into_iter().flatten().filter_map(slice_key) {
             self.remove_slice(&service, &name);
         }
         if let Some((value, (service, name))) = new.and_then(|v| Some((v, slice_key(v)?))) {
@@ -197,6 +189,18 @@ impl Model {
             self.slices.entry(service).or_default().insert(name, slice);
         }
         self.touch();
+    }
+
+    fn remove_service(&mut self, key: &str) {
+        if let Some(Service {
+            address: Address::Cluster(ips),
+            ..
+        }) = self.services.remove(key)
+        {
+            for ip in ips {
+                remove(&mut self.by_cluster_ip, ip, key);
+            }
+        }
     }
 
     fn remove_slice(&mut self, service: &str, name: &str) {
@@ -234,7 +238,11 @@ fn place(service: &str, slice: &str, endpoint: &Endpoint) -> Place {
     }
 }
 
-fn remove<T: Ord>(map: &mut HashMap<IpAddr, BTreeSet<T>>, ip: IpAddr, value: &T) {
+fn remove<T: Ord + Borrow<Q>, Q: Ord + ?Sized>(
+    map: &mut HashMap<IpAddr, BTreeSet<T>>,
+    ip: IpAddr,
+    value: &Q,
+) {
     if let Some(set) = map.get_mut(&ip) {
         set.remove(value);
         if set.is_empty() {

@@ -24,8 +24,11 @@ fn servers(text: &str, own: SocketAddr) -> Vec<SocketAddr> {
         words.next()?.parse::<IpAddr>().ok()
     });
     let mut servers: Vec<SocketAddr> = Vec::new();
+    let is_own = |server: &SocketAddr| {
+        *server == own || (own.port() == PORT && own.ip().is_unspecified() && server.ip().is_loopback())
+    };
     for server in addresses.map(|a| SocketAddr::new(a, PORT)) {
-        if server != own && !servers.contains(&server) && servers.len() < SERVERS {
+        if !is_own(&server) && !servers.contains(&server) && servers.len() < SERVERS {
             servers.push(server);
         }
     }
@@ -59,6 +62,30 @@ pub(super) async fn follow(path: PathBuf, own: SocketAddr, forwarder: Arc<Forwar
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_file_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("resolv.conf");
+        let forwarder = Arc::new(Forwarder::new(Vec::new()));
+        let own = "10.43.0.10:53".parse().unwrap();
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(follow(path.clone(), own, forwarder.clone()));
+        let check = async |text: Option<&str>, expected: &[&str]| {
+            match text {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            // Of the paused clock.
+            tokio::time::sleep(PERIOD * 2).await;
+            let expected: Vec<SocketAddr> = expected.iter().map(|e| e.parse().unwrap()).collect();
+            assert_eq!(*forwarder.servers(), *expected, "{text:?}");
+        };
+        check(Some("nameserver 192.0.2.1"), &["192.0.2.1:53"]).await;
+        check(Some("nameserver 192.0.2.2"), &["192.0.2.2:53"]).await;
+        check(None, &["192.0.2.2:53"]).await;
+        check(Some("nameserver 192.0.2.3"), &["192.0.2.3:53"]).await;
+    }
 
     #[test]
     fn name_servers() {

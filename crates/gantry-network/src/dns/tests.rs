@@ -8,6 +8,7 @@ use super::*;
 use gantry_client::{Body, Client, Transport, TransportError};
 use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_server::proto::rr::{DNSClass, LowerName, RData, Record, RecordType, rdata::SOA};
+use hickory_server::proto::serialize::binary::{BinDecodable, BinDecoder};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use std::future::pending;
@@ -32,8 +33,18 @@ pub(super) fn question(text: &str) -> Question {
     }
 }
 
+fn sockets() -> (UdpSocket, TcpListener, SocketAddr) {
+    let (udp, tcp) = address::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = udp.local_addr().unwrap();
+    (
+        UdpSocket::from_std(udp).unwrap(),
+        TcpListener::from_std(tcp).unwrap(),
+        address,
+    )
+}
+
 /// A name server on loopback that answers by the first label of a name: `big` does not fit into a datagram, `none`
-/// does not exist, `refused` is refused, before `forged` come other answers, and all else has one address.
+/// does not exist, `refused` is refused, `old` is not understood with EDNS, before `forged` come other answers, and all else has one address.
 pub(super) struct Upstream {
     pub(super) address: SocketAddr,
     pub(super) asked: Arc<AtomicUsize>,
@@ -42,9 +53,7 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) async fn start() -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
+        let (udp, tcp, address) = sockets();
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
         let mut tasks = JoinSet::new();
@@ -99,6 +108,7 @@ fn responses(request: &Message, datagram: bool) -> Vec<Vec<u8>> {
             response.add_authority(Record::from_rdata(name("test"), 600, RData::SOA(soa)));
         }
         b"refused" => response.metadata.response_code = ResponseCode::Refused,
+        b"old" if request.edns.is_some() => response.metadata.response_code = ResponseCode::FormErr,
         b"forged" => {
             let mut forged = response.clone();
             forged.metadata.id ^= 1;
@@ -154,9 +164,7 @@ async fn serve() -> (SocketAddr, JoinSet<()>) {
         .collect();
     model.slice_changed(None, Some(&json!({"metadata": metadata, "endpoints": endpoints})));
     let handler = Arc::new(handler(model, Vec::new()));
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
+    let (udp, tcp, address) = sockets();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve::udp(udp, handler.clone()));
     tasks.spawn(serve::tcp(tcp, handler));
@@ -183,12 +191,20 @@ async fn ask_udp(server: SocketAddr, request: &Message) -> Message {
     let size = socket.recv(&mut buffer).await.unwrap();
     let limit = request.edns.as_ref().map_or(512, |e| e.max_payload().min(4096));
     assert!(size <= limit.into(), "{size} bytes where {limit} were asked for");
-    Message::from_vec(&buffer[..size]).unwrap()
+    read_whole(&buffer[..size])
+}
+
+/// Reads a message that nothing follows.
+fn read_whole(bytes: &[u8]) -> Message {
+    let mut decoder = BinDecoder::new(bytes);
+    let message = Message::read(&mut decoder).unwrap();
+    assert!(decoder.is_empty());
+    message
 }
 
 async fn ask_tcp(stream: &mut TcpStream, request: &Message) -> Message {
     write_framed(stream, &request.to_vec().unwrap()).await;
-    Message::from_vec(&read_framed(stream).await.unwrap()).unwrap()
+    read_whole(&read_framed(stream).await.unwrap())
 }
 
 #[tokio::test]
