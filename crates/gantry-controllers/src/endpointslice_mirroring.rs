@@ -5,6 +5,7 @@
 use crate::object::{controller_reference, items, text};
 use crate::runner::{Context, Controller, Descriptor, Error, Next, Rule};
 use crate::service::{MANAGED_BY, SERVICE_NAME, TRIGGER_TIME};
+use crate::subsets::{self, Subset};
 use async_trait::async_trait;
 use gantry_api::meta;
 use gantry_client::resource::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
@@ -152,13 +153,11 @@ struct Desired {
 /// A slice's ports and endpoints.
 type Content = (Vec<Value>, Vec<Value>);
 
-/// An address of Endpoints, by IP and the uid of its target.
-type Addresses<'a> = BTreeMap<(&'a str, &'a str), (&'a Value, bool)>;
-
 impl Desired {
     fn of(endpoints: &Value) -> Self {
         let mut desired = Desired::default();
-        for (ports, addresses) in repacked(endpoints) {
+        for Subset { ports, addresses } in subsets::repack(&endpoints["subsets"]) {
+            let ports: Vec<Value> = ports.iter().map(slice_port).collect();
             let mut taken = 0;
             for (address, ready) in addresses.values() {
                 if taken == CAPACITY {
@@ -177,36 +176,6 @@ impl Desired {
         }
         desired
     }
-}
-
-/// The subsets made canonical: ports that have the same addresses stand together. An address that is both ready and not
-/// ready is not.
-fn repacked(endpoints: &Value) -> Vec<(Vec<Value>, Addresses<'_>)> {
-    let mut by_port: BTreeMap<String, (Option<Value>, Addresses)> = BTreeMap::new();
-    for subset in items(&endpoints["subsets"]) {
-        let mut ports: Vec<Option<Value>> = items(&subset["ports"]).map(|p| Some(slice_port(p))).collect();
-        if ports.is_empty() {
-            ports.push(None);
-        }
-        for port in ports {
-            let key = port.as_ref().map(Value::to_string).unwrap_or_default();
-            let addresses = &mut by_port.entry(key).or_insert_with(|| (port, Addresses::new())).1;
-            for (list, ready) in [("addresses", true), ("notReadyAddresses", false)] {
-                for address in items(&subset[list]) {
-                    let key = (text(&address["ip"]), text(&address["targetRef"]["uid"]));
-                    addresses.entry(key).and_modify(|old| old.1 &= ready).or_insert((address, ready));
-                }
-            }
-        }
-    }
-    let mut packed: Vec<(Vec<Value>, Addresses)> = Vec::new();
-    for (port, addresses) in by_port.into_values() {
-        match packed.iter_mut().find(|(_, others)| *others == addresses) {
-            Some((ports, _)) => ports.extend(port),
-            None => packed.push((port.into_iter().collect(), addresses)),
-        }
-    }
-    packed
 }
 
 fn slice_port(port: &Value) -> Value {

@@ -13,6 +13,7 @@ mod pods;
 pub mod runner;
 mod selector;
 mod service;
+mod subsets;
 
 use gantry_client::{Client, Informers};
 use std::time::Duration;
@@ -43,6 +44,7 @@ controllers! {
     root_ca,
     serviceaccount,
     taint_eviction,
+    ttl,
 }
 
 /// What controllers need to be told.

@@ -2,16 +2,18 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gantry_api::meta;
 use gantry_apiserver::services::Range;
 use gantry_apiserver::{Local, Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
-use gantry_client::{Body, Client, Informers, Resource, Transport, TransportError};
+use gantry_client::resource::PODS;
+use gantry_client::{Body, Client, Informers, PatchType, Resource, Transport, TransportError};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_controllers::{Config, Controllers};
 use gantry_store::Memory;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -52,7 +54,7 @@ impl Cluster {
                 },
                 service_account_key: pki.service_account_key_pem(),
                 service_range: Range::parse("10.43.0.0/16").unwrap(),
-                advertise: ([127, 0, 0, 1].into(), 6443),
+                advertise: ([192, 0, 2, 1].into(), 6443),
                 cluster_domain: "cluster.local",
                 external_address: "127.0.0.1:6443".into(),
                 join_token: None,
@@ -118,5 +120,41 @@ impl Cluster {
             Ok(object) => object,
             Err(_) => panic!("none of these: {:#?}", informer.list()),
         }
+    }
+}
+
+impl Cluster {
+    /// Stands in for nodes: pods whose image `runs` become ready, and those that are deleted end at once.
+    pub fn run_pods(&self, runs: fn(&str) -> bool) {
+        let (send, mut pods) = tokio::sync::mpsc::unbounded_channel();
+        self.informers.of(&PODS).on_change(move |change| {
+            // Nobody listens once the test is over.
+            let _ = change.new.map(|pod| send.send(pod.clone()));
+        });
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            while let Some(pod) = pods.recv().await {
+                let at = (meta::namespace(&pod), meta::name(&pod));
+                let done = if meta::is_deleting(&pod) {
+                    client
+                        .delete(&PODS, at.0, at.1, &json!({"gracePeriodSeconds": 0}))
+                        .await
+                } else if pod["status"]["phase"] == "Pending"
+                    && runs(pod["spec"]["containers"][0]["image"].as_str().unwrap_or(""))
+                {
+                    let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+                    let patch = json!({"status": {"phase": "Running", "conditions": [ready]}});
+                    client
+                        .patch(&PODS, at, "status", PatchType::Strategic, &patch)
+                        .await
+                } else {
+                    continue;
+                };
+                assert!(
+                    done.as_ref().is_ok() || done.as_ref().is_err_and(|e| e.is_not_found()),
+                    "{done:?}"
+                );
+            }
+        });
     }
 }
