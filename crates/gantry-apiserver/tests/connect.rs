@@ -424,12 +424,7 @@ async fn refusals() {
         "/containerLogs/default/dead/c?\": dial tcp 127.0.0.1:",
     )
     .await;
-    refused(
-        "POST foreign/exec",
-        500,
-        "tls: invalid peer certificate",
-    )
-    .await;
+    refused("POST foreign/exec", 500, "tls: invalid peer certificate").await;
     refused(
         "GET missing/log",
         404,
