@@ -128,10 +128,7 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
     match delete_object(api, call, &options, object).await? {
         Outcome::Going(object) => Ok(call.answer(200, &object, &[])),
-        // A pod that goes at once is answered whole, as upstream does.
-        Outcome::Gone(object) if kind.hooks.grace_period(&object).is_some() => {
-            Ok(call.answer(200, &object, &[]))
-        }
+        Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object, &[])),
         Outcome::Gone(object) => {
             let mut details =
                 json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});

@@ -12,7 +12,7 @@ use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
 use bytes::{Bytes, BytesMut};
-use gantry_api::schema;
+use gantry_api::openapi;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
@@ -220,7 +220,7 @@ impl Handler {
             if kinds.is_empty() {
                 return Err(Status::no_such_path());
             }
-            return Ok(respond::json(200, &schema::openapi_v3(&group, &version, &kinds)));
+            return Ok(respond::json(200, &openapi::v3(&group, &version, &kinds)));
         }
         let accept = request
             .headers()
