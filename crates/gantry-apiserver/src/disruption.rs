@@ -203,22 +203,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_disruption_is_charged_once() {
-        use gantry_api::kind::{NoHooks, STORED, Scope};
+        let any = gantry_api::kinds::builtin()
+            .into_iter()
+            .find(|k| k.plural == "leases")
+            .unwrap();
         let kind = Kind {
             group: GROUP.into(),
-            version: "v1".into(),
             kind: "PodDisruptionBudget".into(),
             plural: "poddisruptionbudgets".into(),
-            singular: "poddisruptionbudget".into(),
-            short_names: Vec::new(),
-            categories: Vec::new(),
-            scope: Scope::Namespaced,
-            verbs: STORED,
             storage_prefix: "poddisruptionbudgets".into(),
-            subresources: Vec::new(),
-            selectable_fields: Vec::new(),
-            columns: Vec::new(),
-            hooks: Box::new(NoHooks),
+            hooks: Box::new(gantry_api::kind::NoHooks),
+            ..any
         };
         let kinds = Kinds::new(vec![kind]);
         let kind = kinds.get(GROUP, "v1", "poddisruptionbudgets").unwrap();
