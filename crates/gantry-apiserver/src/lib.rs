@@ -12,6 +12,8 @@ mod bootstrap;
 mod connect;
 mod deletion;
 mod discovery;
+mod disruption;
+mod eviction;
 mod filter;
 mod guard;
 mod handler;

@@ -46,7 +46,15 @@ pub fn error(status: &Status, format: Format) -> Response<Body> {
     if status.code >= 500 {
         tracing::error!(code = status.code, "{}", status.message);
     }
-    format.respond(status.code, &status.to_object())
+    let mut response = format.respond(status.code, &status.to_object());
+    let seconds = status
+        .details
+        .as_ref()
+        .and_then(|d| d["retryAfterSeconds"].as_u64());
+    if let Some(seconds) = seconds.filter(|s| *s > 0) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 /// Adds `Warning` headers, one for each text.

@@ -344,6 +344,46 @@ async fn logs_stream() {
 }
 
 #[tokio::test]
+async fn logs_come_through_web_sockets() {
+    let bench = Bench::start().await;
+    let socket = |protocol: &'static str| {
+        [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-protocol", protocol),
+        ]
+    };
+    bench
+        .refused(
+            "GET good/log",
+            &socket("v4.channel.k8s.io"),
+            400,
+            "a log is sent in",
+        )
+        .await;
+    for (protocol, wire) in [
+        (
+            "binary.k8s.io",
+            &b"\x82\x00\x82\x04one\n\x82\x04two\n\x88\x02\x03\xe8"[..],
+        ),
+        (
+            "base64.binary.k8s.io",
+            b"\x81\x00\x81\x08b25lCg==\x81\x08dHdvCg==\x88\x02\x03\xe8",
+        ),
+    ] {
+        let mut response = bench.send("GET good/log", &socket(protocol)).await;
+        assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
+        let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+        bench.agent.go_on.notify_one();
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, wire, "{protocol}");
+    }
+}
+
+#[tokio::test]
 async fn streams_are_passed_on_and_end_with_the_server() {
     let mut bench = Bench::start().await;
     let check = async |request: &str, at_node: &str| {

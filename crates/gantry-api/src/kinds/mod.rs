@@ -5,6 +5,7 @@ mod columns;
 mod diff;
 mod values;
 
+pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};
 
 use crate::kind::{Kind, NoHooks, Scope};

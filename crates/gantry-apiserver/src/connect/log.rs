@@ -2,13 +2,13 @@
 
 use crate::connect::hold::Hold;
 use crate::connect::query::{self, Query};
-use crate::connect::{Connect, Request, failed, stream};
+use crate::connect::{Connect, Request, failed, socket_log, stream, upgrade, websocket};
 use crate::respond::{self, Body};
 use crate::verbs::Api;
 use gantry_api::field;
 use gantry_api::status::Status;
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -126,7 +126,7 @@ pub async fn answer(
     );
     let ask = http::Request::get(&path)
         .header(header::HOST, agent.address())
-        .body(Empty::new().map_err(|never| match never {}).boxed_unsync())
+        .body(upgrade::no_body())
         .map_err(Status::internal)?;
     let url = format!("https://{}{path}", agent.address());
     let answer = agent
@@ -135,6 +135,9 @@ pub async fn answer(
         .map_err(|e| failed(format!("Get {url:?}: {e}")))?;
     if !(200..=206).contains(&answer.status().as_u16()) {
         return Err(refused(name, answer).await);
+    }
+    if websocket::is_wanted(&request.head) {
+        return socket_log::send(request.head, answer.into_body(), hold);
     }
     let mut response = Response::new(hold.around(answer.into_body()));
     *response.status_mut() = StatusCode::OK;

@@ -2,7 +2,8 @@
 //! agent of the pod's node, `proxy` to a pod, to one of a Service's pods, or to a node.
 //!
 //! A request's way: [`Connect::answer`] takes a [`hold::Hold`], finds the [`backend`], and passes on a plain request
-//! ([`forward`]) or an upgraded connection ([`upgrade`]).
+//! ([`forward`]) or an upgraded connection: byte for byte ([`upgrade`]), or where clients speak a WebSocket that nodes
+//! do not, through SPDY ([`tunnel`], [`translate`]).
 
 mod backend;
 mod forward;
@@ -12,8 +13,13 @@ mod log;
 mod node;
 mod proxy;
 mod query;
+mod socket_log;
+mod spdy;
 mod stream;
+mod translate;
+mod tunnel;
 mod upgrade;
+mod websocket;
 
 use crate::handler::RequestBody;
 use crate::request::Target;

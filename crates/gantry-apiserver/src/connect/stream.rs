@@ -4,7 +4,8 @@
 
 use crate::connect::hold::Hold;
 use crate::connect::query::{self, Query};
-use crate::connect::{Connect, Request, upgrade};
+use crate::connect::translate::{self, Streams};
+use crate::connect::{Connect, Request, tunnel, upgrade};
 use crate::respond::Body;
 use crate::verbs::Api;
 use gantry_api::kind::Subresource;
@@ -42,7 +43,20 @@ pub async fn answer(
     if !upgrade::is_wanted(&request.head) {
         return Err(Status::bad_request("Upgrade request required"));
     }
-    upgrade::pass_on(&agent, &path, request.head, hold).await
+    let head = request.head;
+    if subresource == Subresource::PortForward && tunnel::is_wanted(&head) {
+        return tunnel::pass_on(&agent, &path, head, hold).await;
+    }
+    if subresource != Subresource::PortForward && translate::is_wanted(&head) {
+        let streams = Streams {
+            stdin: query.flag("stdin"),
+            stdout: query.flag("stdout"),
+            stderr: query.flag("stderr"),
+            tty: query.flag("tty"),
+        };
+        return translate::pass_on(&agent, &path, streams, head, hold).await;
+    }
+    upgrade::pass_on(&agent, &path, head, hold).await
 }
 
 /// The path and query at the node's agent.

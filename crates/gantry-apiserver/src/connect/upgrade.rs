@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 /// The last bytes to a side must be taken after this long.
-const CLOSE: Duration = Duration::from_secs(10);
+pub const CLOSE: Duration = Duration::from_secs(10);
 
 /// One side of an upgraded connection.
 pub type Side = TokioIo<Upgraded>;

@@ -84,17 +84,17 @@ impl RequestHandler for Handler {
                 .set_dnssec_ok(asked.flags().dnssec_ok);
             edns
         });
-        let mut metadata = Metadata::response_from_request(&request.metadata);
-        metadata.response_code = answer.code;
-        metadata.authoritative = answer.authoritative;
-        metadata.authentic_data = answer.authentic;
-        metadata.recursion_available = true;
         let limit = match (request.protocol(), &edns) {
             (Protocol::Udp, Some(edns)) => edns.max_payload(),
             (Protocol::Udp, None) => message::PLAIN,
             _ => u16::MAX,
         };
         message::fit(&mut answer, &request.queries, edns.as_ref(), limit);
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.response_code = answer.code;
+        metadata.authoritative = answer.authoritative;
+        metadata.authentic_data = answer.authentic;
+        metadata.recursion_available = true;
         metadata.truncation = answer.truncated;
         let response = MessageResponseBuilder::new(&request.queries, edns.as_ref()).build(
             metadata,
@@ -246,10 +246,11 @@ impl Handler {
         }
         match (self.forwarder.resolve(question).await, apex) {
             (Ok(reply), _) => reply.into(),
-            // Of an address of the cluster nobody else can know; software that asks for the names of its peers must
-            // not wait for it.
-            (Err(_), Some(apex)) => Answer::denial(ResponseCode::NXDomain, zone::soa(&apex, serial)),
-            (Err(error), None) => self.not_forwarded(question, &error),
+            // Nobody else can know an address of the cluster: software that looks up its peers gets a clear no.
+            (Err(ForwardError::NoServer | ForwardError::Silent), Some(apex)) => {
+                Answer::denial(ResponseCode::NXDomain, zone::soa(&apex, serial))
+            }
+            (Err(error), _) => self.not_forwarded(question, &error),
         }
     }
 
