@@ -47,6 +47,14 @@ impl Filter {
         self.name.as_deref()
     }
 
+    /// A field of the kind's own that must have a value: its path and the value.
+    pub fn one_value(&self, kind: &Kind) -> Option<(&str, &str)> {
+        let own = |path: &str| kind.selectable_fields.iter().any(|(_, p)| *p == path);
+        self.fields
+            .equalities()
+            .find(|(path, value)| own(path) && !value.is_empty())
+    }
+
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.labels.is_empty() && self.fields.paths().next().is_none()
