@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long containerd may take to answer after its start.
+/// How long a pod may take to be removed, with all tries.
+const REMOVAL: Duration = Duration::from_secs(20);
 const START: Duration = Duration::from_secs(30);
 /// How long containerd may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
@@ -125,8 +127,18 @@ async fn remove_pods(runtime: &Runtime) -> Result<(), CriError> {
         .list_pod_sandbox(v1::ListPodSandboxRequest::default())
         .await?;
     let removals = list.items.iter().map(|sandbox| async {
-        runtime.stop_pod_sandbox(&sandbox.id).await?;
-        runtime.remove_pod_sandbox(&sandbox.id).await
+        let end = Instant::now() + REMOVAL;
+        loop {
+            let removed = match runtime.stop_pod_sandbox(&sandbox.id).await {
+                Ok(_) => runtime.remove_pod_sandbox(&sandbox.id).await,
+                Err(error) => Err(error),
+            };
+            match removed {
+                // What the node began before it ended may still be under way, and is in the way.
+                Err(_) if Instant::now() < end => sleep(Duration::from_millis(100)).await,
+                done => return done,
+            }
+        }
     });
     futures::future::try_join_all(removals).await.map(drop)
 }
