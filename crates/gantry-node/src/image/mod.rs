@@ -1,6 +1,7 @@
 //! Images: the built-in pause image, archives, and pulling with back-off.
 
 pub mod archive;
+mod name;
 mod pull;
 
 pub use pull::{PullError, Puller};
@@ -26,6 +27,9 @@ pub enum ImageError {
     /// The archive could not be read.
     #[error("{0} cannot be read: {1}")]
     Read(String, #[source] std::io::Error),
+    /// The built-in image could not be written.
+    #[error("{0} cannot be written: {1}; run as root, and see that the disk is not full")]
+    Write(String, #[source] std::io::Error),
     /// The file is no archive.
     #[error("{0} is no image archive: make one with `docker save` or in the OCI layout, as a tar file")]
     NoArchive(String),
@@ -69,7 +73,7 @@ pub async fn ensure_pause(runtime: &Runtime, containerd: &Path, dir: &Path) -> R
     let file = dir.join("pause.tar");
     tokio::fs::write(&file, bytes)
         .await
-        .map_err(|e| ImageError::Read(file.display().to_string(), e))?;
+        .map_err(|e| ImageError::Write(file.display().to_string(), e))?;
     import_image(containerd, &file).await?;
     Ok(())
 }

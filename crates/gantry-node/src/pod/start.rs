@@ -64,9 +64,7 @@ impl Start<'_> {
             .ensure(self.pod, container)
             .await
             .map_err(|e| {
-                if e.reason != "ImagePullBackOff" {
-                    self.tell(container, "Warning", "Failed", format!("Error: {}", e.reason));
-                }
+                self.tell(container, "Warning", "Failed", format!("Error: {}", e.reason));
                 NotStarted {
                     reason: e.reason.into(),
                     message: e.message,
@@ -92,7 +90,9 @@ impl Start<'_> {
         })?;
         self.tell(container, "Normal", "Created", "Container created".into());
         runtime.start_container(&id).await.map_err(|e| {
-            self.tell(container, "Warning", "Failed", format!("Error: {}", e.message()));
+            // The same words each time, so that events are counted up.
+            let told = format!("Error: {}", e.message()).replace(&id, name);
+            self.tell(container, "Warning", "Failed", told);
             NotStarted::new("RunContainerError", e.message())
         })?;
         self.tell(container, "Normal", "Started", "Container started".into());
