@@ -166,6 +166,14 @@ impl Start<'_> {
             &self.shared.config.cluster_domain,
             &hosts_of_node,
         );
+        let target = match spec::text(container, "targetContainerName") {
+            "" => None,
+            name => {
+                let found = self.state.latest(name);
+                let missing = || ConfigError::Config(format!("unable to find target container {name}"));
+                Some(found.ok_or_else(missing)?.id.clone())
+            }
+        };
         let vars = env.clone();
         let expand = |text: &str| crate::env::expand(text, &vars);
         container::config(container::Input {
@@ -181,6 +189,7 @@ impl Start<'_> {
                 expand: &expand,
             },
             memory: self.shared.memory,
+            target,
         })
     }
 
