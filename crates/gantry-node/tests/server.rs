@@ -4,8 +4,9 @@ mod common;
 
 use common::kubelet::Kubelet;
 use common::{Bench, eventually, first, possible};
+use gantry_client::resource::SERVICE_ACCOUNTS;
 use gantry_node::Node;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// As the API server asks.
@@ -290,6 +291,47 @@ async fn only_the_api_server_may_ask() {
         "container_cpu_usage_seconds_total{container=\"c\",pod=\"quiet\",namespace=\"default\"}",
     )
     .await;
+    // Collectors of metrics come with their service accounts' tokens, and may do what their roles say.
+    let group = "rbac.authorization.k8s.io";
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "scraper"},
+        "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}]});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "scraper"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "scraper"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "default", "name": "default"}]});
+    for (plural, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        let path = format!("/apis/{group}/v1/{plural}");
+        bench
+            .client
+            .raw(Method::POST, &path, Some(&object))
+            .await
+            .expect("the role is made");
+    }
+    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let account = (&SERVICE_ACCOUNTS, "default", "default");
+    let answer = bench
+        .client
+        .create_subresource(account.0, account.1, account.2, "token", &asked)
+        .await
+        .expect("a token");
+    let token = answer["status"]["token"].as_str().unwrap();
+    let scraper = Kubelet::new(node.server(), &bench.pki, None).with_token(token);
+    let metrics = "/metrics/resource";
+    // The API server learns of new roles by watching.
+    let allowed = async {
+        while scraper.get(metrics).await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), allowed)
+        .await
+        .expect("the role is known");
+    assert_eq!(scraper.get("/pods").await.0, StatusCode::FORBIDDEN);
+    let stranger = Kubelet::new(node.server(), &bench.pki, None).with_token("nonsense");
+    assert_eq!(
+        stranger.get(metrics).await,
+        (StatusCode::UNAUTHORIZED, "Unauthorized".into())
+    );
+
     let kubelet = Kubelet::new(node.server(), &bench.pki, admin);
     let summary: Value = serde_json::from_str(&kubelet.get("/stats/summary").await.1).unwrap();
     let pod = &summary["pods"][0];

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Kubelet {
     address: SocketAddr,
     tls: TlsConnector,
+    token: Option<String>,
 }
 
 /// An answer that is still coming.
@@ -78,7 +79,14 @@ impl Kubelet {
         Kubelet {
             address,
             tls: TlsConnector::from(Arc::new(config)),
+            token: None,
         }
+    }
+
+    /// The same, with a token.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.into());
+        self
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
@@ -92,10 +100,11 @@ impl Kubelet {
             .await
             .unwrap();
         tokio::spawn(connection);
-        let request = Request::get(path)
-            .header("host", "node")
-            .body(Empty::<Bytes>::new())
-            .unwrap();
+        let mut request = Request::get(path).header("host", "node");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
         let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
         let answer = answer.expect("an answer in time").unwrap();
         (answer.status(), Stream(answer.into_body()))
