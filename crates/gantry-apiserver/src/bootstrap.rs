@@ -1,4 +1,5 @@
-//! What a new cluster carries: its namespaces, its default roles, and how to know its clients. Each start adds what is
+//! What a new cluster carries: its namespaces, default roles and priority classes, and how to know its
+//! clients. Each start adds what is
 //! missing.
 
 use crate::options::FieldValidation;
@@ -6,7 +7,7 @@ use crate::pipeline;
 use crate::registry::{Registry, revision_of};
 use crate::request::Kinds;
 use crate::verbs::stamp;
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use gantry_api::meta;
 use gantry_api::status::Status;
 use gantry_auth::rbac;
@@ -31,12 +32,16 @@ pub async fn run(registry: &Registry, kinds: &Kinds, client_ca: &str) -> Result<
         ("rolebindings", rbac::bootstrap_role_bindings()),
     ];
     // All at once, so that the store commits them together.
-    let writes = policy.into_iter().flat_map(|(plural, objects)| {
+    let classes = priority_classes().map(|class| {
+        let place = ("scheduling.k8s.io", "v1", "priorityclasses");
+        ensure(registry, kinds, place, class, |_, _| None)
+    });
+    let roles = policy.into_iter().flat_map(|(plural, objects)| {
         let place = (rbac::API_GROUP, "v1", plural);
         let write = move |object| ensure(registry, kinds, place, object, rbac::reconciled);
         objects.into_iter().map(write)
     });
-    try_join_all(writes).await?;
+    try_join(try_join_all(roles), try_join_all(classes)).await?;
     // How API servers beside this one learn whom to believe.
     let authentication = json!({
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
@@ -49,6 +54,25 @@ pub async fn run(registry: &Registry, kinds: &Kinds, client_ca: &str) -> Result<
         (object != *stored).then_some(object)
     })
     .await
+}
+
+/// The priority classes of what a cluster cannot do without, in upstream's words.
+fn priority_classes() -> [Value; 2] {
+    [
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+    ]
+    .map(|(name, value, description)| {
+        json!({"metadata": {"name": name}, "value": value, "description": description})
+    })
 }
 
 /// Creates an object, or gives the one that is there what it lacks: `mend(wanted, stored)` says what to store.

@@ -120,6 +120,7 @@ resources! {
     DEPLOYMENTS = "apps" "v1" "deployments" "Deployment" true;
     REPLICA_SETS = "apps" "v1" "replicasets" "ReplicaSet" true;
     ENDPOINT_SLICES = "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice" true;
+    CLUSTER_ROLES = "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole" false;
     LEASES = "coordination.k8s.io" "v1" "leases" "Lease" true;
 }
 

@@ -1,15 +1,15 @@
 //! Endpoints: the older form of EndpointSlices, one object per Service.
 
-use crate::object::{items, text, uid};
+use crate::object::{items, uid};
 use crate::pods;
 use crate::runner::{Context, Controller, Descriptor, Error, Next, Rule};
 use crate::service::{self, HEADLESS, TriggerTimes};
+use crate::subsets::{self, Subset};
 use async_trait::async_trait;
 use gantry_api::meta;
 use gantry_client::resource::{ENDPOINTS, PODS, SERVICES};
 use gantry_client::{Change, Informer, Resource, key_of};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ impl Controller for Endpoints {
                 None => ("FailedToCreateEndpoint", "create endpoint for service"),
                 Some(_) => ("FailedToUpdateEndpoint", "update endpoint"),
             };
-            self.ctx.events.event(&service, "Warning", reason, format!("Failed to {what} {key}: {error}"));
+            self.ctx.events.event(&wanted, "Warning", reason, format!("Failed to {what} {key}: {error}"));
         }
         Err(error.into())
     }
@@ -137,44 +137,31 @@ fn labels_of(service: &Value) -> Value {
     labels
 }
 
-/// Addresses by their ports: each address once for all ports that it is ready, or not ready, for.
+/// The service's pods by their ports, ready or not.
 fn subsets(service: &Value, pods: &[Arc<Value>]) -> Vec<Value> {
     let v6 = items(&service["spec"]["ipFamilies"]).next().is_some_and(|f| f == "IPv6");
     let publish = service["spec"]["publishNotReadyAddresses"] == true;
-    let mut by_ports: BTreeMap<String, Value> = BTreeMap::new();
+    let mut all = Vec::new();
     for pod in pods.iter().filter(|p| publish || !meta::is_deleting(p)) {
-        let Some(ip) = service::addresses(pod).find(|ip| ip.is_ipv6() == v6) else { continue };
+        let Some(ip) = service::addresses(pod).find(|ip| ip.is_ipv6() == v6) else {
+            continue;
+        };
         let mut ports = service::ports(service, pod);
+        // Only a headless service may do without ports.
         if ports.is_empty() && (items(&service["spec"]["ports"]).next().is_some() || service::has_ip(service)) {
             continue;
         }
         for port in &mut ports {
-            if port["name"] == "" && let Some(port) = port.as_object_mut() {
+            if port["name"] == ""
+                && let Some(port) = port.as_object_mut()
+            {
                 port.remove("name");
             }
         }
-        ports.sort_by_key(Value::to_string);
         let list = if publish || pods::is_ready(pod) { "addresses" } else { "notReadyAddresses" };
-        let key = ports.iter().map(Value::to_string).collect::<Vec<_>>().join(",");
-        let subset = by_ports.entry(key).or_insert_with(|| match ports.is_empty() {
-            true => Value::Object(Map::new()),
-            false => json!({"ports": ports}),
-        });
-        let address = address(service, pod, ip);
-        match subset.get_mut(list).and_then(Value::as_array_mut) {
-            Some(addresses) => addresses.push(address),
-            None => subset[list] = json!([address]),
-        }
+        all.push(json!({"ports": ports, list: [address(service, pod, ip)]}));
     }
-    let mut subsets: Vec<Value> = by_ports.into_values().collect();
-    for subset in &mut subsets {
-        for list in ["addresses", "notReadyAddresses"] {
-            if let Some(addresses) = subset.get_mut(list).and_then(Value::as_array_mut) {
-                addresses.sort_by(|a, b| (text(&a["ip"]), text(&a["targetRef"]["uid"])).cmp(&(text(&b["ip"]), text(&b["targetRef"]["uid"]))));
-            }
-        }
-    }
-    subsets
+    subsets::repack(&all.into()).iter().map(Subset::to_value).collect()
 }
 
 fn address(service: &Value, pod: &Value, ip: IpAddr) -> Value {
@@ -213,6 +200,7 @@ fn limit(mut subsets: Vec<Value>) -> (Value, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::text;
 
     fn pod(name: &str, ip: &str, ready: bool) -> Arc<Value> {
         Arc::new(json!({
@@ -242,5 +230,19 @@ mod tests {
         assert_eq!(subsets[0]["addresses"].as_array().map(Vec::len), Some(990));
         assert_eq!(subsets[0]["notReadyAddresses"].as_array().map(Vec::len), Some(10));
         assert!(!limit(vec![json!({"addresses": many(1000)})]).1);
+    }
+
+    #[test]
+    fn pods_that_lack_a_named_port() {
+        let named = json!([{"name": "web", "port": 80, "targetPort": "web"}, {"name": "all", "port": 81}]);
+        let service = json!({"metadata": {"namespace": "a", "name": "s"}, "spec": {"clusterIP": "10.0.0.1", "ports": named}});
+        let mut with = (*pod("x", "10.1.0.1", true)).clone();
+        with["spec"]["containers"] = json!([{"ports": [{"name": "web", "containerPort": 8080}]}]);
+        let found = subsets(&service, &[Arc::new(with), pod("y", "10.1.0.2", true)]);
+        let shape: Vec<(Vec<i64>, usize)> = found
+            .iter()
+            .map(|s| (items(&s["ports"]).map(|p| crate::object::int(&p["port"])).collect(), items(&s["addresses"]).count()))
+            .collect();
+        assert_eq!(shape, [(vec![81], 2), (vec![8080], 1)]);
     }
 }

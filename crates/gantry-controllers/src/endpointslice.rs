@@ -98,7 +98,7 @@ impl Controller for EndpointSlices {
             // Slices go with their owner, through the garbage collector.
             return Ok(Next::Done);
         };
-        if !service::has_selector(&service) || meta::is_deleting(&service) {
+        if !service::has_selector(&service) {
             return Ok(Next::Done);
         }
         if !self.expectations.are_met(key) {
@@ -108,7 +108,8 @@ impl Controller for EndpointSlices {
         let pods = service::pods_of(&service, &self.pods);
         let trigger = self.triggers.next(&service, &pods);
         let types = address_types(&service);
-        let existing = self.slices.indexed(BY_SERVICE, key);
+        let mut existing = self.slices.indexed(BY_SERVICE, key);
+        existing.retain(|slice| !meta::is_deleting(slice));
         let mut plan = Plan::default();
         let (known, unknown) = self.split_by_node(&service, &pods);
         for type_ in &types {
@@ -116,7 +117,16 @@ impl Controller for EndpointSlices {
             plan.add(&service, type_, of_type, &self.desired(&service, &known, type_));
         }
         plan.delete.extend(existing.into_iter().filter(|s| !types.contains(&text(&s["addressType"]))));
-        self.carry_out(key, plan, trigger).await?;
+        plan.reuse(&service);
+        if meta::is_deleting(&service) {
+            // The garbage collector would have to delete them at once.
+            plan.create.clear();
+        }
+        if let Err(error) = self.carry_out(key, plan, trigger).await {
+            let message = format!("Error updating Endpoint Slices for Service {key}: {error}");
+            self.ctx.events.event(&service, "Warning", "FailedToUpdateEndpointSlices", message);
+            return Err(error);
+        }
         match unknown {
             None => Ok(Next::Done),
             Some(pod) => Err(Error::NotYet(format!(
@@ -153,8 +163,7 @@ impl EndpointSlices {
         desired
     }
 
-    async fn carry_out(&self, key: &str, mut plan: Plan, trigger: Option<OffsetDateTime>) -> Result<(), Error> {
-        plan.reuse();
+    async fn carry_out(&self, key: &str, plan: Plan, trigger: Option<OffsetDateTime>) -> Result<(), Error> {
         let deletions = plan.delete.iter().map(|s| uid(s).to_string());
         self.expectations.expect(key, plan.create.len(), deletions);
         let mut result = Ok(());
@@ -285,10 +294,10 @@ impl Plan {
     }
 
     /// Writes over a slice instead of deleting it and making another.
-    fn reuse(&mut self) {
+    fn reuse(&mut self, service: &Value) {
         let mut create = Vec::new();
         for mut slice in std::mem::take(&mut self.create) {
-            match self.delete.iter().position(|old| old["addressType"] == slice["addressType"]) {
+            match self.delete.iter().position(|old| old["addressType"] == slice["addressType"] && is_owned(old, service)) {
                 Some(at) => {
                     let old = self.delete.swap_remove(at);
                     for field in ["name", "uid", "resourceVersion"] {
@@ -379,7 +388,30 @@ fn endpoint(service: &Value, pod: &Value, node: Option<&Value>, type_: &str) -> 
     if let Some(hostname) = service::hostname(pod, service) {
         endpoint["hostname"] = hostname.into();
     }
+    if let Some(hints) = hints(service, &endpoint) {
+        endpoint["hints"] = hints;
+    }
     Some(endpoint)
+}
+
+/// Where the endpoint is to be preferred, as the service's trafficDistribution says.
+fn hints(service: &Value, endpoint: &Value) -> Option<Value> {
+    let same_node = match text(&service["spec"]["trafficDistribution"]) {
+        "PreferSameNode" => true,
+        "PreferClose" | "PreferSameZone" => false,
+        _ => return None,
+    };
+    let mut hints = serde_json::Map::new();
+    let mut add = |list: &str, field: &str| {
+        if let Some(name) = endpoint.get(field) {
+            hints.insert(list.into(), json!([{"name": name}]));
+        }
+    };
+    add("forZones", "zone");
+    if same_node {
+        add("forNodes", "nodeName");
+    }
+    (endpoint["conditions"]["ready"] == true && !hints.is_empty()).then(|| hints.into())
 }
 
 #[cfg(test)]
@@ -407,7 +439,7 @@ mod tests {
         let mut plan = Plan::default();
         let by_ports = ByPorts::from([(ports_key(&ports), (ports.to_vec(), desired))]);
         plan.add(&service(), "IPv4", slices.collect(), &by_ports);
-        plan.reuse();
+        plan.reuse(&service());
         plan
     }
 
@@ -449,5 +481,22 @@ mod tests {
         check(false, false, false, conditions(false, false, false));
         check(false, false, true, conditions(true, false, false));
         check(true, true, false, conditions(false, true, true));
+    }
+
+    #[test]
+    fn traffic_keeps_close_when_asked_to() {
+        let check = |distribution: &str, ready: &str, expected: Value| {
+            let mut service = service();
+            service["spec"]["trafficDistribution"] = distribution.into();
+            let pod = json!({"metadata": {}, "spec": {"nodeName": "n"}, "status": {
+                "podIPs": [{"ip": "10.1.0.1"}], "conditions": [{"type": "Ready", "status": ready}],
+            }});
+            let node = json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "z"}}});
+            assert_eq!(endpoint(&service, &pod, Some(&node), "IPv4").unwrap()["hints"], expected, "{distribution}");
+        };
+        check("", "True", json!(null));
+        check("PreferClose", "True", json!({"forZones": [{"name": "z"}]}));
+        check("PreferSameZone", "False", json!(null));
+        check("PreferSameNode", "True", json!({"forZones": [{"name": "z"}], "forNodes": [{"name": "n"}]}));
     }
 }

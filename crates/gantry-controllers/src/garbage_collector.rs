@@ -107,7 +107,12 @@ impl GarbageCollector {
         if references.is_empty() || meta::is_deleting(&object) {
             return Ok(Next::Done);
         }
-        let owners = self.classify(&node.namespace, references).await?;
+        for message in node.misplaced_owners(&self.graph) {
+            self.ctx.events.event(&object, "Warning", "OwnerRefInvalidNamespace", message);
+        }
+        let Some(owners) = self.classify(&node.namespace, references).await? else {
+            return Ok(Next::Done);
+        };
         if !owners.solid.is_empty() {
             if owners.dangling.is_empty() && owners.waiting.is_empty() {
                 return Ok(Next::Done);
@@ -148,19 +153,15 @@ impl GarbageCollector {
         }
     }
 
-    async fn classify(&self, namespace: &str, references: Vec<Value>) -> Result<Owners, Error> {
+    /// `None` when nothing can be said: what lives outside namespaces cannot be owned from within one, so it stays.
+    async fn classify(&self, namespace: &str, references: Vec<Value>) -> Result<Option<Owners>, Error> {
         let mut owners = Owners::default();
         for reference in references {
             let resource = self.resource_of(&reference)?;
-            let namespace = match (resource.namespaced, namespace) {
-                (false, _) => "",
-                // Owners in a namespace cannot own what lives outside: nothing is known of them, so nothing goes.
-                (true, "") => {
-                    owners.solid.push(reference);
-                    continue;
-                }
-                (true, namespace) => namespace,
-            };
+            if resource.namespaced && namespace.is_empty() {
+                return Ok(None);
+            }
+            let namespace = if resource.namespaced { namespace } else { "" };
             match self.ctx.client.get(&resource, namespace, text(&reference["name"])).await {
                 Ok(owner) if uid(&owner) == text(&reference["uid"]) => {
                     let waits = meta::is_deleting(&owner)
@@ -171,7 +172,7 @@ impl GarbageCollector {
                 _ => owners.dangling.push(reference),
             }
         }
-        Ok(owners)
+        Ok(Some(owners))
     }
 
     fn resource_of(&self, reference: &Value) -> Result<Resource, Error> {
@@ -210,7 +211,7 @@ impl GarbageCollector {
             let rest: Vec<&Value> =
                 items(&object["metadata"]["ownerReferences"]).filter(|r| text(&r["uid"]) != key).collect();
             let patch = json!({"metadata": {
-                "uid": dependent, "resourceVersion": meta::text(&object, "resourceVersion"), "ownerReferences": rest,
+                "uid": dependent, "resourceVersion": meta::text(&object, "resourceVersion"), "ownerReferences": or_none(rest),
             }});
             self.patch(&its, &patch).await?;
         }
@@ -227,8 +228,13 @@ impl GarbageCollector {
         }
         let rest: Vec<&Value> = items(finalizers).filter(|f| *f != finalizer).collect();
         let patch = json!({"metadata": {
-            "uid": key, "resourceVersion": meta::text(&object, "resourceVersion"), "finalizers": rest,
+            "uid": key, "resourceVersion": meta::text(&object, "resourceVersion"), "finalizers": or_none(rest),
         }});
         self.patch(node, &patch).await
     }
+}
+
+/// A list as a merge patch has it: an empty one is none.
+fn or_none(list: Vec<&Value>) -> Value {
+    if list.is_empty() { Value::Null } else { json!(list) }
 }

@@ -13,6 +13,7 @@ mod pods;
 pub mod runner;
 mod selector;
 mod service;
+mod subsets;
 
 use gantry_client::{Client, Informers};
 use std::time::Duration;
@@ -30,15 +31,20 @@ macro_rules! controllers {
 }
 
 controllers! {
+    cluster_role_aggregation,
     deployment,
     endpoints,
     endpointslice,
+    endpointslice_mirroring,
     garbage_collector,
     namespace,
     node_lifecycle,
+    pod_gc,
     replicaset,
     root_ca,
     serviceaccount,
+    taint_eviction,
+    ttl,
 }
 
 /// What controllers need to be told.
@@ -52,6 +58,10 @@ pub struct Config {
     pub node_monitor_period: Duration,
     /// How long a node may keep silent until it counts as unreachable.
     pub node_monitor_grace_period: Duration,
+    /// How long a new node may take until its first status.
+    pub node_startup_grace_period: Duration,
+    /// How often pods that nothing else removes are looked for.
+    pub pod_gc_period: Duration,
     /// Pods that ended are kept up to this number.
     pub terminated_pod_threshold: usize,
     /// Scales the number of workers each controller asks for; 1 is upstream's.
@@ -65,6 +75,8 @@ impl Default for Config {
             cluster_cidr: None,
             node_monitor_period: Duration::from_secs(5),
             node_monitor_grace_period: Duration::from_secs(50),
+            node_startup_grace_period: Duration::from_secs(60),
+            pod_gc_period: Duration::from_secs(20),
             terminated_pod_threshold: 12_500,
             worker_factor: 1,
         }

@@ -1,11 +1,35 @@
 //! What controllers must know of pods: their state, and which to delete first.
 
-use crate::object::{annotation, condition, created, int, items, text, time_of, uid};
+use crate::object::{annotation, condition, created, int, items, now_stamp, text, time_of, uid};
 use gantry_api::meta;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::cmp::Ordering;
 use std::time::Duration;
 use time::OffsetDateTime;
+
+/// The index of pods by the node they are bound to.
+pub(crate) const BY_NODE: &str = "spec.nodeName";
+
+/// Where a pod stands in [`BY_NODE`].
+pub(crate) fn by_node(pod: &Value) -> Vec<String> {
+    Some(text(&pod["spec"]["nodeName"]))
+        .filter(|node| !node.is_empty())
+        .map(String::from)
+        .into_iter()
+        .collect()
+}
+
+/// The condition that says why a pod is deleted from outside.
+pub(crate) fn disruption(pod: &Value, reason: &str, message: &str) -> Value {
+    let mut condition = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
+        "lastProbeTime": null, "lastTransitionTime": now_stamp(),
+    });
+    if let Some(generation) = pod["metadata"]["generation"].as_i64() {
+        condition["observedGeneration"] = generation.into();
+    }
+    condition
+}
 
 /// Whether the pod ran to its end.
 pub(crate) fn is_finished(pod: &Value) -> bool {
@@ -121,7 +145,6 @@ fn restarts(pod: &Value) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn pod(change: Value) -> Value {
         let pod = json!({

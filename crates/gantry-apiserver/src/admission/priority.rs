@@ -6,17 +6,14 @@ use gantry_api::meta;
 use gantry_api::status::Status;
 use serde_json::Value;
 
-/// Classes that are always there.
-const SYSTEM: [(&str, i64); 2] = [
-    ("system-cluster-critical", 2_000_000_000),
-    ("system-node-critical", 2_000_001_000),
-];
-
 pub struct Priority;
 
 #[async_trait]
 impl Plugin for Priority {
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+        if request.is("scheduling.k8s.io", "priorityclasses") {
+            return one_default(request, object).await;
+        }
         if !request.is("", "pods") {
             return Ok(());
         }
@@ -61,28 +58,50 @@ impl Plugin for Priority {
     }
 }
 
+/// There is one default class at most.
+async fn one_default(request: &Request<'_>, class: &Value) -> Result<(), Status> {
+    if class["globalDefault"] != true {
+        return Ok(());
+    }
+    let default = default_class(request).await?;
+    let other = meta::name(&default);
+    if default.is_null() || (request.old.is_some() && other == meta::name(class)) {
+        return Ok(());
+    }
+    let why = format!("PriorityClass {other} is already marked as default. Only one default can exist");
+    Err(request.forbidden(meta::name(class), &why))
+}
+
+/// The cluster's default class, or null. Of several, which only a race can bring about, the lowest counts.
+async fn default_class(request: &Request<'_>) -> Result<Value, Status> {
+    let Some(kind) = request
+        .api
+        .kinds
+        .get("scheduling.k8s.io", "v1", "priorityclasses")
+    else {
+        return Ok(Value::Null);
+    };
+    let classes = request
+        .api
+        .registry
+        .list(&kind, &kind.prefix(None), None, 0, None)
+        .await?
+        .objects;
+    let default = classes.into_iter().filter(|c| c["globalDefault"] == true);
+    Ok(default.min_by_key(|c| c["value"].as_i64()).unwrap_or(Value::Null))
+}
+
 /// The pod's class, the cluster's default one, or null.
 async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Value, Status> {
     let name = pod["spec"]["priorityClassName"].as_str().unwrap_or("");
-    let kind = request
+    if name.is_empty() {
+        return default_class(request).await;
+    }
+    let found = match request
         .api
         .kinds
-        .get("scheduling.k8s.io", "v1", "priorityclasses");
-    if name.is_empty() {
-        let Some(kind) = kind else { return Ok(Value::Null) };
-        let classes = request
-            .api
-            .registry
-            .list(&kind, &kind.prefix(None), None, 0, None)
-            .await?
-            .objects;
-        let default = classes.into_iter().filter(|c| c["globalDefault"] == true);
-        return Ok(default.min_by_key(|c| c["value"].as_i64()).unwrap_or(Value::Null));
-    }
-    if let Some((_, value)) = SYSTEM.iter().find(|(system, _)| *system == name) {
-        return Ok(serde_json::json!({"value": value}));
-    }
-    let found = match kind {
+        .get("scheduling.k8s.io", "v1", "priorityclasses")
+    {
         Some(kind) => request.api.registry.get(&kind, None, name).await,
         None => Err(Status::not_found("scheduling.k8s.io", "priorityclasses", name)),
     };

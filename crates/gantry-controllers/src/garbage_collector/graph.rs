@@ -16,14 +16,66 @@ pub(super) struct Node {
     pub(super) resource: Arc<Resource>,
     pub(super) namespace: String,
     pub(super) name: String,
-    /// Uids, and whether the owner's deletion waits for this object.
-    pub(super) owners: Vec<(String, bool)>,
+    pub(super) owners: Vec<Owner>,
     pub(super) deleting: bool,
     foreground: bool,
     orphan: bool,
 }
 
+/// A reference to an owner.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Owner {
+    pub(super) uid: String,
+    api_version: String,
+    kind: String,
+    name: String,
+    /// Whether the owner's deletion waits for the object that names it.
+    blocks: bool,
+}
+
+impl Owner {
+    fn of(reference: &Value) -> Self {
+        let field = |name: &str| text(&reference[name]).to_string();
+        Owner {
+            uid: field("uid"),
+            api_version: field("apiVersion"),
+            kind: field("kind"),
+            name: field("name"),
+            blocks: reference["blockOwnerDeletion"] == true,
+        }
+    }
+
+    /// Whether the reference, from an object in `namespace`, is to `node` and not only to its uid.
+    fn fits(&self, namespace: &str, node: &Node) -> bool {
+        (node.namespace.is_empty() || node.namespace == namespace)
+            && self.name == node.name
+            && self.kind == node.resource.kind
+            && self.api_version.split_once('/').map_or("", |(group, _)| group) == node.resource.group
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.api_version, self.kind)
+    }
+}
+
 impl Node {
+    /// What to tell people of references to objects of other namespaces, in upstream's words.
+    pub(super) fn misplaced_owners(&self, graph: &Graph) -> Vec<String> {
+        let own = &self.namespace;
+        let misplaced = |owner: &&Owner| {
+            graph.get(&owner.uid).is_some_and(|o| !o.namespace.is_empty() && o.namespace != *own)
+        };
+        let describe = |owner: &Owner| {
+            format!(
+                "ownerRef [{owner}, namespace: {own}, name: {}, uid: {}] does not exist in namespace {own:?}",
+                owner.name, owner.uid
+            )
+        };
+        self.owners.iter().filter(misplaced).map(describe).collect()
+    }
+
     fn of(resource: &Arc<Resource>, object: &Value) -> Self {
         let metadata = &object["metadata"];
         let has = |finalizer: &str| items(&metadata["finalizers"]).any(|f| f == finalizer);
@@ -31,9 +83,7 @@ impl Node {
             resource: resource.clone(),
             namespace: meta::namespace(object).to_string(),
             name: meta::name(object).to_string(),
-            owners: items(&metadata["ownerReferences"])
-                .map(|r| (text(&r["uid"]).to_string(), r["blockOwnerDeletion"] == true))
-                .collect(),
+            owners: items(&metadata["ownerReferences"]).map(Owner::of).collect(),
             deleting: meta::is_deleting(object),
             foreground: has(FOREGROUND),
             orphan: has(ORPHAN),
@@ -52,7 +102,7 @@ impl Node {
 
     /// Whether the deletion of `owner` waits for it.
     pub(super) fn blocks(&self, owner: &str) -> bool {
-        self.owners.iter().any(|(uid, blocks)| uid == owner && *blocks)
+        self.owners.iter().any(|o| o.uid == owner && o.blocks)
     }
 }
 
@@ -102,11 +152,11 @@ impl Graph {
         if let Some(old) = &old {
             unlink(&mut state, &key, old);
             // An owner that waited for this one may wait no longer.
-            look.extend(old.owners.iter().map(|(uid, _)| uid.clone()));
+            look.extend(old.owners.iter().map(|o| o.uid.clone()));
         }
-        for (owner, _) in &node.owners {
-            state.dependents.entry(owner.clone()).or_default().insert(key.clone());
-            if state.nodes.get(owner).is_none_or(Node::deletes_dependents) {
+        for owner in &node.owners {
+            state.dependents.entry(owner.uid.clone()).or_default().insert(key.clone());
+            if state.nodes.get(&owner.uid).is_none_or(|o| o.deletes_dependents() || !owner.fits(&node.namespace, o)) {
                 look.push(key.clone());
             }
         }
@@ -131,16 +181,16 @@ impl Graph {
         };
         unlink(&mut state, key, &old);
         let dependents = state.dependents.get(key).into_iter().flatten().cloned();
-        dependents.chain(old.owners.into_iter().map(|(uid, _)| uid)).collect()
+        dependents.chain(old.owners.into_iter().map(|o| o.uid)).collect()
     }
 }
 
 fn unlink(state: &mut State, key: &str, node: &Node) {
-    for (owner, _) in &node.owners {
-        if let Some(dependents) = state.dependents.get_mut(owner) {
+    for owner in &node.owners {
+        if let Some(dependents) = state.dependents.get_mut(&owner.uid) {
             dependents.remove(key);
             if dependents.is_empty() {
-                state.dependents.remove(owner);
+                state.dependents.remove(&owner.uid);
             }
         }
     }
@@ -153,7 +203,8 @@ mod tests {
     use serde_json::json;
 
     fn object(name: &str, owners: &[&str], change: Value) -> Value {
-        let owners: Vec<Value> = owners.iter().map(|o| json!({"uid": o, "blockOwnerDeletion": true})).collect();
+        let reference = |o: &&str| json!({"apiVersion": "v1", "kind": "Pod", "name": o, "uid": o, "blockOwnerDeletion": true});
+        let owners: Vec<Value> = owners.iter().map(reference).collect();
         let object = json!({"metadata": {"uid": name, "name": name, "ownerReferences": owners}});
         gantry_api::patch::merge(object, &json!({"metadata": change})).unwrap()
     }
@@ -178,5 +229,32 @@ mod tests {
         assert_eq!(graph.dependents("a").len(), 1, "c still names it");
         check("the last has gone", graph.remove("c"), &["a"]);
         assert!(graph.dependents("a").is_empty());
+    }
+
+    #[test]
+    fn references_that_do_not_fit_are_looked_at() {
+        let graph = Graph::default();
+        let pods = Arc::new(PODS);
+        let place = |namespace: &str| json!({"namespace": namespace});
+        graph.set(&pods, &object("a", &[], place("one")));
+        let check = |what: &str, change: Value, looked: bool, told: usize| {
+            let object = object("b", &["a"], change);
+            assert_eq!(graph.set(&pods, &object), if looked { vec!["b".to_string()] } else { Vec::new() }, "{what}");
+            assert_eq!(graph.get("b").unwrap().misplaced_owners(&graph).len(), told, "{what}");
+            graph.remove("b");
+        };
+        let named = |kind: &str, name: &str| {
+            let reference = json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "a"});
+            json!({"namespace": "one", "ownerReferences": [reference]})
+        };
+        check("it fits", place("one"), false, 0);
+        check("another namespace", place("two"), true, 1);
+        check("another name", named("Pod", "c"), true, 0);
+        check("another kind", named("Secret", "a"), true, 0);
+        graph.set(&pods, &object("b", &["a"], place("two")));
+        assert_eq!(
+            graph.get("b").unwrap().misplaced_owners(&graph),
+            ["ownerRef [v1/Pod, namespace: two, name: a, uid: a] does not exist in namespace \"two\""]
+        );
     }
 }

@@ -15,7 +15,6 @@ use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_node::image::{self, archive};
 use gantry_node::{Config, Node, ServerIdentity};
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -33,8 +32,7 @@ struct InProcess(Local);
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        let answer = self.0.send(request).await;
-        Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
+        Ok(self.0.send(request).await)
     }
 }
 
@@ -96,6 +94,7 @@ impl Bench {
                 cluster_domain: "cluster.local",
                 external_address: "127.0.0.1:6443".into(),
                 join_token: None,
+                kubelet_client: None,
             },
         )
         .await

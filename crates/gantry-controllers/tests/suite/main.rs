@@ -1,0 +1,8 @@
+//! All controllers against the API server, in memory and without nodes.
+
+mod cluster;
+mod deployments;
+mod nodes;
+mod owners;
+mod roles;
+mod services;
