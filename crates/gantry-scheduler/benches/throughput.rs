@@ -2,34 +2,20 @@
 //!
 //! `cargo bench -p gantry-scheduler -- [NODES] [PODS] [durable]`; `durable` uses the embedded store instead of memory.
 
-use async_trait::async_trait;
-use bytes::Bytes;
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::client;
 use futures::StreamExt;
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Local, Server, TlsFiles};
-use gantry_auth::{MASTERS, User};
+use gantry_client::Informers;
 use gantry_client::resource::{NODES, PODS};
-use gantry_client::{Body, Client, Informers, Transport, TransportError};
-use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_scheduler::{Config, Scheduler};
 use gantry_store::{Embedded, Memory, Store};
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
-
-struct InProcess(Local);
-
-#[async_trait]
-impl Transport for InProcess {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        let response = self.0.send(request).await;
-        Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
-    }
-}
 
 /// Requests under way while nodes and pods are made.
 const PARALLEL: usize = 64;
@@ -103,34 +89,6 @@ async fn run(nodes: usize, pods: usize, durable: bool) {
         "{pods} pods bound to {nodes} nodes in {took:.2?}, {store}: {:.0}/s",
         pods as f64 / took.as_secs_f64()
     );
-}
-
-async fn client(folder: &std::path::Path, store: Arc<dyn Store>) -> Client {
-    let pki = Pki::open(folder, &ServerNames::default()).expect("certificates are made");
-    let identity = pki.server();
-    let config = gantry_apiserver::Config {
-        tls: TlsFiles {
-            certificate: &identity.certificate_pem,
-            key: &identity.key_pem,
-            client_ca: pki.ca_pem(),
-        },
-        service_account_key: pki.service_account_key_pem(),
-        service_range: Range::parse("10.43.0.0/16").expect("it is a range"),
-        advertise: ([192, 0, 2, 1].into(), 6443),
-        cluster_domain: "cluster.local",
-        external_address: "192.0.2.1:6443".into(),
-        join_token: None,
-    };
-    let server = Server::new(store, config).await.expect("the server starts");
-    let local = server.local(User::new("system:gantry", &[MASTERS]));
-    let client = Client::new(Arc::new(InProcess(local)), "bench");
-    // Pods need their account, which a controller would make.
-    let account = json!({"metadata": {"namespace": "default", "name": "default"}});
-    client
-        .create(&gantry_client::resource::SERVICE_ACCOUNTS, &account)
-        .await
-        .expect("the account is created");
-    client
 }
 
 fn node(i: usize) -> serde_json::Value {
