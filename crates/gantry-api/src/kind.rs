@@ -26,6 +26,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Where objects stand in the store: `/registry/<storage_prefix>/[<namespace>/]<name>`, laid out as upstream's.
     pub storage_prefix: SmolStr,
+    /// Whether deleting an object answers with the object instead of a `Status`.
+    pub returns_deleted: bool,
     /// Subresources served under an object.
     pub subresources: Vec<Subresource>,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads. A part of a path

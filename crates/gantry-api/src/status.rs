@@ -165,8 +165,12 @@ impl Status {
     pub fn to_object(&self) -> Value {
         let mut object = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        // What upstream has no reason for comes without one.
+        if !self.reason.is_empty() {
+            object["reason"] = self.reason.into();
+        }
         if let Some(details) = &self.details {
             object["details"] = details.clone();
         }

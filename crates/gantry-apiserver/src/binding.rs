@@ -3,7 +3,7 @@
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
-use crate::verbs::{Api, Call, TRIES, rfc3339};
+use crate::verbs::{Api, Call, TRIES, done, rfc3339};
 use gantry_api::field;
 use gantry_api::meta;
 use gantry_api::status::Status;
@@ -40,12 +40,6 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
         }
     }
     Err(last)
-}
-
-fn done(call: &Call) -> Response<Body> {
-    let done =
-        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    call.respond(201, &done)
 }
 
 fn validate(target: &Value) -> Vec<field::Error> {

@@ -20,12 +20,16 @@ const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
 /// `DeleteOptions`, of the body and the query.
-struct Options {
+#[derive(Clone)]
+pub struct Options {
     grace: Option<i64>,
-    uid: String,
-    revision: String,
+    /// The UID the object must have; empty when it may be any.
+    pub uid: String,
+    /// The version the object must have; empty when it may be any.
+    pub revision: String,
     propagation: Propagation,
-    dry_run: bool,
+    /// Whether nothing is to change.
+    pub dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,11 @@ impl Options {
             true => json!({}),
             false => call.object()?,
         };
+        Options::of(&body, call)
+    }
+
+    /// The options in `body`, and in the query of `call` where the body is silent.
+    pub fn of(body: &Value, call: &Call) -> Result<Self, Status> {
         let grace = match body["gracePeriodSeconds"].as_i64() {
             Some(seconds) => Some(seconds),
             None => call
@@ -105,7 +114,7 @@ impl Options {
 }
 
 /// What is left of an object once its deletion was asked for.
-enum Outcome {
+pub enum Outcome {
     /// It is gone.
     Gone(Value),
     /// It goes once its grace period is over and its finalizers are done.
@@ -119,10 +128,7 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
     match delete_object(api, call, &options, object).await? {
         Outcome::Going(object) => Ok(call.answer(200, &object, &[])),
-        // A pod that goes at once is answered whole, as upstream does.
-        Outcome::Gone(object) if kind.hooks.grace_period(&object).is_some() => {
-            Ok(call.answer(200, &object, &[]))
-        }
+        Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object, &[])),
         Outcome::Gone(object) => {
             let mut details =
                 json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
@@ -162,7 +168,7 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
 }
 
 /// Deletes an object that was just read; reads it again when others write in between.
-async fn delete_object(
+pub async fn delete_object(
     api: &Api,
     call: &Call,
     options: &Options,

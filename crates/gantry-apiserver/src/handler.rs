@@ -2,6 +2,7 @@
 
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
+use crate::connect::{self, Connect};
 use crate::deletion;
 use crate::discovery;
 use crate::negotiate::Format;
@@ -11,7 +12,7 @@ use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
 use bytes::{Bytes, BytesMut};
-use gantry_api::schema;
+use gantry_api::openapi;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
@@ -34,6 +35,8 @@ pub struct Handler {
     pub api: Api,
     /// Who sends requests.
     pub authenticator: Authenticator,
+    /// What is passed on to nodes and pods.
+    pub connect: Connect,
     /// Where the keys of service accounts' tokens are.
     pub jwks_uri: String,
 }
@@ -41,13 +44,15 @@ pub struct Handler {
 impl Handler {
     /// Answers one request of `user`.
     pub async fn answer(&self, user: Arc<User>, request: Request<RequestBody>) -> Response<Body> {
-        let format = match Format::accepted(request.headers()) {
-            Ok(format) => format,
-            // What no object can be given in may still be what a page of text is in.
-            Err(_) if !request.uri().path().starts_with("/api") => Format::Json,
-            Err(status) => return respond::error(&status, Format::Json),
+        let parsed = request::parse(request.uri().path(), &self.api.kinds);
+        let format = match (Format::accepted(request.headers()), &parsed) {
+            (Ok(format), _) => format,
+            // What no object can be given in may still be what a page of text is in, or an answer from elsewhere.
+            (Err(_), Parsed::Other) => Format::Json,
+            (Err(_), Parsed::Resource(target)) if target.connects().is_some() => Format::Json,
+            (Err(status), _) => return respond::error(&status, Format::Json),
         };
-        self.try_answer(user, request, format)
+        self.try_answer(user, parsed, request, format)
             .await
             .unwrap_or_else(|status| respond::error(&status, format))
     }
@@ -55,14 +60,14 @@ impl Handler {
     async fn try_answer(
         &self,
         user: Arc<User>,
+        parsed: Parsed,
         request: Request<RequestBody>,
         format: Format,
     ) -> Result<Response<Body>, Status> {
-        let path = request.uri().path().to_string();
-        match request::parse(&path, &self.api.kinds) {
+        match parsed {
             Parsed::Resource(target) => self.resource(user, target, request, format).await,
             Parsed::Unknown => Err(Status::no_such_path()),
-            Parsed::Other => self.other(&user, &path, &request),
+            Parsed::Other => self.other(&user, request.uri().path(), &request),
         }
     }
 
@@ -76,7 +81,10 @@ impl Handler {
         let (head, body) = request.into_parts();
         let options = Options::parse(head.uri.query().unwrap_or(""));
         let kind = target.kind.clone();
+        let connects = target.connects();
         let verb = match (&head.method, target.name.is_some()) {
+            (method, _) if let Some(subresource) = connects => connect::verb(subresource, method)
+                .ok_or_else(|| Status::method_not_supported(&kind.group, &kind.plural, method.as_str()))?,
             (&Method::GET, true) => "get",
             (&Method::GET, false) if options.flag("watch") => "watch",
             (&Method::GET, false) => "list",
@@ -117,16 +125,14 @@ impl Handler {
         if !kind.verbs.contains(&verb) && target.subresource.is_none() {
             return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
         }
-        let connects = |s: &&gantry_api::kind::Subresource| {
-            Some(s.name()) == target.subresource.as_deref() && s.connects()
-        };
-        if let Some(subresource) = kind.subresources.iter().find(connects) {
-            let what = subresource.name();
-            return Err(Status::new(
-                501,
-                "NotImplemented",
-                format!("this server cannot connect to a node for {what}"),
-            ));
+        if let Some(subresource) = connects {
+            let request = connect::Request {
+                user,
+                target,
+                head,
+                body,
+            };
+            return self.connect.answer(&self.api, subresource, request).await;
         }
         let text = |name| {
             head.headers
@@ -214,7 +220,7 @@ impl Handler {
             if kinds.is_empty() {
                 return Err(Status::no_such_path());
             }
-            return Ok(respond::json(200, &schema::openapi_v3(&group, &version, &kinds)));
+            return Ok(respond::json(200, &openapi::v3(&group, &version, &kinds)));
         }
         let accept = request
             .headers()

@@ -96,9 +96,7 @@ async fn call(
         .map_err(Status::internal)?;
     let response = local.send(request).await;
     let code = response.status().as_u16();
-    let body = match response.into_body().collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(never) => match never {},
-    };
+    let body = response.into_body().collect().await.map_err(Status::internal)?;
+    let body = body.to_bytes();
     Ok((code, serde_json::from_slice(&body).map_err(Status::internal)?))
 }

@@ -100,9 +100,10 @@ impl Registry {
             end: prefix_end(prefix.as_bytes()),
             limit,
             revision,
+            count: limit > 0,
         };
         let result = self.store.range(request).await.map_err(|e| read_error(&e))?;
-        let left = result.count.saturating_sub(result.entries.len());
+        let left = result.count.unwrap_or(0).saturating_sub(result.entries.len());
         let next = result
             .entries
             .last()

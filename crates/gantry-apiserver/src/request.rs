@@ -1,6 +1,6 @@
 //! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
 
-use gantry_api::kind::{Kind, Scope};
+use gantry_api::kind::{Kind, Scope, Subresource};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,6 +52,17 @@ pub struct Target {
     pub name: Option<String>,
     /// The subresource's name.
     pub subresource: Option<String>,
+    /// What follows `proxy` in the path, as it was sent: empty, or beginning with a slash.
+    pub rest: String,
+}
+
+impl Target {
+    /// The subresource, when requests to it are passed on instead of answered here.
+    pub fn connects(&self) -> Option<Subresource> {
+        let name = self.subresource.as_deref()?;
+        let mut all = self.kind.subresources.iter().copied();
+        all.find(|s| s.name() == name && s.connects())
+    }
 }
 
 /// A parsed path.
@@ -90,7 +101,7 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
     let (plural, name, subresource) = match rest {
         [plural] => (*plural, None, None),
         [plural, name] => (*plural, Some(*name), None),
-        [plural, name, sub] => (*plural, Some(*name), Some(*sub)),
+        [plural, name, sub] | [plural, name, sub @ "proxy", ..] => (*plural, Some(*name), Some(*sub)),
         _ => return Parsed::Unknown,
     };
     let Some(kind) = kinds.get(group, version, plural) else {
@@ -104,10 +115,59 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
     if !scoped_right || !known {
         return Parsed::Unknown;
     }
+    let read = parts.len() - rest.len() + 3;
+    let rest = match subresource {
+        Some("proxy") => after(path, read),
+        _ => "",
+    };
     Parsed::Resource(Target {
+        rest: rest.to_string(),
         kind,
         namespace: namespace.map(str::to_string),
         name: name.map(str::to_string),
         subresource: subresource.map(str::to_string),
     })
+}
+
+/// What follows the first `count` parts of a path.
+fn after(path: &str, count: usize) -> &str {
+    let mut rest = path;
+    for _ in 0..count {
+        rest = rest.trim_start_matches('/');
+        rest = &rest[rest.find('/').unwrap_or(rest.len())..];
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxied_paths() {
+        let kinds = Kinds::new(gantry_api::kinds::builtin());
+        let check = |path: &str, expected: Option<(&str, &str)>| {
+            let found = match parse(path, &kinds) {
+                Parsed::Resource(target) => target
+                    .connects()
+                    .and(target.name.clone())
+                    .map(|n| (n, target.rest)),
+                _ => None,
+            };
+            let expected = expected.map(|(name, rest)| (name.to_owned(), rest.to_owned()));
+            assert_eq!(found, expected, "{path}");
+        };
+        check("/api/v1/nodes/n:10250/proxy/logs/", Some(("n:10250", "/logs/")));
+        check("/api/v1/nodes/n/proxy", Some(("n", "")));
+        let pod = "/api/v1/namespaces/ns/pods";
+        check(&format!("{pod}/p/proxy/"), Some(("p", "/")));
+        check(
+            &format!("{pod}/https:p:443/proxy/a%2Fb//c"),
+            Some(("https:p:443", "/a%2Fb//c")),
+        );
+        check(&format!("{pod}/p/exec"), Some(("p", "")));
+        check(&format!("{pod}/p/exec/more"), None);
+        check(&format!("{pod}/p/status"), None);
+        check("//api/v1//namespaces/ns/services/s/proxy/x", Some(("s", "/x")));
+    }
 }

@@ -7,14 +7,17 @@ use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
-use std::convert::Infallible;
 
+/// Why the rest of an answer cannot be sent: its source is elsewhere, and broke.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The body of every answer.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// A body that is known whole.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A JSON answer.
@@ -43,7 +46,15 @@ pub fn error(status: &Status, format: Format) -> Response<Body> {
     if status.code >= 500 {
         tracing::error!(code = status.code, "{}", status.message);
     }
-    format.respond(status.code, &status.to_object())
+    let mut response = format.respond(status.code, &status.to_object());
+    let seconds = status
+        .details
+        .as_ref()
+        .and_then(|d| d["retryAfterSeconds"].as_u64());
+    if let Some(seconds) = seconds.filter(|s| *s > 0) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 /// Adds `Warning` headers, one for each text.

@@ -2,6 +2,7 @@
 
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
+use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
 use crate::handler::Handler;
 use crate::negotiate::Format;
 use crate::registry::Registry;
@@ -49,6 +50,8 @@ pub struct Config<'a> {
     pub external_address: String,
     /// The token of machines that are about to join; none joins without one.
     pub join_token: Option<String>,
+    /// Who the server is to nodes; without it, no log is read and no command run on them.
+    pub kubelet_client: Option<KubeletIdentity>,
 }
 
 /// Why the server could not start.
@@ -60,6 +63,9 @@ pub enum ServeError {
     /// The key of the service accounts' tokens is unusable.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The certificate for nodes is unusable.
+    #[error(transparent)]
+    Kubelet(#[from] KubeletIdentityError),
     /// The first objects could not be made.
     #[error("the cluster's first objects could not be stored: {0}")]
     Bootstrap(#[from] Status),
@@ -82,6 +88,7 @@ impl Server {
         let issuer = format!("https://kubernetes.default.svc.{}", config.cluster_domain);
         let keys = Keys::from_pem(config.service_account_key, &[])?;
         let tokens = Arc::new(Tokens::new(issuer, keys));
+        let connect = Connect::new(config.kubelet_client.as_ref())?;
         let mut kinds = gantry_api::kinds::builtin();
         kinds.extend(reviews::kinds());
         let kinds = Arc::new(Kinds::new(kinds));
@@ -98,6 +105,7 @@ impl Server {
                     registry.clone(),
                     config.join_token,
                 ),
+                connect,
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
                     kinds,
@@ -128,7 +136,8 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown` completes. Open connections are dropped with the runtime.
+    /// Serves until `shutdown` completes. What is passed on to nodes and pods ends then; other open connections are
+    /// dropped with the runtime.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let accept = async {
@@ -137,10 +146,10 @@ impl Server {
                     return;
                 };
                 match listener.accept().await {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         let (handler, acceptor) = (self.handler.clone(), self.acceptor.clone());
                         tokio::spawn(async move {
-                            connection(handler, acceptor, stream).await;
+                            connection(handler, acceptor, stream, Peer(peer.ip())).await;
                             drop(slot);
                         });
                     }
@@ -155,6 +164,7 @@ impl Server {
             () = accept => {}
             () = shutdown => {}
         }
+        self.handler.connect.end();
     }
 }
 
@@ -173,7 +183,7 @@ impl Local {
     }
 }
 
-async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream) {
+async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream, peer: Peer) {
     let _ = stream.set_nodelay(true);
     // Whoever cannot finish a handshake learns why from TLS itself.
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
@@ -192,7 +202,8 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
             None
         }
     };
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let (handler, user) = (handler.clone(), user.clone());
         async move {
             let answer = answer(&handler, user.as_ref(), request).await;
@@ -209,7 +220,10 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
         .timer(TokioTimer::new())
         .max_concurrent_streams(250)
         .keep_alive_interval(Duration::from_secs(30));
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .await
+    {
         tracing::debug!("a connection ended: {error}");
     }
 }

@@ -7,7 +7,7 @@ use crate::registry::decode;
 use gantry_api::field;
 use gantry_api::meta;
 use gantry_api::status::Status;
-use gantry_store::{EventKind, RangeRequest, ReadError, Store, prefix_end};
+use gantry_store::{EventKind, RangeRequest, ReadError, Store};
 use rand::Rng;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -161,13 +161,7 @@ impl Allocator {
     }
 
     async fn load(&self, store: &dyn Store) -> Result<u64, ReadError> {
-        let request = RangeRequest {
-            start: PREFIX.as_bytes().into(),
-            end: prefix_end(PREFIX.as_bytes()),
-            limit: 0,
-            revision: None,
-        };
-        let result = store.range(request).await?;
+        let result = store.range(RangeRequest::all(PREFIX.as_bytes())).await?;
         let mut taken = self.lock();
         for entry in &result.entries {
             if let Ok(service) = decode(entry) {

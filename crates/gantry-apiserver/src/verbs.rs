@@ -10,7 +10,7 @@ use crate::registry::{self, Registry};
 use crate::request::{Kinds, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
-use crate::{binding, deletion, table, watch};
+use crate::{binding, deletion, eviction, table, watch};
 use gantry_api::kind::{Scope, Subresource};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
@@ -243,6 +243,7 @@ impl Api {
         match call.subresource() {
             None => {}
             Some(Subresource::Binding) => return binding::create(self, call).await,
+            Some(Subresource::Eviction) => return eviction::create(self, call).await,
             Some(Subresource::Token) => return self.create_token(call).await,
             Some(_) => {
                 return Err(Status::method_not_supported(
@@ -432,7 +433,8 @@ impl Api {
         Ok(stored)
     }
 
-    fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
+    /// A write that asks for admission.
+    pub fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
         admission::Request {
             api: self,
             kind: &call.target.kind,
@@ -441,6 +443,13 @@ impl Api {
             old,
         }
     }
+}
+
+/// The answer to a subresource's create that leaves no object behind.
+pub fn done(call: &Call) -> Response<Body> {
+    let done =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    call.respond(201, &done)
 }
 
 /// Gives a new object what the server alone decides: name from generateName, uid, creation time.

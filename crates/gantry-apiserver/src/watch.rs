@@ -95,7 +95,9 @@ pub async fn start(api: &Api, request: Request) -> Result<Response<Body>, Status
         Some((Ok::<_, Infallible>(Frame::data(bytes)), stream))
     });
     let mut response = respond::with_type(200, content_type, "");
-    *response.body_mut() = StreamBody::new(frames).boxed_unsync();
+    *response.body_mut() = StreamBody::new(frames)
+        .map_err(|never| match never {})
+        .boxed_unsync();
     Ok(response)
 }
 

@@ -40,6 +40,7 @@ impl Cluster {
             cluster_domain: "cluster.local",
             external_address: "127.0.0.1:6443".into(),
             join_token: None,
+            kubelet_client: None,
         };
         Cluster {
             server: Server::new(Arc::new(Memory::new()), config).await.unwrap(),

@@ -160,15 +160,34 @@ impl Pki {
     ///
     /// Each organization becomes a group of the user; repeated ones are kept.
     pub fn issue_client(&self, common_name: &str, organizations: &[&str]) -> Result<Identity, PkiError> {
+        self.issue(common_name, organizations, &Purpose::Client)
+    }
+
+    /// A server certificate for `names`, valid for a year, with a key of its own.
+    pub fn issue_server(
+        &self,
+        common_name: &str,
+        organizations: &[&str],
+        names: &ServerNames,
+    ) -> Result<Identity, PkiError> {
+        self.issue(common_name, organizations, &Purpose::Server(names))
+    }
+
+    fn issue(
+        &self,
+        common_name: &str,
+        organizations: &[&str],
+        purpose: &Purpose,
+    ) -> Result<Identity, PkiError> {
         let issue = || -> Result<Identity, Failure> {
             if common_name.is_empty() {
-                return Err("a client needs a common name".into());
+                return Err("a certificate needs a common name".into());
             }
             let key = Key::generate();
             let certificate_pem = certificate::issue(
                 common_name,
                 organizations,
-                &Purpose::Client,
+                purpose,
                 LIFETIME,
                 &key,
                 &self.key,

@@ -1,5 +1,7 @@
 //! The pod network of one node: a bridge that the CNI plugins of Debian's containernetworking-plugins make.
 
+pub mod dns;
+
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,15 +63,22 @@ fn conflist(data_dir: &Path, pod_cidr: &str) -> String {
 
 /// Removes the bridge, if it is there. For `make down`.
 pub fn teardown() -> std::io::Result<()> {
-    if Path::new("/sys/class/net").join(BRIDGE).exists() {
-        let output = Command::new("ip").args(["link", "delete", BRIDGE]).output()?;
-        if !output.status.success() {
-            return Err(std::io::Error::other(
-                String::from_utf8_lossy(&output.stderr).trim().to_string(),
-            ));
-        }
+    // Not by /sys, which may show the interfaces of another network namespace.
+    if !Command::new("ip")
+        .args(["link", "show", BRIDGE])
+        .output()?
+        .status
+        .success()
+    {
+        return Ok(());
     }
-    Ok(())
+    let output = Command::new("ip").args(["link", "delete", BRIDGE]).output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(std::io::Error::other(
+            String::from_utf8_lossy(&output.stderr).trim().to_string(),
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -9,14 +9,18 @@ pub mod containerd;
 pub mod cri;
 pub mod env;
 pub mod image;
+mod logs;
 mod mount;
 mod node;
 pub mod pod;
 mod probe;
+mod server;
 mod shared;
+mod stats;
 pub mod volumes;
 
-pub use config::Config;
+pub use config::{Config, ServerIdentity};
+pub use server::{ServerError, TlsError};
 
 use gantry_client::resource::{PODS, SERVICES};
 use gantry_client::{Client, Informers, ListOptions, Recorder};
@@ -24,6 +28,7 @@ use node::{Health, Standing};
 use pod::cgroup::Cgroups;
 use pod::manager::Manager;
 use shared::Shared;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -41,16 +46,22 @@ pub enum NodeError {
     /// The pause image could not be imported.
     #[error(transparent)]
     Image(#[from] image::ImageError),
+    /// The node's own server cannot listen.
+    #[error(transparent)]
+    Server(#[from] server::ServerError),
 }
 
 /// A running node.
 pub struct Node {
     manager: Arc<Manager>,
+    server: SocketAddr,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// Starts the node: containerd, unless one is given; then its Node object and its pods.
-pub async fn start(config: Config, client: Client, informers: Informers) -> Result<Node, NodeError> {
+pub async fn start(mut config: Config, client: Client, informers: Informers) -> Result<Node, NodeError> {
+    let bound = server::bind(&config).await?;
+    config.port = bound.address().port();
     let socket = match &config.containerd_endpoint {
         Some(socket) => socket.clone(),
         None => containerd::Paths::new(&config.data_dir).socket(),
@@ -86,13 +97,25 @@ pub async fn start(config: Config, client: Client, informers: Informers) -> Resu
         config,
     });
     let mine = ListOptions::fields(format!("spec.nodeName={}", shared.config.name));
-    let manager = Manager::start(shared, informers.filtered(&PODS, mine));
+    let manager = Manager::start(shared.clone(), informers.filtered(&PODS, mine));
+    let address = bound.address();
+    let api = server::Api {
+        stats: stats::Stats::new(shared.clone()),
+        shared,
+        manager: manager.clone(),
+    };
     let tasks = vec![
+        tokio::spawn(logs::rotate::run(runtime.clone(), manager.clone())),
+        tokio::spawn(bound.serve(Arc::new(api))),
         tokio::spawn(node::follow_health(runtime, health_sender)),
         tokio::spawn(standing.run()),
         tokio::spawn(manager.clone().follow_runtime()),
     ];
-    Ok(Node { manager, tasks })
+    Ok(Node {
+        manager,
+        server: address,
+        tasks,
+    })
 }
 
 impl Node {
@@ -102,6 +125,11 @@ impl Node {
         for task in self.tasks {
             task.abort();
         }
+    }
+
+    /// Where the node's own server listens.
+    pub fn server(&self) -> SocketAddr {
+        self.server
     }
 
     /// The node's pods.

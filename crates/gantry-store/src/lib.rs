@@ -6,15 +6,23 @@
 //! a watch can start from one. Start reading at [`Store`]; every backend passes the same suite.
 
 mod embedded;
+mod error;
 mod hub;
 mod memory;
-mod mvcc;
+mod plan;
+mod reader;
+mod retention;
+mod state;
 
-pub use embedded::{Embedded, OpenError};
+pub use embedded::{Embedded, OpenError, Options};
+pub use error::{ReadError, WriteError};
 pub use memory::Memory;
+pub use retention::Limits;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 /// A position in the store's history. The empty store is at revision 1, as etcd's is.
 pub type Revision = u64;
@@ -43,8 +51,8 @@ pub enum Precondition {
     ModRevision(Revision),
 }
 
-/// One change to one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One change to one key. All watchers are handed the same one.
+#[derive(Debug)]
 pub struct Event {
     /// Whether the key was written or deleted.
     pub kind: EventKind,
@@ -52,6 +60,26 @@ pub struct Event {
     pub entry: Entry,
     /// The key before the change; `None` when the change created it.
     pub prev: Option<Entry>,
+    /// What the first watcher made of the event, so that the others need not make it again.
+    pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl Event {
+    pub(crate) fn new(kind: EventKind, entry: Entry, prev: Option<Entry>) -> Event {
+        Event {
+            kind,
+            entry,
+            prev,
+            memo: OnceLock::new(),
+        }
+    }
+}
+
+/// The memo is no part of what happened.
+impl PartialEq for Event {
+    fn eq(&self, other: &Event) -> bool {
+        (self.kind, &self.entry, &self.prev) == (other.kind, &other.entry, &other.prev)
+    }
 }
 
 /// The two kinds of change.
@@ -74,6 +102,21 @@ pub struct RangeRequest {
     pub limit: usize,
     /// Read as of this revision; `None` reads the newest.
     pub revision: Option<Revision>,
+    /// Count all keys of the range, beyond the limit too. It costs a walk over them.
+    pub count: bool,
+}
+
+impl RangeRequest {
+    /// All keys that begin with `prefix`, as they stand.
+    pub fn all(prefix: &[u8]) -> RangeRequest {
+        RangeRequest {
+            start: Bytes::copy_from_slice(prefix),
+            end: prefix_end(prefix),
+            limit: 0,
+            revision: None,
+            count: false,
+        }
+    }
 }
 
 /// The answer to a [`RangeRequest`], in key order.
@@ -81,66 +124,19 @@ pub struct RangeRequest {
 pub struct RangeResult {
     /// The entries found.
     pub entries: Vec<Entry>,
-    /// How many keys the whole range holds at that revision, whatever the limit was.
-    pub count: usize,
+    /// How many keys the whole range holds at that revision, if it was asked to be counted.
+    pub count: Option<usize>,
+    /// Whether the limit left keys out.
+    pub more: bool,
     /// The store's newest revision when the range was read.
     pub revision: Revision,
-}
-
-/// Why a write was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The precondition did not hold. `current` is the key as it stands, if it exists.
-    #[error("the key does not stand as the write demanded")]
-    Precondition {
-        /// The key as it stands; `None` if it does not exist.
-        current: Option<Entry>,
-    },
-    /// The store reached its size ceiling.
-    #[error("the store is full ({size} of {limit} bytes): delete objects, or raise the limit")]
-    Full {
-        /// Bytes in use.
-        size: u64,
-        /// The ceiling.
-        limit: u64,
-    },
-    /// The backend failed; the write may or may not have happened.
-    #[error("the store failed to write: {0}")]
-    Backend(String),
-}
-
-/// Why a read was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The revision asked for was compacted away.
-    #[error("revision {requested} was compacted; the oldest kept is {oldest}")]
-    Compacted {
-        /// The revision asked for.
-        requested: Revision,
-        /// The oldest revision that can still be read.
-        oldest: Revision,
-    },
-    /// The revision asked for has not happened yet.
-    #[error("revision {requested} is in the future; the newest is {current}")]
-    Future {
-        /// The revision asked for.
-        requested: Revision,
-        /// The newest revision.
-        current: Revision,
-    },
-    /// A watcher fell too far behind and was closed; start again from a list.
-    #[error("the watcher was too slow and was closed")]
-    Lagged,
-    /// The backend failed.
-    #[error("the store failed to read: {0}")]
-    Backend(String),
 }
 
 /// A running watch. Dropping it ends it.
 #[async_trait]
 pub trait Watch: Send {
     /// The next events, all of one or more whole revisions, in order. `Ok(None)` when the store closed.
-    async fn next(&mut self) -> Result<Option<Vec<Event>>, ReadError>;
+    async fn next(&mut self) -> Result<Option<Vec<Arc<Event>>>, ReadError>;
 }
 
 /// A key-value store with etcd's revision semantics.
@@ -149,9 +145,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a key. Returns it as it now stands, once the write is durable.
     async fn put(&self, key: Bytes, value: Bytes, pre: Option<Precondition>) -> Result<Entry, WriteError>;
 
-    /// Deletes a key. Returns the delete event's entry with the key's last value in `prev`, once durable;
+    /// Deletes a key. Returns the delete event with the key's last value in `prev`, once durable;
     /// `Ok(None)` when there was no such key and the write demanded nothing.
-    async fn delete(&self, key: Bytes, pre: Option<Precondition>) -> Result<Option<Event>, WriteError>;
+    async fn delete(&self, key: Bytes, pre: Option<Precondition>) -> Result<Option<Arc<Event>>, WriteError>;
 
     /// Reads one key as it stands.
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, ReadError>;
@@ -159,7 +155,8 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a range of keys.
     async fn range(&self, request: RangeRequest) -> Result<RangeResult, ReadError>;
 
-    /// Watches all keys that begin with `prefix`: every event with a revision greater than `after`, in order.
+    /// Watches every event with a revision greater than `after`, in order: of all keys below `prefix` when it ends
+    /// with a slash, of all keys when it is empty, of the one key otherwise.
     async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError>;
 
     /// Forgets history older than `revision`; what stands at `revision` can still be read.

@@ -1,35 +1,51 @@
 //! The backend that keeps nothing: for tests, and for clusters meant to be thrown away.
 
-use crate::mvcc::{Op, Plan, State};
+use crate::plan::{Op, Plan};
+use crate::reader::Core;
+use crate::retention::{Limits, Retention};
+use crate::state::State;
 use crate::{
     Entry, Event, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch, WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// A store that lives and dies with the process.
 pub struct Memory {
-    state: Mutex<State>,
+    core: Arc<Core>,
+    retention: Mutex<Retention>,
 }
 
 impl Memory {
     /// An empty store, at revision 1.
     pub fn new() -> Memory {
+        Memory::with_limits(Limits {
+            bytes: 64 << 20,
+            ..Limits::default()
+        })
+    }
+
+    /// An empty store that keeps this much history.
+    pub fn with_limits(limits: Limits) -> Memory {
         Memory {
-            state: Mutex::new(State::new(1, 0, u64::MAX)),
+            core: Core::new(State::new(1, 0, u64::MAX, true), None),
+            retention: Mutex::new(Retention::new(limits, Instant::now())),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self, op: Op) -> Result<Option<Event>, WriteError> {
-        let mut state = self.lock();
-        let mut plan = Plan::new();
+    fn write(&self, op: Op) -> Result<Option<Arc<Event>>, WriteError> {
+        let mut state = self.core.write();
+        let mut plan = Plan::default();
         let event = plan.add(&state, op)?;
-        state.apply(&plan.events);
+        state.apply(plan.events);
+        let mut retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = retention.due(Instant::now(), &state) {
+            state
+                .compact(at)
+                .map_err(|e| WriteError::Backend(e.to_string()))?;
+        }
         Ok(event)
     }
 }
@@ -40,39 +56,42 @@ impl Default for Memory {
     }
 }
 
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.core.write().hub.close();
+    }
+}
+
 #[async_trait]
 impl Store for Memory {
     async fn put(&self, key: Bytes, value: Bytes, pre: Option<Precondition>) -> Result<Entry, WriteError> {
         let event = self.write(Op::Put { key, value, pre })?;
         event
-            .map(|e| e.entry)
+            .map(|e| e.entry.clone())
             .ok_or_else(|| WriteError::Backend("a put made no event".into()))
     }
 
-    async fn delete(&self, key: Bytes, pre: Option<Precondition>) -> Result<Option<Event>, WriteError> {
+    async fn delete(&self, key: Bytes, pre: Option<Precondition>) -> Result<Option<Arc<Event>>, WriteError> {
         self.write(Op::Delete { key, pre })
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, ReadError> {
-        Ok(self.lock().get(key).cloned())
+        Ok(self.core.get(key))
     }
 
     async fn range(&self, request: RangeRequest) -> Result<RangeResult, ReadError> {
-        self.lock().range(&request)
+        self.core.range(&request)
     }
 
     async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError> {
-        self.lock().watch(prefix, after)
+        self.core.watch(prefix, after)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), ReadError> {
-        let mut state = self.lock();
-        let doomed = state.doomed(revision)?;
-        state.compact(revision, &doomed);
-        Ok(())
+        self.core.write().compact(revision).map(drop)
     }
 
     fn revision(&self) -> Revision {
-        self.lock().revision
+        self.core.read().revision
     }
 }

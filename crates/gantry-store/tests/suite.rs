@@ -20,6 +20,9 @@ const CASES: &[Case] = &[
     ("watch_boundary", |s| Box::pin(watch_boundary(s))),
     ("watch_prev_and_prefix", |s| Box::pin(watch_prev_and_prefix(s))),
     ("watch_future_start", |s| Box::pin(watch_future_start(s))),
+    ("history_values", |s| Box::pin(history_values(s))),
+    ("watch_scopes", |s| Box::pin(watch_scopes(s))),
+    ("compaction_overtakes", |s| Box::pin(compaction_overtakes(s))),
     ("slow_watcher", |s| Box::pin(slow_watcher(s))),
     ("concurrent_writers", |s| Box::pin(concurrent_writers(s))),
     ("concurrent_increments", |s| Box::pin(concurrent_increments(s))),
@@ -55,6 +58,7 @@ fn request(start: &str, end: &str, limit: usize, revision: Option<u64>) -> Range
         end: b(end),
         limit,
         revision,
+        count: true,
     }
 }
 
@@ -67,7 +71,7 @@ fn keys(result: &RangeResult) -> Vec<&str> {
 }
 
 /// Reads until `n` events came; a watch that stays silent fails the test instead of hanging it.
-async fn take(watch: &mut Box<dyn Watch>, n: usize) -> Vec<Event> {
+async fn take(watch: &mut Box<dyn Watch>, n: usize) -> Vec<Arc<Event>> {
     let mut got = Vec::new();
     while got.len() < n {
         let next = tokio::time::timeout(Duration::from_secs(10), watch.next())
@@ -129,13 +133,19 @@ async fn ranges(s: Backend) {
     s.delete(b("b"), None).await.unwrap(); // 6
     s.put(b("a"), b("2"), None).await.unwrap(); // 7
     let r = s.range(request("a", "d", 0, None)).await.unwrap();
-    assert_eq!((keys(&r), r.count, r.revision), (vec!["a", "c"], 2, 7));
+    assert_eq!(
+        (keys(&r), r.count, r.more, r.revision),
+        (vec!["a", "c"], Some(2), false, 7)
+    );
     let r = s.range(request("a", "z", 2, Some(5))).await.unwrap();
-    assert_eq!((keys(&r), r.count, r.revision), (vec!["a", "b"], 4, 7));
+    assert_eq!(
+        (keys(&r), r.count, r.more, r.revision),
+        (vec!["a", "b"], Some(4), true, 7)
+    );
     assert_eq!(r.entries[0].value, b("1"));
     let r = s.range(request("a", "z", 0, Some(2))).await.unwrap();
     assert_eq!(keys(&r), ["c"]);
-    assert_eq!(s.range(request("z", "a", 0, None)).await.unwrap().count, 0);
+    assert_eq!(s.range(request("z", "a", 0, None)).await.unwrap().count, Some(0));
     let future = s.range(request("a", "z", 0, Some(8))).await;
     assert!(matches!(
         future,
@@ -183,17 +193,20 @@ async fn watch_boundary(s: Backend) {
     let writer = s.clone();
     let task = tokio::spawn(async move {
         for i in 0..300 {
-            writer.put(b(&format!("k{}", i % 7)), b("v"), None).await.unwrap();
+            writer
+                .put(b(&format!("k/{}", i % 7)), b("v"), None)
+                .await
+                .unwrap();
             tokio::task::yield_now().await;
         }
     });
     let mut watches = Vec::new();
     for _ in 0..20 {
         let after = s.revision().saturating_sub(5).max(1);
-        watches.push((after, s.watch(b("k"), after).await.unwrap()));
+        watches.push((after, s.watch(b("k/"), after).await.unwrap()));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    watches.push((1, s.watch(b("k"), 1).await.unwrap()));
+    watches.push((1, s.watch(b("k/"), 1).await.unwrap()));
     task.await.unwrap();
     for (after, mut w) in watches {
         let want: Vec<u64> = (after + 1..=301).collect();
@@ -238,8 +251,9 @@ async fn watch_future_start(s: Backend) {
 
 async fn slow_watcher(s: Backend) {
     let mut slow = s.watch(b(""), 1).await.unwrap();
-    for _ in 0..1500 {
-        s.put(b("a"), b("1"), None).await.unwrap();
+    let writes: Vec<_> = (0..9000).map(|_| s.put(b("a"), b("1"), None)).collect();
+    for result in futures::future::join_all(writes).await {
+        result.unwrap();
     }
     let mut expected = 2;
     let end = loop {
@@ -259,6 +273,76 @@ async fn slow_watcher(s: Backend) {
     assert!(matches!(end, Err(ReadError::Lagged)), "{end:?}");
     let mut fresh = s.watch(b(""), expected - 1).await.unwrap();
     assert_eq!(take(&mut fresh, 1).await[0].entry.mod_revision, expected);
+}
+
+/// History is told as it was: old values, deletions and what came before, of one key, a subtree or everything.
+async fn history_values(s: Backend) {
+    for i in 0..300 {
+        s.put(b(&format!("p/{}", i % 3)), b(&i.to_string()), None)
+            .await
+            .unwrap(); // 2 to 301
+    }
+    s.delete(b("p/1"), None).await.unwrap(); // 302
+    let mut w = s.watch(b("p/1"), 2).await.unwrap();
+    let events = take(&mut w, 101).await;
+    for (n, event) in events[..100].iter().enumerate() {
+        let i = n * 3 + 1;
+        assert_eq!(event.entry.value, b(&i.to_string()));
+        let prev = event.prev.as_ref().map(|e| e.value.clone());
+        assert_eq!(prev, (n > 0).then(|| b(&(i - 3).to_string())));
+    }
+    assert_eq!(events[100].kind, EventKind::Delete);
+    assert_eq!(events[100].prev.as_ref().map(|e| e.value.clone()), Some(b("298")));
+    let then = s.range(request("p/", "p0", 2, Some(100))).await.unwrap();
+    let values: Vec<_> = then.entries.iter().map(|e| e.value.clone()).collect();
+    assert_eq!(values, [b("96"), b("97")]);
+    assert!(then.more);
+}
+
+/// A watch of one key or one subtree hears of nothing else.
+async fn watch_scopes(s: Backend) {
+    let scopes = ["", "a/", "a/b", "a/b/"];
+    let mut watches = Vec::new();
+    for scope in scopes {
+        watches.push(s.watch(b(scope), 1).await.unwrap());
+    }
+    for key in ["a/b", "a/bc", "a/b/c", "x", "a/"] {
+        s.put(b(key), b("1"), None).await.unwrap();
+    }
+    let expected: [&[&str]; 4] = [
+        &["a/b", "a/bc", "a/b/c", "x", "a/"],
+        &["a/b", "a/bc", "a/b/c", "a/"],
+        &["a/b"],
+        &["a/b/c"],
+    ];
+    for ((scope, mut live), expected) in scopes.into_iter().zip(watches).zip(expected) {
+        let mut past = s.watch(b(scope), 1).await.unwrap();
+        for watch in [&mut live, &mut past] {
+            let seen = take(watch, expected.len()).await;
+            let keys: Vec<_> = seen
+                .iter()
+                .map(|e| std::str::from_utf8(&e.entry.key).unwrap())
+                .collect();
+            assert_eq!(keys, expected, "{scope:?}");
+        }
+    }
+}
+
+/// A watcher that is still reading history when compaction overtakes it learns so.
+async fn compaction_overtakes(s: Backend) {
+    for i in 0..1000 {
+        s.put(b("a"), b(&i.to_string()), None).await.unwrap();
+    }
+    let mut w = s.watch(b(""), 1).await.unwrap();
+    take(&mut w, 1).await;
+    s.compact(1000).await.unwrap();
+    let end = loop {
+        match w.next().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(end, Err(ReadError::Compacted { .. })), "{end:?}");
 }
 
 async fn concurrent_writers(s: Backend) {
@@ -383,19 +467,83 @@ fn unknown_format_is_refused() {
     ));
 }
 
+/// The bytes a file takes on disk, holes left out.
+fn used(path: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).unwrap().blocks() * 512
+}
+
+/// Values of every size end at the ceiling, which the file keeps; deletions and compaction make room again.
 #[tokio::test]
 async fn full_store_still_deletes_and_recovers() {
-    let dir = tempfile::tempdir().unwrap();
-    let s = Embedded::open(&dir.path().join("db"), 4096).unwrap();
-    let big = Bytes::from(vec![0; 1000]);
-    for k in ["a", "b", "c"] {
-        s.put(b(k), big.clone(), None).await.unwrap();
+    const LIMIT: u64 = 32 << 20;
+    for size in [1000, 2500, 300_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let s = Embedded::open(&path, LIMIT).unwrap();
+        let value = Bytes::from(vec![b'x'; size]);
+        let mut written = 0;
+        let refused = loop {
+            let puts = (0..200).map(|i| s.put(b(&format!("{}", written + i)), value.clone(), None));
+            let results = futures::future::join_all(puts).await;
+            written += results.iter().filter(|r| r.is_ok()).count();
+            if let Some(refused) = results.into_iter().find_map(Result::err) {
+                break refused;
+            }
+        };
+        assert!(matches!(refused, WriteError::Full { .. }), "{size}: {refused}");
+        let payload = (written * size) as u64;
+        assert!(
+            payload > LIMIT / 5,
+            "{size}: full with {payload} bytes of {LIMIT}"
+        );
+        let len = std::fs::metadata(&path).unwrap().len();
+        assert!(len <= LIMIT + LIMIT / 32, "{size}: {len} bytes long");
+        let deletions = (0..written).map(|i| s.delete(b(&i.to_string()), None));
+        for gone in futures::future::join_all(deletions).await {
+            gone.unwrap();
+        }
+        s.compact(s.revision()).await.unwrap();
+        let again = (0..written / 2).map(|i| s.put(b(&format!("new/{i}")), value.clone(), None));
+        for put in futures::future::join_all(again).await {
+            put.unwrap_or_else(|e| panic!("{size}: no room after deleting everything: {e}"));
+        }
+        drop(s);
+        let s = Embedded::open(&path, LIMIT).unwrap();
+        let found = s.range(RangeRequest::all(b"new/")).await.unwrap();
+        assert_eq!(found.entries.len(), written / 2, "{size}");
     }
-    assert!(matches!(
-        s.put(b("d"), big.clone(), None).await,
-        Err(WriteError::Full { limit: 4096, .. })
-    ));
-    s.delete(b("a"), None).await.unwrap().unwrap();
-    s.compact(s.revision()).await.unwrap();
-    s.put(b("d"), big, None).await.unwrap();
+}
+
+/// Writes that change the same keys over and over use pages again: the file stops growing.
+#[tokio::test]
+async fn churn_keeps_the_file_flat() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let options = Options {
+        history: Limits {
+            events: 500,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    let s = Embedded::open_with(&path, options).unwrap();
+    let churn = async |rounds: usize| {
+        for round in 0..rounds {
+            let value = Bytes::from(format!("{round:01000}"));
+            let puts = (0..200).map(|i| s.put(b(&format!("k/{i}")), value.clone(), None));
+            for put in futures::future::join_all(puts).await {
+                put.unwrap();
+            }
+        }
+        used(&path)
+    };
+    let settled = churn(30).await;
+    let later = churn(100).await;
+    assert!(
+        later <= settled + settled / 4,
+        "{settled} bytes, then {later} after three times the writes"
+    );
+    let compacted = s.watch(b(""), 1).await;
+    assert!(matches!(compacted, Err(ReadError::Compacted { .. })));
 }

@@ -1,12 +1,15 @@
 //! The gantry binary: command line and composition.
 
 mod agent;
+mod cluster_dns;
+mod image;
 mod local;
 mod options;
 mod renewal;
 mod server;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -26,6 +29,8 @@ enum Command {
     /// Runs the control plane and, unless told otherwise, a node.
     #[command(args_override_self = true)]
     Server(Box<options::Options>),
+    /// Imports and lists the images of this machine's node.
+    Image(image::Options),
     /// Removes what a node leaves running when its server has ended: pods, containerd, mounts and the pods' bridge.
     Teardown {
         /// Where the cluster's data lives.
@@ -58,9 +63,11 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match cli.command {
         Command::Server(options) => Ok(server::run(*options)?),
+        Command::Image(options) => Ok(image::run(options)?),
         Command::Teardown { data_dir } => Ok(agent::teardown(&data_dir)?),
     }
 }

@@ -28,7 +28,7 @@ pub struct Options {
     #[arg(long)]
     pub tls_san: Vec<String>,
     /// The pods' network.
-    #[arg(long, default_value = "10.42.0.0/16")]
+    #[arg(long, default_value = "10.42.0.0/16", value_parser = network)]
     pub cluster_cidr: String,
     /// The services' network. Its tenth address is the cluster's DNS.
     #[arg(long, default_value = "10.43.0.0/16")]
@@ -154,6 +154,17 @@ impl Options {
     }
 }
 
+/// An IPv4 network that nodes can take their /24 from.
+fn network(text: &str) -> Result<String, String> {
+    let wrong =
+        || format!("{text:?} is no network for pods: give one with 8 to 24 bits, such as 10.42.0.0/16");
+    let (base, bits) = text.split_once('/').ok_or_else(wrong)?;
+    let base: Ipv4Addr = base.parse().map_err(|_| wrong())?;
+    let bits: u32 = bits.parse().map_err(|_| wrong())?;
+    let whole = (8..=24).contains(&bits) && base.to_bits().trailing_zeros() >= 32 - bits;
+    whole.then(|| text.to_string()).ok_or_else(wrong)
+}
+
 /// The address that the kernel would send from to the outside; asking sends nothing.
 fn route_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
@@ -178,7 +189,7 @@ mod tests {
         let args = with_file::<Cli>(args, file.path()).map_err(|e| e.to_string())?;
         match Cli::try_parse_from(args).map_err(|e| e.to_string())?.command {
             crate::Command::Server(options) => Ok(*options),
-            crate::Command::Teardown { .. } => Err("another command".into()),
+            _ => Err("another command".into()),
         }
     }
 
@@ -208,6 +219,8 @@ mod tests {
         check("- a", "it must hold option: value lines");
         check("https-port: {a: 1}", "https-port must be a text");
         check("https-port: many", "invalid value 'many'");
+        check("cluster-cidr: pods", "\"pods\" is no network for pods");
+        check("cluster-cidr: 10.42.0.1/16", "give one with 8 to 24 bits");
         check("a: [", "is wrong");
     }
 }

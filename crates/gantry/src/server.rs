@@ -1,11 +1,12 @@
 //! `gantry server`: opens the store, prepares the certificates, serves the API, and starts the components on it.
 
 use crate::agent;
+use crate::cluster_dns;
 use crate::local;
 use crate::options::Options;
 use crate::renewal::Renewal;
 use gantry_apiserver::services::{Range, RangeError};
-use gantry_apiserver::{Config, ServeError, Server, TlsFiles};
+use gantry_apiserver::{Config, KubeletIdentity, ServeError, Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
 use gantry_client::Informers;
 use gantry_cluster::{kubeconfig, pki};
@@ -43,6 +44,11 @@ pub enum Error {
     /// The API server could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The cluster's DNS has no Service.
+    #[error(
+        "the Service kube-system/kube-dns cannot be made: {0}; --service-cidr must be what it was at the first start"
+    )]
+    ClusterDns(gantry_client::Error),
     /// The node could not start.
     #[error(transparent)]
     Agent(#[from] agent::AgentError),
@@ -72,6 +78,7 @@ async fn serve(options: Options) -> Result<(), Error> {
     let names = server_names(&options, service_range);
     let pki = pki::Pki::open(&data.join("pki"), &names)?;
     let identity = pki.server();
+    let kubelet_client = pki.issue_client("kube-apiserver-kubelet-client", &[MASTERS])?;
     let config = Config {
         tls: TlsFiles {
             certificate: &identity.certificate_pem,
@@ -84,6 +91,11 @@ async fn serve(options: Options) -> Result<(), Error> {
         cluster_domain: &options.cluster_domain,
         external_address: SocketAddr::new(options.advertised(), options.https_port).to_string(),
         join_token: options.token.clone(),
+        kubelet_client: Some(KubeletIdentity {
+            certificate_pem: kubelet_client.certificate_pem,
+            key_pem: kubelet_client.key_pem,
+            ca_pem: pki.ca_pem().into(),
+        }),
     };
     let server = Server::new(store, config).await?;
     let url = format!(
@@ -99,6 +111,9 @@ async fn serve(options: Options) -> Result<(), Error> {
     renewal.write_kubeconfig(&pki)?;
     tokio::spawn(renewal.run(server.certificate()));
     let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
+    cluster_dns::ensure(&client, service_range.nth(10))
+        .await
+        .map_err(Error::ClusterDns)?;
     let informers = Informers::new(client.clone());
     let _scheduler = Scheduler::start(&client, &informers, gantry_scheduler::Config::default());
     let controllers = gantry_controllers::start(
@@ -109,9 +124,9 @@ async fn serve(options: Options) -> Result<(), Error> {
             ..Default::default()
         },
     );
-    let node = match options.disable_agent {
+    let agent = match options.disable_agent {
         true => None,
-        false => Some(agent::start(&options, service_range, &server).await?),
+        false => Some(agent::start(&options, service_range, &pki, &server, informers).await?),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
@@ -124,8 +139,8 @@ async fn serve(options: Options) -> Result<(), Error> {
         })
         .await;
     controllers.stop().await;
-    if let Some(node) = node {
-        node.stop();
+    if let Some(agent) = agent {
+        agent.stop().await;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod columns;
 mod diff;
 mod values;
 
+pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};
 
 use crate::kind::{Kind, NoHooks, Scope};
@@ -46,6 +47,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
         scope,
         verbs: crate::kind::STORED,
         storage_prefix: plural.into(),
+        returns_deleted: false,
         subresources: Vec::new(),
         selectable_fields: Vec::new(),
         columns: vec![name_column(), age_column()],

@@ -5,11 +5,9 @@
 //! name, protobuf number (0 if none), type, and attributes.
 
 mod check;
-mod openapi;
 mod tables;
 
 pub use check::check;
-pub use openapi::openapi_v3;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

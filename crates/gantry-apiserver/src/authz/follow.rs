@@ -1,7 +1,7 @@
 //! Keeps something in memory up to date with the objects under a prefix of the store.
 
 use crate::registry::decode;
-use gantry_store::{EventKind, RangeRequest, ReadError, Store, prefix_end};
+use gantry_store::{EventKind, RangeRequest, ReadError, Store};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -40,13 +40,10 @@ pub async fn start<S: Sink>(sink: &Arc<S>, store: &Arc<dyn Store>, prefix: Strin
 impl<S: Sink> Follower<S> {
     /// Reads everything; returns the revision it stood at.
     async fn read(&mut self, sink: &S) -> Result<u64, ReadError> {
-        let request = RangeRequest {
-            start: self.prefix.as_bytes().to_vec().into(),
-            end: prefix_end(self.prefix.as_bytes()),
-            limit: 0,
-            revision: None,
-        };
-        let result = self.store.range(request).await?;
+        let result = self
+            .store
+            .range(RangeRequest::all(self.prefix.as_bytes()))
+            .await?;
         let mut found = BTreeSet::new();
         for entry in &result.entries {
             let key = String::from_utf8_lossy(&entry.key).into_owned();

@@ -72,6 +72,7 @@ pub fn virtual_kind(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind
         scope,
         verbs: ANSWERED,
         storage_prefix: plural.into(),
+        returns_deleted: false,
         subresources: Vec::new(),
         selectable_fields: Vec::new(),
         columns: Vec::new(),

@@ -12,7 +12,6 @@ use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_controllers::{Config, Controllers};
 use gantry_store::Memory;
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +25,7 @@ struct InProcess(Local);
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        let response = self.0.send(request).await;
-        Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
+        Ok(self.0.send(request).await)
     }
 }
 
@@ -58,6 +56,7 @@ impl Cluster {
                 cluster_domain: "cluster.local",
                 external_address: "127.0.0.1:6443".into(),
                 join_token: None,
+                kubelet_client: None,
             },
         );
         let server = server.await.unwrap();

@@ -15,6 +15,19 @@ pub fn memory_available() -> i64 {
     meminfo("MemAvailable:")
 }
 
+/// The memory that nothing uses, not even as a cache, in bytes.
+pub fn memory_free() -> i64 {
+    meminfo("MemFree:")
+}
+
+/// When the machine was started, in nanoseconds since 1970.
+pub fn boot() -> i64 {
+    let text = read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("btime "));
+    let seconds: i64 = line.and_then(|s| s.trim().parse().ok()).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000)
+}
+
 fn meminfo(field: &str) -> i64 {
     let text = read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix(field)).unwrap_or("0");
@@ -33,6 +46,8 @@ pub struct Disk {
     pub size: i64,
     /// Bytes free to use.
     pub free: i64,
+    /// Bytes free, with those that are kept for root.
+    pub all_free: i64,
     /// Inodes.
     pub inodes: i64,
     /// Inodes free to use.
@@ -53,6 +68,7 @@ pub fn disk(path: &Path) -> std::io::Result<Disk> {
     Ok(Disk {
         size: number(stat.f_blocks).saturating_mul(block),
         free: number(stat.f_bavail).saturating_mul(block),
+        all_free: number(stat.f_bfree).saturating_mul(block),
         inodes: number(stat.f_files),
         inodes_free: number(stat.f_favail),
     })
@@ -116,5 +132,45 @@ pub fn architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+/// What this process uses; what cannot be read is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    /// CPU time.
+    pub cpu_seconds: Option<f64>,
+    /// Open file descriptors.
+    pub open_files: Option<f64>,
+    /// Resident memory.
+    pub resident_bytes: Option<f64>,
+    /// Its start, since 1970.
+    pub start_seconds: Option<f64>,
+}
+
+/// Reads /proc/self.
+#[allow(clippy::cast_precision_loss)]
+pub fn process() -> Process {
+    // SAFETY: sysconf takes a number and only reads.
+    let (ticks, page) = unsafe {
+        (
+            libc::sysconf(libc::_SC_CLK_TCK),
+            libc::sysconf(libc::_SC_PAGESIZE),
+        )
+    };
+    let stat = read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name, in parentheses, may hold blanks; the third field is the first after it.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<f64>().ok();
+    let seconds = |ticked: f64| ticked / ticks as f64;
+    Process {
+        cpu_seconds: field(14)
+            .zip(field(15))
+            .map(|(user, system)| seconds(user + system)),
+        open_files: std::fs::read_dir("/proc/self/fd")
+            .ok()
+            .map(|fds| fds.count() as f64),
+        resident_bytes: field(24).map(|pages| pages * page as f64),
+        start_seconds: field(22).map(|start| boot() as f64 / 1e9 + seconds(start)),
     }
 }

@@ -1,7 +1,7 @@
 //! The node's own standing: its Node object, its lease, its conditions.
 
 mod lease;
-mod machine;
+pub mod machine;
 mod object;
 
 pub use machine::memory;

@@ -18,8 +18,8 @@ pub struct CgroupError(String, #[source] io::Error);
 /// How cgroups are mounted here.
 #[derive(Clone, Debug)]
 enum Layout {
-    /// The controllers' own directories.
-    V1(Vec<PathBuf>),
+    /// Where controllers are mounted, and their own directories.
+    V1(PathBuf, Vec<PathBuf>),
     V2(PathBuf),
 }
 
@@ -42,7 +42,12 @@ pub fn path(pod: &Value) -> String {
 impl Cgroups {
     /// Looks how cgroups are mounted.
     pub fn detect() -> Self {
-        let root = PathBuf::from(MOUNT);
+        Cgroups::at(Path::new(MOUNT))
+    }
+
+    /// Looks below `root`.
+    pub fn at(root: &Path) -> Self {
+        let root = root.to_path_buf();
         if root.join("cgroup.controllers").exists() {
             return Cgroups {
                 layout: Layout::V2(root),
@@ -61,15 +66,29 @@ impl Cgroups {
             }
         }
         Cgroups {
-            layout: Layout::V1(dirs),
+            layout: Layout::V1(root, dirs),
         }
+    }
+
+    /// Whether all controllers are in one tree.
+    pub fn is_v2(&self) -> bool {
+        matches!(self.layout, Layout::V2(_))
+    }
+
+    /// The text of a cgroup's file; `None` if there is none. Version 2 has no directories of controllers.
+    pub fn read(&self, controller: &str, path: &str, file: &str) -> Option<String> {
+        let dir = match &self.layout {
+            Layout::V1(root, _) => root.join(controller),
+            Layout::V2(root) => root.clone(),
+        };
+        std::fs::read_to_string(dir.join(path.trim_start_matches('/')).join(file)).ok()
     }
 
     /// Makes a pod's cgroup with its limits; again if it is there.
     pub fn ensure(&self, pod: &Value) -> Result<(), CgroupError> {
         let (path, limits) = (path(pod), resources::pod(pod));
         match &self.layout {
-            Layout::V1(dirs) => dirs.iter().try_for_each(|dir| ensure_v1(dir, &path, limits)),
+            Layout::V1(_, dirs) => dirs.iter().try_for_each(|dir| ensure_v1(dir, &path, limits)),
             Layout::V2(root) => ensure_v2(root, &path, limits),
         }
     }
@@ -113,7 +132,7 @@ impl Cgroups {
 
     fn roots(&self) -> &[PathBuf] {
         match &self.layout {
-            Layout::V1(dirs) => dirs,
+            Layout::V1(_, dirs) => dirs,
             Layout::V2(root) => std::slice::from_ref(root),
         }
     }

@@ -122,3 +122,20 @@ pub fn log_link(base: &Path, pod: &Value, container: &str, id: &str) -> PathBuf 
     base.join("containers")
         .join(format!("{name}_{namespace}_{container}-{id}.log"))
 }
+
+/// Removes the logs of a pod that is gone, the links to those of its containers (names and ids), and its directory.
+pub fn remove_files(log_dir: &Path, pod: &Value, containers: &[(String, String)], pod_dir: &Path) {
+    for (name, id) in containers {
+        remove(std::fs::remove_file, log_link(log_dir, pod, name, id));
+    }
+    remove(std::fs::remove_dir_all, self::log_dir(log_dir, pod));
+    remove(std::fs::remove_dir_all, pod_dir.to_path_buf());
+}
+
+fn remove(how: fn(PathBuf) -> io::Result<()>, path: PathBuf) {
+    if let Err(error) = how(path.clone())
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("{} cannot be removed: {error}", path.display());
+    }
+}

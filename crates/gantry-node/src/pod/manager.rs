@@ -3,10 +3,11 @@
 use crate::cri::{CriError, v1};
 use crate::pod::state::{GRACE, POD_UID, PodState};
 use crate::pod::worker::{Update, View, Worker};
+use crate::pod::{container, mounts};
 use crate::shared::Shared;
 use gantry_api::meta;
 use gantry_client::{Change, Informer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,10 +16,42 @@ use tokio::sync::{Notify, watch};
 /// How often the runtime is asked what runs.
 const RELIST: Duration = Duration::from_secs(1);
 
+/// What is known of a pod.
+#[derive(Clone)]
+pub struct Known {
+    /// Its API object.
+    pub pod: Arc<Value>,
+    /// What runs of it.
+    pub state: PodState,
+    /// Its newest status, which the API may not show yet.
+    pub status: Value,
+}
+
+impl Known {
+    /// The API object with the newest status.
+    pub fn object(&self) -> Value {
+        let mut pod = Value::clone(&self.pod);
+        pod["status"] = self.status.clone();
+        pod
+    }
+}
+
 struct Handle {
     updates: watch::Sender<Update>,
     changed: Arc<Notify>,
     view: Arc<Mutex<View>>,
+}
+
+impl Handle {
+    fn known(&self) -> Known {
+        let pod = self.updates.borrow().pod.clone();
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        Known {
+            state: view.state.clone(),
+            status: view.status.clone().unwrap_or_else(|| pod["status"].clone()),
+            pod,
+        }
+    }
 }
 
 /// The pods of the node.
@@ -104,38 +137,15 @@ impl Manager {
         self.workers().clear();
     }
 
-    /// Pods by their API objects, with what runs of them.
-    pub fn pods(&self) -> Vec<(Arc<Value>, PodState)> {
-        let workers = self.workers();
-        let views = workers.values().map(|h| {
-            let state = h
-                .view
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .state
-                .clone();
-            (h.updates.borrow().pod.clone(), state)
-        });
-        views.collect()
+    /// The pods that are worked on.
+    pub fn pods(&self) -> Vec<Known> {
+        self.workers().values().map(Handle::known).collect()
     }
 
     /// One pod by its name.
-    pub fn find(&self, namespace: &str, name: &str) -> Option<(Arc<Value>, PodState)> {
+    pub fn find(&self, namespace: &str, name: &str) -> Option<Known> {
         let pod = self.informer.get(namespace, name)?;
-        let workers = self.workers();
-        let handle = workers.get(meta::text(&pod, "uid"))?;
-        let state = handle
-            .view
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .state
-            .clone();
-        Some((pod, state))
-    }
-
-    /// The uids of the pods that are worked on.
-    pub fn uids(&self) -> HashSet<String> {
-        self.workers().keys().cloned().collect()
+        self.workers().get(meta::text(&pod, "uid")).map(Handle::known)
     }
 
     /// Watches the runtime for as long as the node runs.
@@ -166,6 +176,9 @@ impl Manager {
                 continue;
             };
             let entry = seen.entry(uid.clone()).or_default();
+            let metadata = item.metadata.unwrap_or_default();
+            entry.pod = json!({"metadata":
+                {"namespace": metadata.namespace, "name": metadata.name, "uid": uid}});
             entry.states.push((item.id.clone(), item.state));
             entry.sandboxes.push(item.id);
         }
@@ -181,7 +194,9 @@ impl Manager {
                 .unwrap_or(30);
             entry.grace = entry.grace.max(grace);
             entry.states.push((item.id.clone(), item.state));
-            entry.containers.push(item.id);
+            entry
+                .containers
+                .push((item.metadata.unwrap_or_default().name, item.id));
         }
         for entry in seen.values_mut() {
             entry.states.sort();
@@ -222,8 +237,12 @@ impl Manager {
         let runtime = &self.shared.runtime;
         let grace = Duration::from_secs(seen.grace);
         let removal = async {
-            futures::future::try_join_all(seen.containers.iter().map(|id| runtime.stop_container(id, grace)))
-                .await?;
+            futures::future::try_join_all(
+                seen.containers
+                    .iter()
+                    .map(|(_, id)| runtime.stop_container(id, grace)),
+            )
+            .await?;
             for id in &seen.sandboxes {
                 runtime.stop_pod_sandbox(id).await?;
                 runtime.remove_pod_sandbox(id).await?;
@@ -232,14 +251,29 @@ impl Manager {
         };
         if let Err(error) = removal.await {
             tracing::warn!("what is left of pod {uid} cannot be removed yet: {error}");
+            return;
         }
+        let dir = mounts::pod_dir(&self.shared.config.data_dir, uid);
+        if let Err(error) = self.shared.volumes.teardown(uid, &dir).await {
+            tracing::warn!("the volumes of pod {uid} cannot be removed: {error}");
+            return;
+        }
+        for (path, owner) in self.shared.cgroups.pods() {
+            if owner == uid {
+                self.shared.cgroups.remove(&path);
+            }
+        }
+        container::remove_files(&self.shared.config.log_dir, &seen.pod, &seen.containers, &dir);
     }
 }
 
 #[derive(Clone, Default)]
 struct Seen {
+    /// As much of the API object as the runtime knows.
+    pod: Value,
     states: Vec<(String, i32)>,
     sandboxes: Vec<String>,
-    containers: Vec<String>,
+    /// Names and ids.
+    containers: Vec<(String, String)>,
     grace: u64,
 }

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod cgroup;
 mod container;
 mod dns;
+mod garbage;
 mod hosts;
 mod kill;
 mod lifecycle;

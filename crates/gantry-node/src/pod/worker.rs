@@ -8,14 +8,14 @@ use crate::pod::start::Start;
 use crate::pod::state::{Container, PodState};
 use crate::pod::status::{self, is_our_condition};
 use crate::pod::writer::Writer;
-use crate::pod::{cgroup, container, kill, mounts, sandbox, spec};
+use crate::pod::{cgroup, container, garbage, kill, mounts, sandbox, spec};
 use crate::probe::Probes;
 use crate::shared::Shared;
 use gantry_api::meta;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -45,6 +45,8 @@ impl Update {
 pub struct View {
     /// What runs.
     pub state: PodState,
+    /// The status that was made last.
+    pub status: Option<Value>,
 }
 
 /// Why the work on a pod must be tried again.
@@ -54,6 +56,8 @@ enum SyncError {
     Cri(#[from] CriError),
     #[error(transparent)]
     Cgroup(#[from] cgroup::CgroupError),
+    #[error(transparent)]
+    Garbage(#[from] garbage::GarbageError),
     #[error("{0}")]
     Other(String),
 }
@@ -167,7 +171,7 @@ impl Worker {
     async fn refresh(&mut self, pod: &Arc<Value>) -> Result<(), CriError> {
         self.state = PodState::read(&self.shared.runtime, &self.uid, &self.state).await?;
         self.probes.update(&self.with_status(pod), &self.state);
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).state = self.state.clone();
+        self.view().state = self.state.clone();
         Ok(())
     }
 
@@ -216,7 +220,12 @@ impl Worker {
             now: clock::now(),
         });
         self.writer.write(pod, made.clone());
+        self.view().status = Some(made.clone());
         self.status = Some(made);
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn phase(&self) -> &str {
@@ -254,7 +263,8 @@ impl Worker {
             }
         };
         let plan = plan(pod, &self.state, &Judge(&self.probes));
-        self.carry_out(pod, plan, &volumes).await
+        self.carry_out(pod, plan, &volumes).await?;
+        Ok(garbage::collect(&self.shared, pod, &self.state).await?)
     }
 
     async fn carry_out(
@@ -449,29 +459,11 @@ impl Worker {
         for sandbox in &self.state.sandboxes {
             self.shared.runtime.remove_pod_sandbox(&sandbox.id).await?;
         }
-        self.remove_files(pod);
+        let containers = self.state.containers.iter();
+        let containers: Vec<_> = containers.map(|c| (c.name.clone(), c.id.clone())).collect();
+        container::remove_files(&self.shared.config.log_dir, pod, &containers, &self.pod_dir());
         self.shared.puller.forget(&self.uid);
         Ok(true)
-    }
-
-    fn remove_files(&self, pod: &Value) {
-        let base = &self.shared.config.log_dir;
-        for found in &self.state.containers {
-            remove(
-                std::fs::remove_file,
-                container::log_link(base, pod, &found.name, &found.id),
-            );
-        }
-        remove(std::fs::remove_dir_all, container::log_dir(base, pod));
-        remove(std::fs::remove_dir_all, self.pod_dir());
-    }
-}
-
-fn remove(how: fn(PathBuf) -> std::io::Result<()>, path: PathBuf) {
-    if let Err(error) = how(path.clone())
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!("{} cannot be removed: {error}", path.display());
     }
 }
 

@@ -20,6 +20,7 @@ pub fn kind() -> Kind {
         short_names: vec!["svc".into()],
         categories: vec!["all".into()],
         storage_prefix: "services/specs".into(),
+        returns_deleted: true,
         subresources: vec![Subresource::Proxy, Subresource::Status],
         selectable_fields: vec![("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")],
         columns: vec![

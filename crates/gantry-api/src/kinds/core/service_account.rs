@@ -7,6 +7,7 @@ use crate::kinds::usual;
 pub fn kind() -> Kind {
     Kind {
         short_names: vec!["sa".into()],
+        returns_deleted: true,
         subresources: vec![Subresource::Token],
         ..usual("", "ServiceAccount", "serviceaccounts", Scope::Namespaced)
     }

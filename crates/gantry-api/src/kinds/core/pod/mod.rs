@@ -31,6 +31,7 @@ pub fn kind() -> Kind {
     Kind {
         short_names: vec!["po".into()],
         categories: vec!["all".into()],
+        returns_deleted: true,
         subresources: vec![
             Subresource::Attach,
             Subresource::Binding,

@@ -1,0 +1,18 @@
+//! OpenAPI 2.0 and 3.0 documents, derived from the kinds and the schema tables. `kubectl explain`, `apply` and
+//! client generators read them.
+//!
+//! `paths` says what is served, in neither version's form; `schemas` what objects look like; `v2` and `v3` write both
+//! down. Equal to upstream's documents in content, save for descriptions (short and our own), CBOR (not served) and
+//! `x-kubernetes-unions` (no client reads them).
+
+mod parameters;
+mod paths;
+mod schemas;
+mod v2;
+mod v3;
+
+pub use v2::v2;
+pub use v3::v3;
+
+#[cfg(test)]
+mod tests;

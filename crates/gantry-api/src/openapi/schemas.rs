@@ -1,0 +1,160 @@
+//! What objects look like, as JSON schemas.
+
+use crate::schema::{Field, Message, Type, message};
+use serde_json::{Map, Value, json};
+
+/// How a version of OpenAPI writes schemas.
+pub(super) struct Form {
+    /// What stands before a definition's name in references.
+    pub prefix: &'static str,
+    /// Whether a schema may say that a value has one of several types.
+    pub one_of: bool,
+}
+
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
+const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+
+/// Adds the definition `name`, and all that it reaches.
+pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value>) {
+    if definitions.contains_key(name) {
+        return;
+    }
+    let Some(message) = message(name) else {
+        definitions.insert(name.into(), simple(form, name));
+        return;
+    };
+    // Taken before its fields are followed: definitions may reach themselves.
+    definitions.insert(name.into(), Value::Null);
+    let mut properties = Map::new();
+    for field in &message.fields {
+        properties.insert(field.name.into(), property(form, message, field, definitions));
+    }
+    let mut schema = json!({"type": "object"});
+    if !properties.is_empty() {
+        schema["properties"] = properties.into();
+    }
+    let required: Vec<&str> = message
+        .fields
+        .iter()
+        .filter(|f| f.required)
+        .map(|f| f.name)
+        .collect();
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    if message.atomic {
+        schema["x-kubernetes-map-type"] = "atomic".into();
+    }
+    if !message.gvks.is_empty() {
+        let gvk = |(group, version, kind): &(&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
+        schema["x-kubernetes-group-version-kind"] = message.gvks.iter().map(gvk).collect();
+    }
+    definitions.insert(name.into(), schema);
+}
+
+/// Definitions of values that are no objects with fields.
+fn simple(form: &Form, name: &str) -> Value {
+    match name {
+        QUANTITY if form.one_of => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+        INT_OR_STRING if form.one_of => {
+            json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
+        }
+        QUANTITY => json!({"type": "string"}),
+        INT_OR_STRING => json!({"type": "string", "format": "int-or-string"}),
+        TIME | MICRO_TIME => json!({"type": "string", "format": "date-time"}),
+        // Schemas within a CustomResourceDefinition: anything may stand there.
+        _ if name.contains(".JSON") => json!({}),
+        _ => json!({"type": "object"}),
+    }
+}
+
+fn property(form: &Form, message: &Message, field: &Field, definitions: &mut Map<String, Value>) -> Value {
+    let mut schema = of_type(form, message, field, &field.type_, definitions);
+    let reference = schema.get("$ref").cloned();
+    let mut set = |key: &str, value: Value| schema[key] = value;
+    if !field.list_type.is_empty() {
+        set("x-kubernetes-list-type", field.list_type.into());
+    }
+    if !field.map_type.is_empty() {
+        set("x-kubernetes-map-type", field.map_type.into());
+    }
+    if !field.list_map_keys.is_empty() {
+        set("x-kubernetes-list-map-keys", json!(field.list_map_keys));
+    }
+    if !field.patch_strategy.is_empty() {
+        set(
+            "x-kubernetes-patch-strategy",
+            field.patch_strategy.join(",").into(),
+        );
+    }
+    if !field.merge_key.is_empty() {
+        set("x-kubernetes-patch-merge-key", field.merge_key.into());
+    }
+    // OpenAPI 3.0 ignores what stands beside a reference.
+    if form.one_of
+        && let Some(reference) = reference
+        && let Some(object) = schema.as_object_mut()
+    {
+        object.remove("$ref");
+        object.insert("allOf".into(), json!([{"$ref": reference}]));
+        if field.default == Some("{}") {
+            object.insert("default".into(), json!({}));
+        }
+    }
+    schema
+}
+
+fn of_type(
+    form: &Form,
+    message: &Message,
+    field: &Field,
+    type_: &Type,
+    definitions: &mut Map<String, Value>,
+) -> Value {
+    let mut refer = |name: &str| {
+        reach(form, name, definitions);
+        json!({"$ref": format!("{}{name}", form.prefix)})
+    };
+    match type_ {
+        Type::String => json!({"type": "string"}),
+        Type::Int32 => json!({"type": "integer", "format": "int32"}),
+        Type::Int64 => json!({"type": "integer", "format": "int64"}),
+        Type::Bool => json!({"type": "boolean"}),
+        Type::Bytes => json!({"type": "string", "format": "byte"}),
+        Type::Double => json!({"type": "number", "format": "double"}),
+        Type::Quantity => refer(QUANTITY),
+        Type::IntOrString => refer(INT_OR_STRING),
+        Type::Time => refer(TIME),
+        Type::MicroTime => refer(MICRO_TIME),
+        Type::Any => refer(free_form(message, field)),
+        Type::Message(name) => refer(name),
+        Type::List(item) => {
+            json!({"type": "array", "items": of_type(form, message, field, item, definitions)})
+        }
+        Type::Map(item) => {
+            json!({"type": "object", "additionalProperties": of_type(form, message, field, item, definitions)})
+        }
+    }
+}
+
+/// Upstream's name for the type of a field that takes anything.
+fn free_form(message: &Message, field: &Field) -> &'static str {
+    if message.short_name() != "JSONSchemaProps" {
+        return match field.name {
+            "fieldsV1" => "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+            _ => "io.k8s.apimachinery.pkg.runtime.RawExtension",
+        };
+    }
+    match field.name {
+        "additionalItems" | "additionalProperties" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool"
+        }
+        "dependencies" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray"
+        }
+        "items" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
+        _ => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
+    }
+}

@@ -1,0 +1,255 @@
+//! The node's own server, with pods on real containerd. Needs root; says so when it cannot run.
+
+mod common;
+
+use common::kubelet::Kubelet;
+use common::{Bench, eventually, first, possible};
+use gantry_node::Node;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// As the API server asks.
+fn api_server(bench: &Bench, node: &Node) -> Kubelet {
+    let user = ("kube-apiserver-kubelet-client", &[][..]);
+    Kubelet::new(node.server(), &bench.pki, Some(user))
+}
+
+fn shell(script: &str) -> Value {
+    json!({"name": "c", "command": ["/bin/busybox", "sh", "-c", script]})
+}
+
+async fn running(bench: &Bench, pod: &str) {
+    bench
+        .until_pod(pod, "runs", |p| p["status"]["phase"] == "Running")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_read_and_followed() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(3).await;
+    let node = bench.start().await;
+    bench.import_busybox().await;
+    let kubelet = api_server(&bench, &node);
+    let wait = "while true; do /bin/busybox sleep 1; done";
+    let plain = shell(&format!("echo one; echo two; echo three; {wait}"));
+    let mut both = shell(&format!("echo out; echo err >&2; {wait}"));
+    both["name"] = "both".into();
+    bench
+        .create(
+            "talk",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [plain, both]}),
+        )
+        .await;
+    running(&bench, "talk").await;
+    let path = "/containerLogs/default/talk/c";
+    let (_, mut followed) = kubelet.open(&format!("{path}?follow=true")).await;
+    followed.until("three\n").await;
+    let check = async |query: &str, status: u16, expected: &str| {
+        let answer = kubelet.get(&format!("{path}?{query}")).await;
+        assert_eq!(
+            (answer.0.as_u16(), answer.1.as_str()),
+            (status, expected),
+            "{query}"
+        );
+    };
+    check("tailLines=1", 200, "three\n").await;
+    check("limitBytes=5", 200, "one\nt").await;
+    check("sinceTime=2099-01-01T00:00:00Z", 200, "").await;
+    check("tailLines=-1", 422, "{\"message\": \"Invalid request.\"}").await;
+    check(
+        "previous=true",
+        400,
+        "previous terminated container \"c\" in pod \"talk\" not found",
+    )
+    .await;
+    let (_, mut both) = kubelet
+        .open("/containerLogs/default/talk/both?follow=true&stream=Stderr")
+        .await;
+    assert_eq!(both.until("\n").await, "err\n");
+    let stamped = kubelet
+        .get(&format!("{path}?timestamps=true&tailLines=1"))
+        .await
+        .1;
+    let (time, text) = stamped.split_once(' ').expect("a time");
+    assert_eq!((time.len() >= 30, text), (true, "three\n"), "{stamped}");
+    let missing = |path: &str| format!("/containerLogs/default/{path}");
+    let answer = kubelet.get(&missing("none/c")).await;
+    assert_eq!(
+        answer,
+        (StatusCode::NOT_FOUND, "pod \"none\" does not exist".into())
+    );
+    let answer = kubelet.get(&missing("talk/x")).await;
+    assert_eq!(
+        answer,
+        (
+            StatusCode::NOT_FOUND,
+            "container \"x\" not found in pod \"talk\"".into()
+        )
+    );
+    bench.delete("talk").await;
+    assert_eq!(followed.rest().await, "", "following ends with the container");
+
+    // Of a container that ends again and again, the last instance is kept.
+    bench
+        .create("again", json!({"containers": [shell("echo run; exit 1")]}))
+        .await;
+    bench
+        .until_pod("again", "restarts", |p| first(p)["restartCount"] == 2)
+        .await;
+    let path = "/containerLogs/default/again/c";
+    let answer = kubelet.get(&format!("{path}?previous=true")).await;
+    assert_eq!(answer, (StatusCode::OK, "run\n".into()));
+    let logs = bench.dir.path().join("log/containers");
+    let links = || std::fs::read_dir(&logs).map_or(0, Iterator::count);
+    eventually("old containers are removed", || links() <= 2).await;
+    bench.delete("again").await;
+    eventually("the logs are removed", || links() == 0).await;
+    bench.end(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_streams_and_ports() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(4).await;
+    let node = bench.start().await;
+    bench.import_busybox().await;
+    let kubelet = api_server(&bench, &node);
+    let mut attachable = shell("while read line; do echo \"said $line\"; done");
+    attachable["stdin"] = true.into();
+    attachable["name"] = "a".into();
+    let web = json!({"name": "c", "command": ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"]});
+    bench
+        .create(
+            "web",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [web, attachable]}),
+        )
+        .await;
+    running(&bench, "web").await;
+
+    let command = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|w| format!("command={w}")).collect();
+        format!("/exec/default/web/c?{}&output=1&error=1", words.join("&"))
+    };
+    let mut echo = kubelet
+        .channels(&command(&["/bin/busybox", "echo", "hello"]))
+        .await;
+    assert!(echo.until(3, "Success").await.contains("Success"));
+    assert_eq!(echo.rest(1).await, "hello\n");
+    let mut fails = kubelet
+        .channels(&command(&["/bin/busybox", "sh", "-c", "exit%207"]))
+        .await;
+    let status = fails.until(3, "ExitCode").await;
+    assert!(
+        status.contains("\"message\":\"7\""),
+        "the exit code is told: {status}"
+    );
+    let path = command(&["/bin/busybox", "head", "-n", "1"]) + "&input=1";
+    let mut cat = kubelet.channels(&path).await;
+    cat.send(0, "typed\n").await;
+    assert_eq!(cat.until(1, "typed\n").await, "typed\n");
+
+    let mut attached = kubelet.channels("/attach/default/web/a?input=1&output=1").await;
+    attached.send(0, "x\n").await;
+    assert_eq!(attached.until(1, "said x\n").await, "said x\n");
+
+    let mut port = kubelet.channels("/portForward/default/web?port=8080").await;
+    // Each channel begins with the number of its port.
+    port.until(1, "\u{1f}").await;
+    port.send(0, "GET /hosts HTTP/1.0\r\n\r\n").await;
+    let answer = port.until(0, "localhost").await;
+    assert!(
+        answer.contains("HTTP/1.1 200 OK") && answer.contains("localhost"),
+        "{answer}"
+    );
+
+    let check = async |path: &str, status: u16, expected: &str| {
+        let answer = kubelet.get(path).await;
+        assert_eq!(
+            (answer.0.as_u16(), answer.1.as_str()),
+            (status, expected),
+            "{path}"
+        );
+    };
+    check(
+        "/exec/default/web/c",
+        400,
+        "you must specify at least 1 of stdin, stdout, stderr",
+    )
+    .await;
+    check("/exec/default/web/c?output=1", 500, "Upgrade request required").await;
+    check(
+        "/exec/default/web/none?output=1",
+        500,
+        "container not found (\"none\")",
+    )
+    .await;
+    check("/exec/default/none/c?output=1", 404, "pod does not exist").await;
+    check("/portForward/default/web/uid", 404, "pod not found").await;
+
+    drop(attached);
+    bench.delete("web").await;
+    bench.end(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_api_server_may_ask() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(5).await;
+    let node = bench.start().await;
+    bench.import_busybox().await;
+    let check = async |user: Option<(&str, &[&str])>, path: &str, status: u16, expected: &str| {
+        let kubelet = Kubelet::new(node.server(), &bench.pki, user);
+        let answer = kubelet.get(path).await;
+        assert_eq!(answer.0.as_u16(), status, "{path} {answer:?}");
+        assert!(answer.1.contains(expected), "{path}: {}", answer.1);
+    };
+    let admin: Option<(&str, &[&str])> = Some(("admin", &["system:masters"]));
+    let other: Option<(&str, &[&str])> = Some(("system:node:node-1", &["system:nodes"]));
+    check(None, "/healthz", 200, "ok").await;
+    check(None, "/pods", 401, "Unauthorized").await;
+    check(
+        other,
+        "/pods",
+        403,
+        "Forbidden (user=system:node:node-1, verb=get, resource=nodes, subresource(s)=[pods proxy])",
+    )
+    .await;
+    check(admin, "/none", 404, "404: Page Not Found").await;
+    bench
+        .create(
+            "quiet",
+            json!({"terminationGracePeriodSeconds": 1,
+                "containers": [shell("while true; do /bin/busybox sleep 1; done")]}),
+        )
+        .await;
+    running(&bench, "quiet").await;
+    check(admin, "/pods", 200, "\"quiet\"").await;
+    check(admin, "/runningpods/", 200, "\"quiet\"").await;
+    check(admin, "/configz", 200, "\"kubeletconfig\"").await;
+    check(admin, "/metrics", 200, "kubelet_running_pods 1\n").await;
+    check(
+        admin,
+        "/metrics/resource",
+        200,
+        "container_cpu_usage_seconds_total{container=\"c\",pod=\"quiet\",namespace=\"default\"}",
+    )
+    .await;
+    let kubelet = Kubelet::new(node.server(), &bench.pki, admin);
+    let summary: Value = serde_json::from_str(&kubelet.get("/stats/summary").await.1).unwrap();
+    let pod = &summary["pods"][0];
+    assert_eq!(pod["podRef"]["name"], "quiet", "{summary:#}");
+    for stats in [&summary["node"], pod, &pod["containers"][0]] {
+        assert!(stats["cpu"]["usageCoreNanoSeconds"].is_u64(), "{stats:#}");
+        assert!(stats["memory"]["workingSetBytes"].is_u64(), "{stats:#}");
+    }
+    assert!(summary["node"]["runtime"]["imageFs"]["capacityBytes"].is_u64());
+    bench.delete("quiet").await;
+    bench.end(node).await;
+}

@@ -1,0 +1,287 @@
+//! The writer thread: group commit, compaction, and what happens when the disk refuses.
+//!
+//! After a failed commit the writes that waited for it fail, and the file is opened anew before the next one: only
+//! then is it known what the disk holds. If the commit did take effect after all, what it wrote becomes visible. The
+//! store goes on by itself once the disk does; until then it can be read, and every write is told why it fails.
+
+use super::disk::{Batch, Disk, Failure};
+use crate::plan::{Op, Plan};
+use crate::reader::Core;
+use crate::retention::{Limits, Retention};
+use crate::{Entry, Event, EventKind, ReadError, Revision, WriteError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that may wait for the writer, and at most as many are one commit; beyond it callers wait to enqueue.
+pub(super) const QUEUE: usize = 1024;
+/// A commit takes no further request once it holds this many bytes.
+const COMMIT_BYTES: usize = 16 << 20;
+/// Records of history erased with one commit, so that compaction delays no write for long.
+const ERASE: usize = 512;
+/// The file is opened anew at most this often.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a write came to.
+type Outcome = Result<Option<Arc<Event>>, WriteError>;
+
+/// Where it goes.
+pub(super) type Reply = oneshot::Sender<Outcome>;
+
+/// What the writer is asked to do.
+pub(super) enum Request {
+    Write(Op, Reply),
+    Compact(Revision, oneshot::Sender<Result<(), ReadError>>),
+}
+
+/// Why nothing can be written at present.
+struct Broken {
+    why: String,
+    tried: Option<Instant>,
+}
+
+pub(super) struct Writer {
+    core: Arc<Core>,
+    disk: Arc<Disk>,
+    queue: mpsc::Receiver<Request>,
+    /// Revisions whose records are to be erased, in order.
+    doomed: VecDeque<Revision>,
+    retention: Retention,
+    broken: Option<Broken>,
+    /// The compaction that the disk knows of.
+    compacted: Revision,
+    /// What was in use when the file last reached its limit; nothing is put until some of it is gone.
+    full: Option<u64>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        core: Arc<Core>,
+        disk: Arc<Disk>,
+        queue: mpsc::Receiver<Request>,
+        doomed: Vec<Revision>,
+        limits: Limits,
+    ) -> Writer {
+        let compacted = core.read().compacted;
+        Writer {
+            compacted,
+            core,
+            disk,
+            queue,
+            doomed: doomed.into(),
+            retention: Retention::new(limits, Instant::now()),
+            broken: None,
+            full: None,
+        }
+    }
+
+    /// Works until nobody can ask any more.
+    pub(super) fn run(mut self) {
+        let mut next = None;
+        while let Some(request) = next.take().or_else(|| self.wait()) {
+            match request {
+                Request::Compact(at, reply) => {
+                    let done = self.compact(at).and_then(|()| self.erase());
+                    let _ = reply.send(done);
+                }
+                Request::Write(op, reply) => {
+                    let mut bytes = op.len();
+                    let mut writes = vec![(op, reply)];
+                    while writes.len() < QUEUE && bytes < COMMIT_BYTES {
+                        match self.queue.try_recv() {
+                            Ok(Request::Write(op, reply)) => {
+                                bytes += op.len();
+                                writes.push((op, reply));
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(writes);
+                }
+            }
+            self.retain();
+        }
+        self.core.write().hub.close();
+    }
+
+    /// The next request; erases history while there is none.
+    fn wait(&mut self) -> Option<Request> {
+        loop {
+            if self.doomed.is_empty() || self.broken.is_some() {
+                return self.queue.blocking_recv();
+            }
+            match self.queue.try_recv() {
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {
+                    // A failure is kept in `broken`, and told to the next write.
+                    let _ = self.commit(&[]);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, writes: Vec<(Op, Reply)>) {
+        if let Err(why) = self.mend() {
+            for (_, reply) in writes {
+                let _ = reply.send(Err(WriteError::Backend(why.clone())));
+            }
+            return;
+        }
+        let (plan, outcomes) = self.decide(writes);
+        match self.commit(&plan.events) {
+            Ok(()) => {
+                self.core.write().apply(plan.events);
+                for (reply, outcome, _) in outcomes {
+                    let _ = reply.send(outcome);
+                }
+            }
+            Err(Failure::Ceiling) => self.make_room(outcomes),
+            Err(Failure::Other(why)) => {
+                tracing::error!("a commit failed: {why}");
+                for (reply, outcome, _) in outcomes {
+                    let _ = reply.send(outcome.and(Err(WriteError::Backend(why.clone()))));
+                }
+            }
+        }
+    }
+
+    /// Decides writes in order, each with what was asked for, in case it must be decided anew.
+    fn decide(&mut self, writes: Vec<(Op, Reply)>) -> (Plan, Vec<(Reply, Outcome, Op)>) {
+        let mut plan = Plan::default();
+        let state = self.core.read();
+        if self.full.is_some_and(|size| state.size() < size - size / 64) {
+            self.full = None;
+        }
+        let outcomes = writes.into_iter().map(|(op, reply)| {
+            let outcome = match op.is_put() && self.full.is_some() {
+                true => Err(state.full()),
+                false => plan.add(&state, op.clone()),
+            };
+            (reply, outcome, op)
+        });
+        let outcomes = outcomes.collect();
+        (plan, outcomes)
+    }
+
+    /// A commit would have made the file too large. History that still waits to be erased goes first, and the writes are
+    /// decided anew; if there is none, the puts are refused and the deletions decided anew.
+    fn make_room(&mut self, outcomes: Vec<(Reply, Outcome, Op)>) {
+        let erased = !self.doomed.is_empty() && self.erase().is_ok();
+        let mut again = Vec::new();
+        for (reply, outcome, op) in outcomes {
+            if outcome.is_err() {
+                let _ = reply.send(outcome);
+            } else if erased || !op.is_put() {
+                again.push((op, reply));
+            } else {
+                let _ = reply.send(Err(self.core.read().full()));
+            }
+        }
+        if !erased {
+            self.full = Some(self.core.read().size());
+            if again.iter().all(|(op, _)| op.is_put()) {
+                return;
+            }
+        }
+        self.write(again);
+    }
+
+    /// Commits events, and erases a part of what history no longer needs.
+    fn commit(&mut self, events: &[Arc<Event>]) -> Result<(), Failure> {
+        let erase: Vec<Revision> = self.doomed.iter().copied().take(ERASE).collect();
+        let compacted = self.core.read().compacted;
+        if events.is_empty() && erase.is_empty() && compacted == self.compacted {
+            return Ok(());
+        }
+        let batch = Batch {
+            events,
+            erase: &erase,
+            compacted,
+        };
+        match self.disk.commit(batch) {
+            Ok(()) => {
+                self.doomed.drain(..erase.len());
+                self.compacted = compacted;
+                Ok(())
+            }
+            Err(failure) => {
+                self.broken = Some(Broken {
+                    why: failure.why(),
+                    tried: None,
+                });
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens the file anew if the last commit failed.
+    fn mend(&mut self) -> Result<(), String> {
+        let Some(broken) = &mut self.broken else {
+            return Ok(());
+        };
+        if broken.tried.is_some_and(|at| at.elapsed() < PAUSE) {
+            return Err(broken.why.clone());
+        }
+        let known = self.core.read().revision;
+        match self.disk.reopen(known) {
+            Ok(late) => {
+                self.broken = None;
+                self.show(late);
+                Ok(())
+            }
+            Err(why) => {
+                broken.why = why.clone();
+                broken.tried = Some(Instant::now());
+                Err(why)
+            }
+        }
+    }
+
+    /// Makes visible what turned out to be durable.
+    fn show(&self, late: Vec<Entry>) {
+        for entry in late {
+            let mut state = self.core.write();
+            let kind = match entry.version {
+                0 => EventKind::Delete,
+                _ => EventKind::Put,
+            };
+            let prev = state.get(&entry.key);
+            state.apply(vec![Arc::new(Event::new(kind, entry, prev))]);
+        }
+    }
+
+    fn retain(&mut self) {
+        let due = self.retention.due(Instant::now(), &self.core.read());
+        if let Some(at) = due
+            && let Err(error) = self.compact(at)
+        {
+            tracing::error!("history could not be compacted: {error}");
+        }
+    }
+
+    /// Makes compaction durable, and erases all that nobody can read any more.
+    fn erase(&mut self) -> Result<(), ReadError> {
+        self.mend().map_err(ReadError::Backend)?;
+        loop {
+            self.commit(&[])
+                .map_err(|failure| ReadError::Backend(failure.why()))?;
+            if self.doomed.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// From here on what is older cannot be read; its records go with the commits that follow.
+    fn compact(&mut self, at: Revision) -> Result<(), ReadError> {
+        let doomed = self.core.write().compact(at)?;
+        self.doomed.extend(doomed);
+        Ok(())
+    }
+}
