@@ -9,7 +9,6 @@ use gantry_client::{Body, Client, Transport, TransportError};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Store;
 use http::{Request, Response};
-use http_body_util::BodyExt;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,8 +18,7 @@ struct InProcess(Local);
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        let response = self.0.send(request).await;
-        Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
+        Ok(self.0.send(request).await)
     }
 }
 
@@ -40,6 +38,7 @@ pub async fn client(folder: &Path, store: Arc<dyn Store>) -> Client {
         cluster_domain: "cluster.local",
         external_address: "192.0.2.1:6443".into(),
         join_token: None,
+        kubelet_client: None,
     };
     let server = Server::new(store, config).await.expect("the server starts");
     let local = server.local(User::new("system:gantry", &[MASTERS]));
