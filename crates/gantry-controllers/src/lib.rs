@@ -15,7 +15,9 @@ mod selector;
 mod service;
 mod subsets;
 
+use gantry_auth::service_account::Tokens;
 use gantry_client::{Client, Informers};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use runner::{Context, Controller, Controllers, Descriptor, Error, Next, Rule};
@@ -44,6 +46,7 @@ controllers! {
     root_ca,
     serviceaccount,
     taint_eviction,
+    tokens,
     ttl,
 }
 
@@ -52,6 +55,8 @@ controllers! {
 pub struct Config {
     /// The cluster's certificate authority as PEM text, published to every namespace.
     pub cluster_ca_pem: String,
+    /// Signs the tokens that Secrets hold; without it they stay empty.
+    pub tokens: Option<Arc<Tokens>>,
     /// Each node gets a /24 (IPv6: /64) of this range; `None` leaves nodes without.
     pub cluster_cidr: Option<String>,
     /// How often nodes are looked at.
@@ -72,6 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             cluster_ca_pem: String::new(),
+            tokens: None,
             cluster_cidr: None,
             node_monitor_period: Duration::from_secs(5),
             node_monitor_grace_period: Duration::from_secs(50),

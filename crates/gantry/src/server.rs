@@ -121,6 +121,7 @@ async fn serve(options: Options) -> Result<(), Error> {
         informers.clone(),
         gantry_controllers::Config {
             cluster_ca_pem: pki.ca_pem().to_string(),
+            tokens: Some(server.tokens()),
             ..Default::default()
         },
     );
