@@ -40,6 +40,7 @@ controllers! {
     endpointslice_mirroring,
     garbage_collector,
     namespace,
+    node_ipam,
     node_lifecycle,
     pod_gc,
     replicaset,
@@ -57,7 +58,7 @@ pub struct Config {
     pub cluster_ca_pem: String,
     /// Signs the tokens that Secrets hold; without it they stay empty.
     pub tokens: Option<Arc<Tokens>>,
-    /// Each node gets a /24 (IPv6: /64) of this range; `None` leaves nodes without.
+    /// Each node gets a /24 (IPv6: /64) of this range, or of each of two, separated by a comma; `None` leaves nodes without.
     pub cluster_cidr: Option<String>,
     /// How often nodes are looked at.
     pub node_monitor_period: Duration,

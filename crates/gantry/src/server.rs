@@ -122,6 +122,7 @@ async fn serve(options: Options) -> Result<(), Error> {
         gantry_controllers::Config {
             cluster_ca_pem: pki.ca_pem().to_string(),
             tokens: Some(server.tokens()),
+            cluster_cidr: Some(options.cluster_cidr.clone()),
             ..Default::default()
         },
     );
