@@ -8,19 +8,21 @@ mod event;
 use crate::filter::Filter;
 use crate::list::{Keys, Objects};
 use crate::list_options::{ListOptions, Match, WatchOptions};
+use crate::negotiate::Format;
 use crate::registry::read_error;
 use crate::respond::{self, Body};
-use crate::table;
 use crate::verbs::{Api, Call};
+use crate::view::View;
 use bytes::Bytes;
 use event::{Encoder, FieldIndex, Reader, memo};
+use gantry_api::protobuf;
 use gantry_api::status::Status;
 use gantry_store::{Event, EventKind, Only, ReadError, Revision, Store, Watch};
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use rand::Rng;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,10 +60,13 @@ pub async fn start(
         }),
         value: value.to_string(),
     });
+    // Tables and metadata alone go as JSON, as do kinds that have no protobuf form.
+    let type_ = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
+    let plain = call.view() != View::Whole || !protobuf::has_form(&type_);
     let encoder = Encoder {
         reader,
-        format: call.format,
-        table: table::wanted(&call.accept),
+        format: if plain { Format::Json } else { call.format },
+        view: call.view(),
     };
     let (start, _) = keys.range();
     let mut stream = Stream {

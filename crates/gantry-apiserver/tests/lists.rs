@@ -302,6 +302,14 @@ async fn long_lists_in_every_format() {
     assert_eq!(table["rows"].as_array().unwrap().len(), COUNT);
     assert_eq!(table["rows"][777]["cells"][0], "m0777");
     assert_eq!(table["columnDefinitions"][0]["name"], "Name");
+    assert_eq!(table["rows"][777]["object"]["kind"], "PartialObjectMetadata");
+
+    let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+    let partial: Value = serde_json::from_slice(&cluster.raw(&request, accept).await).unwrap();
+    assert_eq!(partial["kind"], "PartialObjectMetadataList");
+    assert_eq!(names(&partial), expected);
+    assert_eq!(partial["items"][777]["metadata"], one["metadata"]);
+    assert_eq!(partial["items"][777].get("data"), None);
 }
 
 #[tokio::test]

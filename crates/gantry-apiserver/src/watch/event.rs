@@ -3,7 +3,7 @@
 use crate::filter::Picker;
 use crate::negotiate::Format;
 use crate::stored::{Head, decode_as};
-use crate::table;
+use crate::view::View;
 use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::selector::text_at;
@@ -74,7 +74,7 @@ struct FrameKey {
     type_: &'static str,
     version: SmolStr,
     format: Format,
-    table: bool,
+    view: View,
 }
 
 /// What was made of an event so far.
@@ -113,7 +113,7 @@ impl Memo {
             type_,
             version: encoder.reader.kind.api_version().into(),
             format: encoder.format,
-            table: encoder.table,
+            view: encoder.view,
         };
         let mut all = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, frame)) = all.iter().find(|(k, _)| *k == key) {
@@ -143,15 +143,15 @@ pub struct Encoder {
     pub reader: Arc<Reader>,
     /// The events' format.
     pub format: Format,
-    /// Send tables instead of objects.
-    pub table: bool,
+    /// The objects' look.
+    pub view: View,
 }
 
 impl Encoder {
     /// Appends an event about an object as it is stored.
     pub fn frame(&self, type_: &str, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
         let Reader { kind, head, .. } = &*self.reader;
-        if !self.table && self.format != Format::Protobuf && head.is_of(entry) {
+        if self.view == View::Whole && self.format != Format::Protobuf && head.is_of(entry) {
             out.extend_from_slice(b"{\"type\":\"");
             out.extend_from_slice(type_.as_bytes());
             out.extend_from_slice(b"\",\"object\":");
@@ -160,10 +160,7 @@ impl Encoder {
             return Ok(());
         }
         let object = decode_as(kind, entry)?;
-        let frame = match self.table {
-            true => self.format.frame(type_, &table::of_one(kind, &object)),
-            false => self.format.frame(type_, &object),
-        };
+        let frame = self.format.frame(type_, &self.view.one(kind, &object));
         out.extend_from_slice(&frame);
         Ok(())
     }
