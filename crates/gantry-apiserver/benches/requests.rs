@@ -79,7 +79,10 @@ async fn run() {
     })
     .await;
     println!("{:<52}{:>10.0}/s", "gets of one object", gets.0);
+    reset_peak();
+    let before = memory("VmRSS:");
     let lists = many(&root, 4, |_| MAPS.to_string()).await;
+    let taken = memory("VmHWM:").saturating_sub(before);
     let copy = copies(lists.1 / lists.0);
     println!(
         "{:<52}{:>10.1}/s   {:.0} MB/s, {:.2} of copying as much memory",
@@ -88,6 +91,11 @@ async fn run() {
         lists.1 / 1e6,
         lists.1 / copy
     );
+    println!(
+        "{:<52}{:>10.1} MB",
+        "memory of 4 such lists at once",
+        taken as f64 / 1024.0
+    );
     for (what, query) in [
         ("with a label selector for one in 100", "labelSelector=n%3D7"),
         ("of 500 in pages", "limit=500"),
@@ -95,6 +103,21 @@ async fn run() {
         let lists = many(&root, 4, move |_| format!("{MAPS}?{query}")).await;
         println!("{:<52}{:>10.1}/s", format!("lists {what}"), lists.0);
     }
+}
+
+/// Makes the kernel forget how much memory this process once had.
+fn reset_peak() {
+    if let Err(error) = std::fs::write("/proc/self/clear_refs", "5") {
+        eprintln!("the peak of memory is that of the whole run: {error}");
+    }
+}
+
+/// A figure of this process's memory, in kilobytes.
+fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix(field));
+    let kilobytes = line.and_then(|l| l.split_whitespace().next()?.parse().ok());
+    kilobytes.unwrap_or(0)
 }
 
 /// Sends requests for a while; returns how many a second, and how many bytes a second they brought.
