@@ -446,3 +446,35 @@ async fn watches_of_one_field_value() {
     assert_eq!(b.names(2).await, ["ADDED b-2", "DELETED b-2"]);
     assert_eq!(others.names(3).await, ["ADDED b-1", "ADDED b-2", "DELETED b-2"]);
 }
+
+/// Who reads too slowly is cut off without an error, and goes on from where it was without a gap.
+#[tokio::test]
+async fn a_slow_watch_ends_and_goes_on() {
+    const WRITES: usize = 12_000;
+    let cluster = Cluster::start().await;
+    let since = version(&cluster.create("m", json!({})).await);
+    let key = "/registry/configmaps/default/m";
+    let stored = cluster.store.get(key.as_bytes()).await.unwrap().unwrap();
+    let mut watch = cluster.watch(&format!("resourceVersion={since}")).await;
+    for _ in 0..WRITES {
+        let (key, value) = (stored.key.clone(), stored.value.clone());
+        cluster.store.put(key, value, None).await.unwrap();
+    }
+    let (mut seen, mut last, mut cuts) = (0, since, 0);
+    while seen < WRITES {
+        match watch.next().await {
+            Some((type_, object)) => {
+                assert_eq!(type_, "MODIFIED", "{object}");
+                assert!(version(&object) > last, "out of order");
+                last = version(&object);
+                seen += 1;
+            }
+            None => {
+                cuts += 1;
+                assert_eq!(cuts, 1, "history is read at the reader's own pace");
+                watch = cluster.watch(&format!("resourceVersion={last}")).await;
+            }
+        }
+    }
+    assert_eq!(cuts, 1, "it was not cut off");
+}
