@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::framework::{Cycle, Rules, Unfit, enough};
 use crate::info::{NodeInfo, PREEMPTED, PodInfo, labels};
+use crate::metrics::{Metrics, Outcome};
 use crate::plugins;
 use crate::preemption::{self, Plan};
 use crate::queue::Queue;
@@ -12,8 +13,9 @@ use gantry_client::{Change, Client, Error, Informer, Informers, PatchType, Recor
 use rand::Rng;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Semaphore;
@@ -54,9 +56,7 @@ struct Shared {
     writes: Arc<Semaphore>,
     // Where the search for nodes goes on, so that every node gets its turn.
     start: AtomicUsize,
-    scheduled: AtomicU64,
-    unschedulable: AtomicU64,
-    errors: AtomicU64,
+    metrics: Metrics,
 }
 
 impl Scheduler {
@@ -73,9 +73,7 @@ impl Scheduler {
             rules: plugins::rules(),
             writes: Arc::new(Semaphore::new(config.writes)),
             start: AtomicUsize::new(0),
-            scheduled: AtomicU64::new(0),
-            unschedulable: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
+            metrics: Metrics::default(),
         });
         let (nodes, namespaces) = (informers.of(&NODES), informers.of(&NAMESPACES));
         let task = tokio::spawn(run(shared.clone(), nodes, namespaces));
@@ -84,33 +82,9 @@ impl Scheduler {
 
     /// Its metrics, in Prometheus' text format, named as upstream's.
     pub fn metrics(&self) -> String {
-        let shared = &self.shared;
-        let (active, backoff, unschedulable) = shared.queue.lengths();
-        let mut text = String::from(
-            "# HELP scheduler_schedule_attempts_total [STABLE] Number of attempts to schedule pods, by the result.\n\
-             # TYPE scheduler_schedule_attempts_total counter\n",
-        );
-        for (result, count) in [
-            ("scheduled", &shared.scheduled),
-            ("unschedulable", &shared.unschedulable),
-            ("error", &shared.errors),
-        ] {
-            text += &format!(
-                "scheduler_schedule_attempts_total{{profile=\"{}\",result=\"{result}\"}} {}\n",
-                shared.name,
-                count.load(Ordering::Relaxed)
-            );
-        }
-        text += "# HELP scheduler_pending_pods [STABLE] Number of pending pods, by the queue type.\n\
-                 # TYPE scheduler_pending_pods gauge\n";
-        for (queue, count) in [
-            ("active", active),
-            ("backoff", backoff),
-            ("unschedulable", unschedulable),
-        ] {
-            text += &format!("scheduler_pending_pods{{queue=\"{queue}\"}} {count}\n");
-        }
-        text
+        self.shared
+            .metrics
+            .render(&self.shared.name, &self.shared.queue.lengths())
     }
 }
 
@@ -137,16 +111,23 @@ async fn run(shared: Arc<Shared>, nodes: Arc<Informer>, namespaces: Arc<Informer
 }
 
 async fn schedule(shared: &Arc<Shared>, pod: Arc<PodInfo>) {
+    let attempt = Attempt {
+        start: Instant::now(),
+        history: shared.queue.history(&pod.uid),
+    };
     let choice = shared.choose(&pod);
+    shared.metrics.decided(attempt.start.elapsed());
     let Ok(permit) = shared.writes.clone().acquire_owned().await else {
         return;
     };
     let shared = shared.clone();
     tokio::spawn(async move {
         match choice {
-            Ok(node) => shared.bind(&pod, &node).await,
+            Ok(node) => shared.bind(&pod, &node, attempt).await,
             Err(failure) => {
-                shared.unschedulable.fetch_add(1, Ordering::Relaxed);
+                shared
+                    .metrics
+                    .attempted(Outcome::Unschedulable, attempt.start.elapsed());
                 let nominated = failure.plan.as_ref().map(|plan| plan.node.as_str());
                 let nominated = nominated.or(failure.hopeless.then_some(""));
                 shared
@@ -160,6 +141,13 @@ async fn schedule(shared: &Arc<Shared>, pod: Arc<PodInfo>) {
         }
         drop(permit);
     });
+}
+
+/// An attempt to schedule a pod.
+struct Attempt {
+    start: Instant,
+    /// Since when the pod waits, and the how manieth attempt it is.
+    history: Option<(tokio::time::Instant, u32)>,
 }
 
 /// Why a pod got no node.
@@ -232,7 +220,8 @@ impl Shared {
         let scheduler = pod["spec"]["schedulerName"].as_str().unwrap_or("");
         if scheduler != self.name || meta::is_deleting(pod) {
             self.cache().drop_nomination(uid);
-            return self.queue.remove(uid);
+            self.queue.remove(uid);
+            return;
         }
         // The scheduler's own writes to the status are no reason to try again.
         let unchanged = same(change, |p| &p["spec"]) && self.queue.contains(uid);
@@ -244,8 +233,9 @@ impl Shared {
             let node = info.nominated.clone();
             self.cache().nominate(info.clone(), &node);
         }
-        if info.gates.is_empty() {
-            self.queue.add(info);
+        match info.gates.is_empty() {
+            true => self.queue.add(info),
+            false => self.queue.add_gated(&info.uid),
         }
     }
 
@@ -346,7 +336,10 @@ impl Shared {
                 hopeless: false,
             };
         }
-        match preemption::find(cycle, pod, cache, helped) {
+        let found = preemption::find(cycle, pod, cache, helped);
+        self.metrics
+            .preempted(found.as_ref().ok().map(|plan| plan.victims.len()));
+        match found {
             Ok(plan) => Failure {
                 message,
                 plan: Some(plan),
@@ -401,7 +394,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn bind(&self, pod: &PodInfo, node: &SmolStr) {
+    async fn bind(&self, pod: &PodInfo, node: &SmolStr, attempt: Attempt) {
         let (namespace, name) = pod.place();
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding",
@@ -414,23 +407,28 @@ impl Shared {
             .await
         {
             Ok(_) => {
-                self.scheduled.fetch_add(1, Ordering::Relaxed);
+                self.metrics
+                    .attempted(Outcome::Scheduled, attempt.start.elapsed());
+                if let Some((since, attempts)) = attempt.history {
+                    self.metrics.bound(since.elapsed(), attempts);
+                }
                 self.queue.remove(&pod.uid);
                 if let Some(object) = self.pods.get(namespace, name) {
                     let message = format!("Successfully assigned {} to {node}", pod.key);
                     self.recorder.event(&object, "Normal", "Scheduled", message);
                 }
             }
-            Err(error) => self.not_bound(pod, error).await,
+            Err(error) => self.not_bound(pod, error, attempt.start).await,
         }
     }
 
-    async fn not_bound(&self, pod: &PodInfo, error: Error) {
+    async fn not_bound(&self, pod: &PodInfo, error: Error, start: Instant) {
         self.cache().displace(&pod.uid);
         if error.is_not_found() {
-            return self.queue.remove(&pod.uid);
+            self.queue.remove(&pod.uid);
+            return;
         }
-        self.errors.fetch_add(1, Ordering::Relaxed);
+        self.metrics.attempted(Outcome::Error, start.elapsed());
         tracing::warn!("{} could not be bound: {error}", pod.key);
         self.report(pod, "SchedulerError", &format!("binding rejected: {error}"), None)
             .await;
