@@ -1,7 +1,7 @@
 //! Nodes and the pods on them, assumed ones included.
 
 use crate::info::{NodeInfo, PodInfo};
-use crate::selector::Labels;
+use crate::selector::{LabelSelector, Labels};
 use gantry_api::meta;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -21,6 +21,9 @@ pub struct Cache {
     // How many nodes have an image.
     images: HashMap<SmolStr, Arc<AtomicUsize>>,
     namespaces: HashMap<SmolStr, Labels>,
+    // Selectors of Services, by namespace and name, and of ReplicaSets, by their key.
+    services: HashMap<SmolStr, HashMap<SmolStr, Labels>>,
+    replica_sets: HashMap<String, LabelSelector>,
     affine: usize,
 }
 
@@ -79,6 +82,49 @@ impl Cache {
     /// A namespace's labels.
     pub fn namespace(&self, name: &str) -> Option<&Labels> {
         self.namespaces.get(name)
+    }
+
+    /// Takes over a Service's selector; `None` forgets it.
+    pub fn set_service(&mut self, namespace: &str, name: &str, selector: Option<Labels>) {
+        let of_namespace = self.services.entry(namespace.into()).or_default();
+        match selector.filter(|s| !s.is_empty()) {
+            Some(selector) => of_namespace.insert(name.into(), selector),
+            None => of_namespace.remove(name),
+        };
+        if of_namespace.is_empty() {
+            self.services.remove(namespace);
+        }
+    }
+
+    /// Takes over a ReplicaSet's selector; `None` forgets it.
+    pub fn set_replica_set(&mut self, key: String, selector: Option<LabelSelector>) {
+        match selector {
+            Some(selector) => self.replica_sets.insert(key, selector),
+            None => self.replica_sets.remove(&key),
+        };
+    }
+
+    /// What chooses the pods that do the same as this one: those of its Services and its ReplicaSet.
+    pub fn peers_of(&self, pod: &PodInfo) -> Option<LabelSelector> {
+        let services = self
+            .services
+            .get(&pod.namespace)
+            .into_iter()
+            .flat_map(HashMap::values);
+        let chooses = |s: &&Labels| s.iter().all(|(k, v)| pod.labels.get(k) == Some(v));
+        let mut labels = Labels::new();
+        for selector in services.filter(chooses) {
+            labels.extend(selector.clone());
+        }
+        let mut peers = LabelSelector::exact(&labels);
+        if !pod.replica_set.is_empty()
+            && let Some(own) = self
+                .replica_sets
+                .get(&format!("{}/{}", pod.namespace, pod.replica_set))
+        {
+            peers.and(own);
+        }
+        (!peers.is_empty()).then_some(peers)
     }
 
     /// Whether any pod asks something of the pods beside it.

@@ -7,9 +7,10 @@ use crate::metrics::{Metrics, Outcome};
 use crate::plugins;
 use crate::preemption::{self, Plan};
 use crate::queue::Queue;
+use crate::selector::LabelSelector;
 use gantry_api::meta;
-use gantry_client::resource::{NAMESPACES, NODES, PODS};
-use gantry_client::{Change, Client, Error, Informer, Informers, PatchType, Recorder};
+use gantry_client::resource::{NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICES};
+use gantry_client::{Change, Client, Error, Informer, Informers, PatchType, Recorder, Resource, key_of};
 use rand::Rng;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -75,8 +76,7 @@ impl Scheduler {
             start: AtomicUsize::new(0),
             metrics: Metrics::default(),
         });
-        let (nodes, namespaces) = (informers.of(&NODES), informers.of(&NAMESPACES));
-        let task = tokio::spawn(run(shared.clone(), nodes, namespaces));
+        let task = tokio::spawn(run(shared.clone(), informers.clone()));
         Scheduler { shared, task }
     }
 
@@ -94,14 +94,23 @@ impl Drop for Scheduler {
     }
 }
 
-async fn run(shared: Arc<Shared>, nodes: Arc<Informer>, namespaces: Arc<Informer>) {
-    nodes.synced().await;
-    namespaces.synced().await;
+/// Takes in a change of what decisions depend on.
+type Handler = fn(&Shared, Change<'_>);
+
+async fn run(shared: Arc<Shared>, informers: Informers) {
+    let sources: [(Resource, Handler); 4] = [
+        (NAMESPACES, Shared::namespace_changed),
+        (SERVICES, Shared::service_changed),
+        (REPLICA_SETS, Shared::replica_set_changed),
+        (NODES, Shared::node_changed),
+    ];
+    for (resource, changed) in sources {
+        let informer = informers.of(&resource);
+        informer.synced().await;
+        let of = shared.clone();
+        informer.on_change(move |change| changed(&of, change));
+    }
     shared.pods.synced().await;
-    let of = shared.clone();
-    namespaces.on_change(move |change| of.namespace_changed(change));
-    let of = shared.clone();
-    nodes.on_change(move |change| of.node_changed(change));
     let of = shared.clone();
     shared.pods.on_change(move |change| of.pod_changed(change));
     loop {
@@ -170,6 +179,23 @@ impl Shared {
             .set_namespace(meta::name(change.object()), change.new.map(|ns| own(ns)));
         if matches!((change.old, change.new), (Some(old), Some(new)) if own(old) != own(new)) {
             self.queue.changed_for(|pod| pod.affinity.is_some());
+        }
+    }
+
+    fn service_changed(&self, change: Change<'_>) {
+        let selector = change.new.map(|service| labels(&service["spec"]["selector"]));
+        let service = change.object();
+        self.cache()
+            .set_service(meta::namespace(service), meta::name(service), selector);
+    }
+
+    fn replica_set_changed(&self, change: Change<'_>) {
+        // Its selector never changes.
+        if change.old.is_none() || change.new.is_none() {
+            let selector = change
+                .new
+                .map(|set| LabelSelector::read(&set["spec"]["selector"]));
+            self.cache().set_replica_set(key_of(change.object()), selector);
         }
     }
 
