@@ -24,6 +24,8 @@ pub struct Cache {
     // Selectors of Services, by namespace and name, and of ReplicaSets, by their key.
     services: HashMap<SmolStr, HashMap<SmolStr, Labels>>,
     replica_sets: HashMap<String, LabelSelector>,
+    // All pods that stay, by what selectors see of them: how many, and one of them.
+    groups: HashMap<u64, (usize, Arc<PodInfo>)>,
     affine: usize,
 }
 
@@ -127,6 +129,15 @@ impl Cache {
         (!peers.is_empty()).then_some(peers)
     }
 
+    /// The groups of pods one of which `chooses` says yes to.
+    pub fn groups_of(&self, chooses: impl Fn(&PodInfo) -> bool) -> Vec<u64> {
+        self.groups
+            .iter()
+            .filter(|(_, (_, one))| chooses(one))
+            .map(|(group, _)| *group)
+            .collect()
+    }
+
     /// Whether any pod asks something of the pods beside it.
     pub fn has_affine(&self) -> bool {
         self.affine > 0
@@ -184,6 +195,9 @@ impl Cache {
             self.uncount(&pod.uid, &old);
         }
         self.affine += usize::from(pod.affinity.is_some());
+        if !pod.leaving.0 {
+            self.groups.entry(pod.group).or_insert_with(|| (0, pod.clone())).0 += 1;
+        }
         self.entry(node).add(pod);
     }
 
@@ -196,7 +210,17 @@ impl Cache {
 
     fn uncount(&mut self, uid: &str, node: &str) {
         if let Some(&index) = self.by_name.get(node) {
-            self.affine -= usize::from(self.nodes[index].affine.contains_key(uid));
+            if let Some(pod) = self.nodes[index].pods.get(uid) {
+                self.affine -= usize::from(pod.affinity.is_some());
+                if !pod.leaving.0
+                    && let Some(group) = self.groups.get_mut(&pod.group)
+                {
+                    group.0 -= 1;
+                    if group.0 == 0 {
+                        self.groups.remove(&pod.group);
+                    }
+                }
+            }
             self.nodes[index].remove(uid);
             self.drop_if_unused(index);
         }

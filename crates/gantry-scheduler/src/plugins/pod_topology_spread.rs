@@ -5,7 +5,6 @@ use crate::framework::{MAX_SCORE, Reason, Related, Relation};
 use crate::info::{NodeInfo, PodInfo};
 use crate::relations::Constraint;
 use smol_str::SmolStr;
-use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// Domains of this label are single nodes.
@@ -23,11 +22,7 @@ impl Relation for PodTopologySpread {
         if pod.spread.is_empty() && usual.is_none() {
             return None;
         }
-        let counter = |constraint: Constraint| Counter {
-            constraint,
-            pod,
-            chosen: RefCell::default(),
-        };
+        let counter = |constraint: Constraint| Counter::new(constraint, pod, cluster);
         let soft: Vec<Counter> = match &usual {
             Some(peers) => Constraint::usual(peers).map(counter).into(),
             None => pod
@@ -67,21 +62,28 @@ impl Relation for PodTopologySpread {
 struct Counter<'a> {
     constraint: Constraint,
     pod: &'a PodInfo,
-    // Which groups of pods the selector chooses, as far as they have come up.
-    chosen: RefCell<HashMap<u64, bool>>,
+    // The groups of pods that count; most often one, the pod's own.
+    chosen: Vec<u64>,
 }
 
-impl Counter<'_> {
-    fn on(&self, node: &NodeInfo) -> i64 {
-        if self.constraint.selector.is_empty() {
-            return 0;
+impl<'a> Counter<'a> {
+    fn new(constraint: Constraint, pod: &'a PodInfo, cluster: &Cache) -> Self {
+        let chosen = match constraint.selector.is_empty() {
+            true => Vec::new(),
+            false => cluster.groups_of(|other| constraint.counts(pod, other)),
+        };
+        Counter {
+            constraint,
+            pod,
+            chosen,
         }
-        let mut chosen = self.chosen.borrow_mut();
-        let counts = |other: &PodInfo| self.constraint.counts(self.pod, other);
-        let groups = node.groups.iter();
-        groups
-            .filter(|(group, (_, one))| *chosen.entry(**group).or_insert_with(|| counts(one)))
-            .map(|(_, (n, _))| n)
+    }
+
+    fn on(&self, node: &NodeInfo) -> i64 {
+        self.chosen
+            .iter()
+            .filter_map(|group| node.groups.get(group))
+            .map(|(count, _)| count)
             .sum()
     }
 
