@@ -116,6 +116,19 @@ fn read<'a>(object: &'a Value, path: &str) -> &'a Value {
         .unwrap_or(&Value::Null)
 }
 
+/// The text of a field as selectors compare it; a missing field reads as nothing.
+pub fn text_at(object: &Value, path: &str) -> String {
+    match read(object, path) {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn is_flag(value: &str) -> bool {
+    matches!(value, "true" | "false")
+}
+
 /// A field selector: all of its terms must hold.
 pub struct Fields(Vec<Term>);
 
@@ -164,15 +177,19 @@ impl Fields {
         self.0.iter().map(|t| t.path.as_str())
     }
 
+    /// The paths and values of the terms that demand a value as [`text_at`] reads it.
+    pub fn equalities(&self) -> impl Iterator<Item = (&str, &str)> {
+        let texts = self.0.iter().filter(|t| t.equal && !is_flag(&t.value));
+        texts.map(|t| (t.path.as_str(), t.value.as_str()))
+    }
+
     /// Whether an object's fields fit. A missing field reads as nothing.
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|term| {
-            let text = match read(object, &term.path) {
+            let text = match text_at(object, &term.path) {
                 // An absent flag is false.
-                Value::Null if matches!(term.value.as_str(), "true" | "false") => "false".into(),
-                Value::Null => String::new(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
+                text if text.is_empty() && is_flag(&term.value) => "false".into(),
+                text => text,
             };
             (text == term.value) == term.equal
         })

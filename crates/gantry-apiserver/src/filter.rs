@@ -8,7 +8,7 @@ use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
 use gantry_store::Entry;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -45,6 +45,14 @@ impl Filter {
     /// The one name it selects, if it demands one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// A field of the kind's own that must have a value: its path and the value.
+    pub fn one_value(&self, kind: &Kind) -> Option<(&str, &str)> {
+        let own = |path: &str| kind.selectable_fields.iter().any(|(_, p)| *p == path);
+        self.fields
+            .equalities()
+            .find(|(path, value)| own(path) && !value.is_empty())
     }
 
     /// Whether it selects everything.
@@ -88,11 +96,18 @@ impl Picker {
 
     /// The object, with no more than what is wanted of it.
     pub fn pick(&self, kind: &Kind, head: &Head, entry: &Entry) -> Result<Value, Status> {
-        if !head.is_of(entry) {
+        let Some(metadata) = head.metadata(entry) else {
             return stored::decode_as(kind, entry);
-        }
-        let mut json = serde_json::Deserializer::from_slice(&entry.value);
-        let picked = (&self.0).deserialize(&mut json);
+        };
+        let picked = match self.0.0.get("metadata") {
+            // Metadata stands first: what follows it need not even be skipped.
+            Some(node) if self.0.0.len() == 1 => {
+                let mut json = serde_json::Deserializer::from_slice(metadata);
+                node.deserialize(&mut json)
+                    .map(|picked| json!({"metadata": picked}))
+            }
+            _ => (&self.0).deserialize(&mut serde_json::Deserializer::from_slice(&entry.value)),
+        };
         picked.map_err(|e| stored::unreadable(entry, &e))
     }
 }
@@ -176,7 +191,6 @@ impl<'a> Visitor<'_> for Field<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn only_wanted_fields_are_read() {

@@ -34,6 +34,7 @@ mod table;
 mod tls;
 mod token_request;
 mod verbs;
+mod view;
 mod watch;
 
 pub use connect::{KubeletIdentity, KubeletIdentityError};

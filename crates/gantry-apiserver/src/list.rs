@@ -8,6 +8,7 @@ use crate::registry::read_error;
 use crate::respond::{self, Body, BodyError};
 use crate::stored::{Head, decode_as};
 use crate::verbs::{Api, Call};
+use crate::view::{self, Include, View};
 use crate::{table, watch};
 use bytes::Bytes;
 use gantry_api::kind::{Kind, Scope};
@@ -67,18 +68,18 @@ impl Api {
         let options = ListOptions::read(&call.options)?;
         let filter = Arc::new(filter);
         let objects = Objects::start(self.registry.store(), call, filter, &keys, &options).await?;
-        match call.format {
-            Format::Protobuf if !table::wanted(&call.accept) => {
-                if let Some(answer) = in_protobuf(&objects).await? {
-                    return Ok(answer);
-                }
-            }
-            _ => {}
+        let view = call.view();
+        if call.format == Format::Protobuf
+            && view == View::Whole
+            && let Some(answer) = in_protobuf(&objects).await?
+        {
+            return Ok(answer);
         }
-        let shape = match (table::wanted(&call.accept), call.format) {
-            (true, _) => Shape::Table { now: table::now() },
-            (false, Format::Yaml) => Shape::Yaml,
-            (false, _) => Shape::Json,
+        let shape = match (view, call.format) {
+            (View::Table(include), _) => Shape::Table(include, table::now()),
+            (View::Metadata, _) => Shape::Metadata,
+            (View::Whole, Format::Yaml) => Shape::Yaml,
+            (View::Whole, _) => Shape::Json,
         };
         let type_ = shape.content_type();
         let mut writer = Writer::new(objects, shape)?;
@@ -301,14 +302,16 @@ fn too_old(token: &str, start: &[u8], prefix: &str) -> Status {
 enum Shape {
     Json,
     Yaml,
-    Table { now: i64 },
+    Metadata,
+    /// As of a time.
+    Table(Include, i64),
 }
 
 impl Shape {
     fn content_type(&self) -> &'static str {
         match self {
-            Shape::Json | Shape::Table { .. } => "application/json",
             Shape::Yaml => "application/yaml",
+            _ => "application/json",
         }
     }
 
@@ -316,7 +319,11 @@ impl Shape {
     fn frame(&self, objects: &Objects) -> Result<(String, String), Status> {
         let list = match self {
             Shape::Json | Shape::Yaml => objects.list(),
-            Shape::Table { .. } => json!({
+            Shape::Metadata => json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                "metadata": objects.metadata(),
+            }),
+            Shape::Table(..) => json!({
                 "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": objects.metadata(),
                 "columnDefinitions": table::columns(&objects.kind),
             }),
@@ -328,7 +335,7 @@ impl Shape {
         let mut head = list.to_string();
         head.pop();
         head.push_str(match self {
-            Shape::Table { .. } => ",\"rows\":[",
+            Shape::Table(..) => ",\"rows\":[",
             _ => ",\"items\":[",
         });
         Ok((head, "]}".into()))
@@ -343,8 +350,9 @@ impl Shape {
         }
         let mut object = decode_as(&objects.kind, entry)?;
         match self {
-            Shape::Table { now } => object = table::row(&objects.kind, &object, *now),
-            _ => {
+            Shape::Table(include, now) => object = table::row(&objects.kind, &object, *include, *now),
+            Shape::Metadata => object = view::metadata(&object),
+            Shape::Json | Shape::Yaml => {
                 if let Some(map) = object.as_object_mut() {
                     map.remove("apiVersion");
                     map.remove("kind");

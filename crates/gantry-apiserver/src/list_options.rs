@@ -39,7 +39,8 @@ pub struct WatchOptions {
     pub bookmarks: bool,
 }
 
-fn version(options: &Options) -> Result<Option<Revision>, Status> {
+/// The resourceVersion a request names, if any.
+pub fn version(options: &Options) -> Result<Option<Revision>, Status> {
     let text = options.text("resourceVersion");
     if text.is_empty() {
         return Ok(None);

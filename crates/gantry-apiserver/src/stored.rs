@@ -28,6 +28,11 @@ impl Head {
         self.rest(entry).is_some()
     }
 
+    /// The JSON of the object's metadata, with whatever follows it, if the object is stored in this form.
+    pub fn metadata<'a>(&self, entry: &'a Entry) -> Option<&'a [u8]> {
+        self.rest(entry).map(|_| &entry.value[self.0.len() - 1..])
+    }
+
     /// What follows the head, if the object is stored in this form.
     fn rest<'a>(&self, entry: &'a Entry) -> Option<&'a [u8]> {
         // Metadata holds a name at least, which the resourceVersion can stand before.
@@ -168,6 +173,11 @@ mod tests {
             assert_eq!(decode(&stored).unwrap(), expected);
             let mut copied = Vec::new();
             assert!(head.write(&stored, &mut copied), "{object}");
+            let metadata = head.metadata(&stored).unwrap();
+            let mut metadata = serde_json::Deserializer::from_slice(metadata).into_iter::<Value>();
+            let mut own = object["metadata"].clone();
+            own.as_object_mut().unwrap().remove("resourceVersion");
+            assert_eq!(metadata.next().unwrap().unwrap(), own);
             assert_eq!(serde_json::from_slice::<Value>(&copied).unwrap(), expected);
             let mut item = Vec::new();
             assert!(head.write_item(&stored, &mut item));

@@ -3,6 +3,7 @@
 use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
+use crate::list_options;
 use crate::negotiate::{self, Format};
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
@@ -11,7 +12,8 @@ use crate::request::{Kinds, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
-use crate::{binding, deletion, eviction, table};
+use crate::view::View;
+use crate::{binding, deletion, eviction};
 use gantry_api::kind::{Scope, Subresource};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch, schema};
@@ -93,12 +95,14 @@ impl Call {
         self.format.respond(code, object)
     }
 
+    /// How the client wants objects to look.
+    pub fn view(&self) -> View {
+        View::of(&self.accept, self.options.text("includeObject"))
+    }
+
     /// An object as the client wants it.
     pub fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
-        let response = match table::wanted(&self.accept) {
-            true => self.respond(code, &table::of_one(&self.target.kind, object)),
-            false => self.respond(code, object),
-        };
+        let response = self.respond(code, &self.view().one(&self.target.kind, object));
         self.warned(response, warnings)
     }
 
@@ -112,7 +116,7 @@ impl Call {
         let kind = &self.target.kind;
         let mut copied = Vec::new();
         if self.format == Format::Json
-            && !table::wanted(&self.accept)
+            && self.view() == View::Whole
             && Head::of(kind).write(entry, &mut copied)
         {
             return Ok(self.warned(respond::with_type(code, "application/json", copied), warnings));
@@ -166,6 +170,13 @@ impl Api {
     pub async fn get(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
         let entry = self.registry.entry(kind, call.namespace(), call.name()?).await?;
+        let (wanted, newest) = (
+            list_options::version(&call.options)?,
+            self.registry.store().revision(),
+        );
+        if let Some(wanted) = wanted.filter(|wanted| *wanted > newest) {
+            return Err(Status::too_large_resource_version(wanted, newest));
+        }
         match call.subresource() {
             Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(&stored::decode_as(kind, &entry)?))),
             _ => call.answer_stored(200, &entry, &[]),

@@ -3,27 +3,28 @@
 //! Source: k8s.io/apiserver/pkg/storage/cacher. What exists is streamed like a list; only then does the watch itself
 //! start, from the revision of that list, so that nothing queues up meanwhile.
 
-use crate::filter::{Filter, Picker};
+mod event;
+
+use crate::filter::Filter;
 use crate::list::{Keys, Objects};
 use crate::list_options::{ListOptions, Match, WatchOptions};
 use crate::negotiate::Format;
 use crate::registry::read_error;
 use crate::respond::{self, Body};
-use crate::stored::{Head, decode_as};
-use crate::table;
 use crate::verbs::{Api, Call};
+use crate::view::View;
 use bytes::Bytes;
-use gantry_api::kind::Kind;
+use event::{Encoder, FieldIndex, Reader, memo};
+use gantry_api::protobuf;
 use gantry_api::status::Status;
-use gantry_store::{Entry, Event, EventKind, ReadError, Revision, Store, Watch};
+use gantry_store::{Event, EventKind, Only, ReadError, Revision, Store, Watch};
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use rand::Rng;
 use serde_json::{Value, json};
-use smol_str::SmolStr;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -49,17 +50,28 @@ pub async fn start(
         Some(seconds) => Duration::from_secs(seconds),
     };
     let now = Instant::now();
+    let kind = &call.target.kind;
+    let reader = Arc::new(Reader::of(kind));
+    let only = filter.one_value(kind).map(|(path, value)| Only {
+        index: Arc::new(FieldIndex {
+            name: format!("{} {path}", kind.api_version()),
+            path: path.to_string(),
+            reader: reader.clone(),
+        }),
+        value: value.to_string(),
+    });
+    // Tables and metadata alone go as JSON, as do kinds that have no protobuf form.
+    let type_ = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
+    let plain = call.view() != View::Whole || !protobuf::has_form(&type_);
     let encoder = Encoder {
-        kind: call.target.kind.clone(),
-        head: Head::of(&call.target.kind),
-        format: call.format,
-        table: table::wanted(&call.accept),
+        reader,
+        format: if plain { Format::Json } else { call.format },
+        view: call.view(),
     };
     let (start, _) = keys.range();
-    let picker = Picker::of(&call.target.kind);
     let mut stream = Stream {
         filter: Arc::new(filter),
-        picker,
+        only,
         encoder,
         prefix: start,
         stage: Stage::Over,
@@ -102,7 +114,8 @@ enum Stage {
 struct Stream {
     store: Arc<dyn Store>,
     filter: Arc<Filter>,
-    picker: Picker,
+    /// Spares what the filter would drop.
+    only: Option<Only>,
     encoder: Encoder,
     prefix: Bytes,
     stage: Stage,
@@ -132,8 +145,9 @@ impl Stream {
     }
 
     async fn live(&mut self) -> Result<Stage, Status> {
-        let watch = self.store.watch(self.prefix.clone(), self.seen).await;
-        watch.map(Stage::Live).map_err(|e| read_error(&e))
+        let only = self.only.clone();
+        let watch = self.store.watch_only(self.prefix.clone(), self.seen, only);
+        watch.await.map(Stage::Live).map_err(|e| read_error(&e))
     }
 
     /// The next part of the answer; `None` at its end.
@@ -212,7 +226,7 @@ impl Stream {
         let (old, new) = match self.filter.is_empty() {
             true => (event.prev.is_some(), event.kind == EventKind::Put),
             false => {
-                let picked = memo.picked(&self.picker, &self.encoder, event)?;
+                let picked = memo.picked(&self.encoder.reader, event)?;
                 let wanted = |o: &Option<Value>| o.as_ref().is_some_and(|o| self.filter.matches(o));
                 (wanted(&picked.old), wanted(&picked.new))
             }
@@ -225,122 +239,5 @@ impl Stream {
         };
         out.extend_from_slice(&memo.frame(type_, &self.encoder, event)?);
         Ok(())
-    }
-}
-
-/// What all watchers of an event share: the fields that selectors read, and its encodings.
-#[derive(Default)]
-struct Memo {
-    picked: Mutex<Vec<(SmolStr, Arc<Picked>)>>,
-    frames: Mutex<Vec<(FrameKey, Bytes)>>,
-}
-
-/// An event's selectable fields, before and after.
-struct Picked {
-    old: Option<Value>,
-    new: Option<Value>,
-}
-
-#[derive(Clone, PartialEq)]
-struct FrameKey {
-    type_: &'static str,
-    group: SmolStr,
-    format: Format,
-    table: bool,
-}
-
-fn memo(event: &Event) -> &Memo {
-    let memo = event.memo.get_or_init(|| Box::new(Memo::default()));
-    match memo.downcast_ref() {
-        Some(memo) => memo,
-        None => unreachable!("only watches make memos"),
-    }
-}
-
-impl Memo {
-    fn picked(&self, picker: &Picker, encoder: &Encoder, event: &Event) -> Result<Arc<Picked>, Status> {
-        // Kinds of several groups and versions may share stored objects.
-        let key = SmolStr::from(encoder.kind.api_version());
-        let mut all = self.picked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, picked)) = all.iter().find(|(k, _)| *k == key) {
-            return Ok(picked.clone());
-        }
-        let pick = |entry: &Entry| picker.pick(&encoder.kind, &encoder.head, entry);
-        let picked = Arc::new(Picked {
-            old: event.prev.as_ref().map(pick).transpose()?,
-            new: match event.kind {
-                EventKind::Put => Some(pick(&event.entry)?),
-                EventKind::Delete => None,
-            },
-        });
-        all.push((key, picked.clone()));
-        Ok(picked)
-    }
-
-    fn frame(&self, type_: &'static str, encoder: &Encoder, event: &Event) -> Result<Bytes, Status> {
-        let key = FrameKey {
-            type_,
-            group: encoder.kind.api_version().into(),
-            format: encoder.format,
-            table: encoder.table,
-        };
-        let mut all = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, frame)) = all.iter().find(|(k, _)| *k == key) {
-            return Ok(frame.clone());
-        }
-        let mut frame = Vec::new();
-        match (&event.prev, type_) {
-            // The object as it was last, at the revision at which it went.
-            (Some(prev), "DELETED") => {
-                let gone = Entry {
-                    mod_revision: event.entry.mod_revision,
-                    ..prev.clone()
-                };
-                encoder.frame(type_, &gone, &mut frame)?;
-            }
-            _ => encoder.frame(type_, &event.entry, &mut frame)?,
-        }
-        let frame = Bytes::from(frame);
-        all.push((key, frame.clone()));
-        Ok(frame)
-    }
-}
-
-/// Writes events as the client wants them.
-struct Encoder {
-    kind: Arc<Kind>,
-    head: Head,
-    format: Format,
-    table: bool,
-}
-
-impl Encoder {
-    fn frame(&self, type_: &str, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
-        if !self.table && self.format != Format::Protobuf && self.head.is_of(entry) {
-            out.extend_from_slice(b"{\"type\":\"");
-            out.extend_from_slice(type_.as_bytes());
-            out.extend_from_slice(b"\",\"object\":");
-            self.head.write(entry, out);
-            out.extend_from_slice(b"}\n");
-            return Ok(());
-        }
-        let object = decode_as(&self.kind, entry)?;
-        let frame = match self.table {
-            true => self.format.frame(type_, &table::of_one(&self.kind, &object)),
-            false => self.format.frame(type_, &object),
-        };
-        out.extend_from_slice(&frame);
-        Ok(())
-    }
-
-    fn bookmark(&self, revision: Revision, initial_end: bool) -> Bytes {
-        let mut object = json!({
-            "kind": self.kind.kind, "apiVersion": self.kind.api_version(),
-            "metadata": {"resourceVersion": revision.to_string()},
-        });
-        if initial_end {
-            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
-        self.format.frame("BOOKMARK", &object)
     }
 }

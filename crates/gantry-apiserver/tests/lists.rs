@@ -302,6 +302,14 @@ async fn long_lists_in_every_format() {
     assert_eq!(table["rows"].as_array().unwrap().len(), COUNT);
     assert_eq!(table["rows"][777]["cells"][0], "m0777");
     assert_eq!(table["columnDefinitions"][0]["name"], "Name");
+    assert_eq!(table["rows"][777]["object"]["kind"], "PartialObjectMetadata");
+
+    let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+    let partial: Value = serde_json::from_slice(&cluster.raw(&request, accept).await).unwrap();
+    assert_eq!(partial["kind"], "PartialObjectMetadataList");
+    assert_eq!(names(&partial), expected);
+    assert_eq!(partial["items"][777]["metadata"], one["metadata"]);
+    assert_eq!(partial["items"][777].get("data"), None);
 }
 
 #[tokio::test]
@@ -398,4 +406,43 @@ async fn selectors_turn_changes_into_coming_and_going() {
     assert_eq!(object["data"]["on"], "yes", "the object as it last matched");
     assert_eq!(version(&object), version(&left), "at the revision of the change");
     assert_eq!(chosen.names(2).await, ["ADDED web", "DELETED web"]);
+}
+
+/// A field that is demanded a value of spares the watch what others are about, and nothing else.
+#[tokio::test]
+async fn watches_of_one_field_value() {
+    let cluster = Cluster::start().await;
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let watch = async |query: &str| {
+        let request = format!(
+            "GET {secrets}?watch=true&resourceVersion={}&{query}",
+            cluster.store.revision()
+        );
+        let (code, body) = cluster.open(&request, "application/json", Value::Null).await;
+        assert_eq!(code, 200, "{request}");
+        Watch {
+            body,
+            buffer: Vec::new(),
+        }
+    };
+    let mut a = watch("fieldSelector=type%3Dexample.com/a").await;
+    let mut b = watch("fieldSelector=type%3Dexample.com/b&labelSelector=x").await;
+    let mut others = watch("fieldSelector=type!%3Dexample.com/a").await;
+    for (name, type_, labels) in [
+        ("a-1", "example.com/a", json!({})),
+        ("b-1", "example.com/b", json!({})),
+        ("b-2", "example.com/b", json!({"x": ""})),
+        ("a-2", "example.com/a", json!({"x": ""})),
+    ] {
+        let secret = json!({"metadata": {"name": name, "labels": labels}, "type": type_});
+        cluster.expect(&format!("POST {secrets}"), secret, 201).await;
+    }
+    for name in ["b-2", "a-1"] {
+        cluster
+            .expect(&format!("DELETE {secrets}/{name}"), Value::Null, 200)
+            .await;
+    }
+    assert_eq!(a.names(3).await, ["ADDED a-1", "ADDED a-2", "DELETED a-1"]);
+    assert_eq!(b.names(2).await, ["ADDED b-2", "DELETED b-2"]);
+    assert_eq!(others.names(3).await, ["ADDED b-1", "ADDED b-2", "DELETED b-2"]);
 }

@@ -132,6 +132,25 @@ pub struct RangeResult {
     pub revision: Revision,
 }
 
+/// Something by which watches of the same keys can be told apart: the value of a field.
+pub trait Index: Send + Sync {
+    /// Its name. Indexes of the same name are the same.
+    fn name(&self) -> &str;
+
+    /// The value in an event's object before and after; `None` if they cannot be read, which concerns everybody.
+    fn values(&self, event: &Event) -> Option<[String; 2]>;
+}
+
+/// Narrows a watch to the events in which an index has this value, before or after. It only spares work: a backend may
+/// yield others as well.
+#[derive(Clone)]
+pub struct Only {
+    /// The index.
+    pub index: Arc<dyn Index>,
+    /// Its value.
+    pub value: String,
+}
+
 /// A running watch. Dropping it ends it.
 #[async_trait]
 pub trait Watch: Send {
@@ -160,7 +179,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Watches every event with a revision greater than `after`, in order: of all keys below `prefix` when it ends
     /// with a slash, of all keys when it is empty, of the one key otherwise.
-    async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError>;
+    async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError> {
+        self.watch_only(prefix, after, None).await
+    }
+
+    /// Watches as [`Store::watch`] does, narrowed by an index.
+    async fn watch_only(
+        &self,
+        prefix: Bytes,
+        after: Revision,
+        only: Option<Only>,
+    ) -> Result<Box<dyn Watch>, ReadError>;
 
     /// Forgets history older than `revision`; what stands at `revision` can still be read.
     async fn compact(&self, revision: Revision) -> Result<(), ReadError>;

@@ -5,7 +5,8 @@ use crate::reader::Core;
 use crate::retention::{Limits, Retention};
 use crate::state::State;
 use crate::{
-    Entry, Event, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch, WriteError,
+    Entry, Event, Only, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch,
+    WriteError,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,11 +37,12 @@ impl Memory {
     }
 
     fn write(&self, op: Op) -> Result<Option<Arc<Event>>, WriteError> {
-        let mut state = self.core.write();
-        let mut plan = Plan::default();
-        let event = plan.add(&state, op)?;
-        state.apply(plan.events);
+        // Held throughout, so that one write is published before the next is made.
         let mut retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = Plan::default();
+        let event = plan.add(&self.core.read(), op)?;
+        self.core.apply(&plan.events);
+        let mut state = self.core.write();
         if let Some(at) = retention.due(Instant::now(), &state) {
             state
                 .compact(at)
@@ -58,7 +60,7 @@ impl Default for Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.core.write().hub.close();
+        self.core.hub().close();
     }
 }
 
@@ -83,8 +85,13 @@ impl Store for Memory {
         self.core.range(&request)
     }
 
-    async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError> {
-        self.core.watch(prefix, after)
+    async fn watch_only(
+        &self,
+        prefix: Bytes,
+        after: Revision,
+        only: Option<Only>,
+    ) -> Result<Box<dyn Watch>, ReadError> {
+        self.core.watch(prefix, after, only)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), ReadError> {

@@ -1,11 +1,11 @@
 //! Reading, for all backends: the state in memory, with what history holds on disk filled in.
 
-use crate::hub::{Registered, covers};
+use crate::hub::{Hub, Registered, covers};
 use crate::state::{Side, State};
-use crate::{Entry, Event, RangeRequest, RangeResult, ReadError, Revision, Watch};
+use crate::{Entry, Event, Only, RangeRequest, RangeResult, ReadError, Revision, Watch};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Events handed over at once.
 const CHUNK: usize = 256;
@@ -18,15 +18,19 @@ pub(crate) trait Records: Send + Sync {
     fn values(&self, revisions: &[Revision]) -> Result<Vec<Option<Bytes>>, ReadError>;
 }
 
-/// The committed state, and where the values of history are if it does not hold them itself.
+/// The committed state, its watchers, and where the values of history are if it does not hold them itself.
+///
+/// Who takes both locks takes the hub's first.
 pub(crate) struct Core {
     state: RwLock<State>,
+    hub: Mutex<Hub>,
     records: Option<Arc<dyn Records>>,
 }
 
 impl Core {
     pub(crate) fn new(state: State, records: Option<Arc<dyn Records>>) -> Arc<Core> {
         Arc::new(Core {
+            hub: Mutex::new(Hub::new(state.revision)),
             state: RwLock::new(state),
             records,
         })
@@ -38,6 +42,16 @@ impl Core {
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes committed events visible to readers, then to watchers. Only one thread at a time may.
+    pub(crate) fn apply(&self, events: &[Arc<Event>]) {
+        self.write().apply(events);
+        self.hub().publish(events);
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Entry> {
@@ -66,23 +80,23 @@ impl Core {
         found.into_iter().map(|v| v.ok_or_else(compacted)).collect()
     }
 
-    /// Starts a watch. It is registered at the revision up to which history is told, under one lock: there is neither
-    /// gap nor duplicate.
+    /// Starts a watch. History is told up to the revision that stands when it is registered; what is published later but
+    /// is not newer is left out. So there is neither gap nor duplicate.
     pub(crate) fn watch(
         self: &Arc<Self>,
         prefix: Bytes,
         after: Revision,
+        only: Option<Only>,
     ) -> Result<Box<dyn Watch>, ReadError> {
-        let mut state = self.write();
+        let mut hub = self.hub();
+        let state = self.read();
         state.check_kept(after)?;
         let until = state.revision;
-        let registered = state.hub.register(prefix.clone(), after.max(until));
         Ok(Box::new(Stream {
             core: self.clone(),
-            prefix,
             cursor: after,
             until,
-            registered,
+            registered: hub.register(prefix, after.max(until), only),
         }))
     }
 
@@ -115,7 +129,6 @@ impl Core {
 /// A watch: first history, read as the watcher comes along, then what its buffer receives.
 struct Stream {
     core: Arc<Core>,
-    prefix: Bytes,
     cursor: Revision,
     until: Revision,
     registered: Registered,
@@ -125,7 +138,7 @@ struct Stream {
 impl Watch for Stream {
     async fn next(&mut self) -> Result<Option<Vec<Arc<Event>>>, ReadError> {
         while self.cursor < self.until {
-            let (events, seen) = self.core.past(&self.prefix, self.cursor, self.until)?;
+            let (events, seen) = self.core.past(&self.registered.prefix, self.cursor, self.until)?;
             self.cursor = seen;
             if !events.is_empty() {
                 return Ok(Some(events));
@@ -145,15 +158,16 @@ impl Watch for Stream {
     }
 
     fn progress(&self) -> Option<Revision> {
-        // Events are published under the lock, so none is on its way.
-        let state = self.core.read();
+        // Nothing is published while the lock is held, so none is on its way.
+        let hub = self.core.hub();
         let ready = &self.registered.receiver;
-        (self.cursor >= self.until && ready.is_empty() && !ready.is_closed()).then_some(state.revision)
+        let idle = self.cursor >= self.until && ready.is_empty() && !ready.is_closed();
+        idle.then(|| hub.published())
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.core.write().hub.remove(&self.prefix, self.registered.id);
+        self.core.hub().remove(&self.registered);
     }
 }

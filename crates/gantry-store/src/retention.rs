@@ -77,7 +77,7 @@ mod tests {
                 pre: None,
             };
             plan.add(&state, op).unwrap();
-            state.apply(plan.events);
+            state.apply(&plan.events);
         }
         state
     }

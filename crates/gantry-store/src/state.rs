@@ -1,9 +1,8 @@
-//! The committed state both backends share: the index of every kept version of every key, and the watchers.
+//! The committed state both backends share: the index of every kept version of every key.
 //!
 //! The newest version of a key holds its value: this is the process's one copy of the cluster's state, handed out by
 //! reference. What older versions held is read from disk when somebody asks, unless there is no disk.
 
-use crate::hub::Hub;
 use crate::{Entry, Event, EventKind, RangeRequest, RangeResult, ReadError, Revision, WriteError};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -67,7 +66,6 @@ pub(crate) struct Past {
 pub(crate) struct State {
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
-    pub(crate) hub: Hub,
     keys: BTreeMap<Bytes, Versions>,
     /// The key that each revision after `compacted` touched.
     log: VecDeque<Bytes>,
@@ -93,7 +91,6 @@ impl State {
             revision,
             // There is no history before the empty store's revision.
             compacted: compacted.max(1),
-            hub: Hub::default(),
             keys: BTreeMap::new(),
             log: VecDeque::new(),
             live: 0,
@@ -216,13 +213,12 @@ impl State {
         (versions.newest.version > 0).then(|| entry(key, &versions.newest).0)
     }
 
-    /// Makes committed events visible to readers, then to watchers.
-    pub(crate) fn apply(&mut self, events: Vec<Arc<Event>>) {
+    /// Takes in committed events.
+    pub(crate) fn apply(&mut self, events: &[Arc<Event>]) {
         for event in events {
             self.revision = event.entry.mod_revision;
             self.log.push_back(event.entry.key.clone());
             self.insert(event.entry.clone());
-            self.hub.publish(&event);
         }
     }
 

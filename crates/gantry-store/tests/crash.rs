@@ -14,8 +14,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const CHILD: &str = "GANTRY_CRASH_CHILD";
 const ROUNDS: u32 = 100;
-/// No round begins after this long, whatever the machine.
-const BUDGET: Duration = Duration::from_secs(50);
 const WRITERS: u64 = 8;
 const KEYS: u64 = 40;
 /// Changes that are always kept: half of the bound.
@@ -125,13 +123,13 @@ async fn acknowledged_writes_survive_sigkill() {
     let start = Instant::now();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
-    let (mut before, mut compacted, mut total, mut rounds) = (1, 0, 0, 0);
+    let (mut before, mut compacted, mut total) = (1, 0, 0);
     // The last write of each key, over all rounds.
     let mut last: HashMap<String, (u64, String)> = HashMap::new();
-    while rounds < ROUNDS && start.elapsed() < BUDGET {
+    for round in 0..ROUNDS {
         let acks = run_and_kill(&path);
         let (oldest, newest) = (*acks.keys().next().unwrap(), *acks.keys().last().unwrap());
-        assert!(oldest > before, "round {rounds}: a revision was used twice");
+        assert!(oldest > before, "round {round}: a revision was used twice");
         for (revision, (key, value)) in &acks {
             last.insert(key.clone(), (*revision, value.clone()));
         }
@@ -140,10 +138,10 @@ async fn acknowledged_writes_survive_sigkill() {
         before = store.revision();
         assert!(
             before >= newest,
-            "round {rounds}: {before} after {newest} was acknowledged"
+            "round {round}: {before} after {newest} was acknowledged"
         );
         let told;
-        (compacted, told) = check_history(&store, &acks, compacted, before, rounds).await;
+        (compacted, told) = check_history(&store, &acks, compacted, before, round).await;
         // The writes that were under way may have become durable unacknowledged; history tells which.
         for (revision, (key, value)) in told {
             let entry = last.entry(key).or_default();
@@ -151,15 +149,13 @@ async fn acknowledged_writes_survive_sigkill() {
                 *entry = (revision, value);
             }
         }
-        check_state(&store, &last, rounds).await;
+        check_state(&store, &last, round).await;
         total += acks.len();
-        rounds += 1;
     }
     println!(
-        "{rounds} rounds, {total} acknowledged writes, {:?}",
+        "{ROUNDS} rounds, {total} acknowledged writes, {:?}",
         start.elapsed()
     );
-    assert!(rounds >= 20, "only {rounds} rounds in {BUDGET:?}");
     assert!(compacted > 1, "nothing was ever compacted");
 }
 

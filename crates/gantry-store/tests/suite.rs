@@ -22,6 +22,7 @@ const CASES: &[Case] = &[
     ("watch_future_start", |s| Box::pin(watch_future_start(s))),
     ("history_values", |s| Box::pin(history_values(s))),
     ("watch_scopes", |s| Box::pin(watch_scopes(s))),
+    ("watch_narrowed", |s| Box::pin(watch_narrowed(s))),
     ("compaction_overtakes", |s| Box::pin(compaction_overtakes(s))),
     ("slow_watcher", |s| Box::pin(slow_watcher(s))),
     ("concurrent_writers", |s| Box::pin(concurrent_writers(s))),
@@ -326,6 +327,48 @@ async fn watch_scopes(s: Backend) {
             assert_eq!(keys, expected, "{scope:?}");
         }
     }
+}
+
+/// The part of a value before the colon.
+struct ByNode;
+
+impl Index for ByNode {
+    fn name(&self) -> &str {
+        "node"
+    }
+
+    fn values(&self, event: &Event) -> Option<[String; 2]> {
+        let node = |entry: &Entry| {
+            let text = std::str::from_utf8(&entry.value).ok()?;
+            (text != "broken").then(|| text.split(':').next().unwrap_or("").to_string())
+        };
+        let old = event.prev.as_ref().map_or(Some(String::new()), node)?;
+        Some([old, node(&event.entry)?])
+    }
+}
+
+/// A narrowed watch hears of what comes to its value, changes there and leaves it, and of what nobody can read.
+async fn watch_narrowed(s: Backend) {
+    let narrowed = async |value: &str| {
+        let only = Only {
+            index: Arc::new(ByNode),
+            value: value.into(),
+        };
+        s.watch_only(b("p/"), 1, Some(only)).await.unwrap()
+    };
+    let (mut n1, mut n2, n3) = (narrowed("n1").await, narrowed("n2").await, narrowed("n3").await);
+    drop(n3);
+    for value in ["n1:a", "n1:b", "n2:c", "n3:d"] {
+        s.put(b("p/x"), b(value), None).await.unwrap(); // 2 to 5
+    }
+    s.put(b("p/y"), b("broken"), None).await.unwrap(); // 6
+    s.put(b("p/z"), b("n2:e"), None).await.unwrap(); // 7
+    s.delete(b("p/z"), None).await.unwrap(); // 8
+    let revisions =
+        |events: Vec<Arc<Event>>| -> Vec<u64> { events.iter().map(|e| e.entry.mod_revision).collect() };
+    assert_eq!(revisions(take(&mut n1, 4).await), [2, 3, 4, 6]);
+    assert_eq!(revisions(take(&mut n2, 5).await), [4, 5, 6, 7, 8]);
+    assert_eq!(n1.progress(), Some(8), "what does not concern it is behind it");
 }
 
 /// A watcher that is still reading history when compaction overtakes it learns so.

@@ -11,7 +11,7 @@ mod writer;
 use crate::plan::Op;
 use crate::reader::Core;
 use crate::{
-    Entry, Event, Limits, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch,
+    Entry, Event, Limits, Only, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch,
     WriteError,
 };
 use async_trait::async_trait;
@@ -164,8 +164,13 @@ impl Store for Embedded {
         self.core.range(&request)
     }
 
-    async fn watch(&self, prefix: Bytes, after: Revision) -> Result<Box<dyn Watch>, ReadError> {
-        self.core.watch(prefix, after)
+    async fn watch_only(
+        &self,
+        prefix: Bytes,
+        after: Revision,
+        only: Option<Only>,
+    ) -> Result<Box<dyn Watch>, ReadError> {
+        self.core.watch(prefix, after, only)
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), ReadError> {

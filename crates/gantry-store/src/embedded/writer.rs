@@ -102,12 +102,12 @@ impl Writer {
                             Err(_) => break,
                         }
                     }
-                    self.write(writes);
+                    self.write(writes, 0);
                 }
             }
             self.retain();
         }
-        self.core.write().hub.close();
+        self.core.hub().close();
     }
 
     /// The next request; erases history while there is none.
@@ -127,7 +127,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, writes: Vec<(Op, Reply)>) {
+    fn write(&mut self, writes: Vec<(Op, Reply)>, attempt: u32) {
         if let Err(why) = self.mend() {
             for (_, reply) in writes {
                 let _ = reply.send(Err(WriteError::Backend(why.clone())));
@@ -137,13 +137,14 @@ impl Writer {
         let (plan, outcomes) = self.decide(writes);
         match self.commit(&plan.events) {
             Ok(()) => {
-                self.core.write().apply(plan.events);
+                self.core.apply(&plan.events);
                 for (reply, outcome, _) in outcomes {
                     let _ = reply.send(outcome);
                 }
             }
-            Err(Failure::Ceiling) => self.make_room(outcomes),
-            Err(Failure::Other(why)) => {
+            Err(Failure::Ceiling) if attempt < 2 => self.make_room(outcomes, attempt),
+            Err(failure) => {
+                let why = failure.why();
                 tracing::error!("a commit failed: {why}");
                 for (reply, outcome, _) in outcomes {
                     let _ = reply.send(outcome.and(Err(WriteError::Backend(why.clone()))));
@@ -170,27 +171,27 @@ impl Writer {
         (plan, outcomes)
     }
 
-    /// A commit would have made the file too large. History that still waits to be erased goes first, and the writes are
-    /// decided anew; if there is none, the puts are refused and the deletions decided anew.
-    fn make_room(&mut self, outcomes: Vec<(Reply, Outcome, Op)>) {
-        let erased = !self.doomed.is_empty() && self.erase().is_ok();
-        let mut again = Vec::new();
+    /// A commit would have made the file too large. At first history that still waits to be erased goes, and pages that
+    /// redb held back are found when the file is opened anew, so the writes are decided again. When that did not help, the
+    /// puts are refused and the deletions decided again.
+    fn make_room(&mut self, outcomes: Vec<(Reply, Outcome, Op)>, attempt: u32) {
+        let again = attempt == 0 && self.erase().is_ok();
+        let mut writes = Vec::new();
         for (reply, outcome, op) in outcomes {
             if outcome.is_err() {
                 let _ = reply.send(outcome);
-            } else if erased || !op.is_put() {
-                again.push((op, reply));
+            } else if again || !op.is_put() {
+                writes.push((op, reply));
             } else {
                 let _ = reply.send(Err(self.core.read().full()));
             }
         }
-        if !erased {
+        if !again {
             self.full = Some(self.core.read().size());
-            if again.iter().all(|(op, _)| op.is_put()) {
-                return;
-            }
         }
-        self.write(again);
+        if !writes.is_empty() {
+            self.write(writes, attempt + 1);
+        }
     }
 
     /// Commits events, and erases a part of what history no longer needs.
@@ -247,13 +248,12 @@ impl Writer {
     /// Makes visible what turned out to be durable.
     fn show(&self, late: Vec<Entry>) {
         for entry in late {
-            let mut state = self.core.write();
             let kind = match entry.version {
                 0 => EventKind::Delete,
                 _ => EventKind::Put,
             };
-            let prev = state.get(&entry.key);
-            state.apply(vec![Arc::new(Event::new(kind, entry, prev))]);
+            let prev = self.core.get(&entry.key);
+            self.core.apply(&[Arc::new(Event::new(kind, entry, prev))]);
         }
     }
 
