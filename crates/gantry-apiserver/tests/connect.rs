@@ -34,6 +34,17 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 struct Agent {
     seen: Mutex<Vec<String>>,
     go_on: Notify,
+    /// A log is no longer read.
+    left: Notify,
+}
+
+/// Tells the agent when the log that holds it is dropped.
+struct Held(Arc<Agent>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.left.notify_one();
+    }
 }
 
 impl Agent {
@@ -58,7 +69,9 @@ impl Agent {
         }
         if path.starts_with("/containerLogs/") {
             let first = futures::stream::iter(["one\n"]);
+            let held = Held(self.clone());
             let rest = futures::stream::once(async move {
+                let _held = held;
                 self.go_on.notified().await;
                 "two\n"
             });
@@ -341,6 +354,16 @@ async fn logs_stream() {
         seen,
         ["GET /containerLogs/default/good/c?follow=true&tailLines=5"]
     );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_log() {
+    let bench = Bench::start().await;
+    let mut body = bench.send("GET good/log?follow=true", &[]).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    let left = tokio::time::timeout(std::time::Duration::from_secs(30), bench.agent.left.notified());
+    left.await.expect("the node's connection ends with the client's");
 }
 
 #[tokio::test]
