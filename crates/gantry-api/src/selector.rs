@@ -33,6 +33,11 @@ impl Labels {
         Ok(Labels(requirements))
     }
 
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an object's labels fit.
     pub fn matches(&self, object: &Value) -> bool {
         let labels = &object["metadata"]["labels"];
@@ -152,6 +157,11 @@ impl Fields {
             });
         }
         Ok(Fields(terms))
+    }
+
+    /// The paths of the fields it reads: parts joined by dots, alternatives by bars.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|t| t.path.as_str())
     }
 
     /// Whether an object's fields fit. A missing field reads as nothing.

@@ -15,6 +15,8 @@ pub struct Status {
     pub message: String,
     /// The `details` object, when there is something to say.
     pub details: Option<Value>,
+    /// Where an expired list can be gone on with.
+    pub continue_token: Option<String>,
 }
 
 impl Status {
@@ -25,6 +27,7 @@ impl Status {
             reason,
             message: message.into(),
             details: None,
+            continue_token: None,
         }
     }
 
@@ -135,6 +138,17 @@ impl Status {
         Status::new(410, "Expired", message)
     }
 
+    /// 504 for a revision that has not happened yet.
+    pub fn too_large_resource_version(requested: u64, current: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {requested}, current: {current}");
+        let mut status = Status::new(504, "Timeout", message);
+        status.details = Some(json!({
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }));
+        status
+    }
+
     /// 413.
     pub fn too_large(limit: usize) -> Self {
         Status::new(
@@ -173,6 +187,9 @@ impl Status {
         }
         if let Some(details) = &self.details {
             object["details"] = details.clone();
+        }
+        if let Some(token) = &self.continue_token {
+            object["metadata"]["continue"] = token.as_str().into();
         }
         object
     }

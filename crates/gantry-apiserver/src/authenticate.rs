@@ -4,9 +4,10 @@ use crate::authz::Authorizer;
 use crate::registry::Registry;
 use crate::request::Kinds;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use gantry_api::meta;
 use gantry_api::status::Status;
-use gantry_auth::service_account::{Claims, TokenError, Tokens};
+use gantry_auth::service_account::{Claims, LegacyClaims, TokenError, Tokens};
 use gantry_auth::{AUTHENTICATED, BOOTSTRAPPERS, User, impersonation};
 use http::{HeaderMap, HeaderValue, header, request};
 use std::collections::HashMap;
@@ -142,10 +143,48 @@ impl Authenticator {
             let user = User::new("system:bootstrap:gantry", &[BOOTSTRAPPERS, AUTHENTICATED]);
             return Ok((user, own.to_vec()));
         }
+        if let Ok(claims) = self.tokens.verify_legacy(token) {
+            if !audiences.contains(&own[0]) {
+                return Err(TokenError::Audience(own.to_vec(), audiences.to_vec()));
+            }
+            self.check_secret(&claims, token).await?;
+            return Ok((claims.user(), own.to_vec()));
+        }
         let now = OffsetDateTime::now_utc();
         let (claims, audiences) = self.tokens.verify(token, audiences, now.unix_timestamp())?;
         self.check_bindings(&claims, now).await?;
         Ok((claims.user(), audiences))
+    }
+
+    /// The Secret must still be there and hold the token, and so must the service account.
+    async fn check_secret(&self, claims: &LegacyClaims, token: &str) -> Result<(), TokenError> {
+        let find = async |resource: &str, name: &str| {
+            let kind = self
+                .kinds
+                .get("", "v1", resource)
+                .ok_or(TokenError::Invalidated)?;
+            let found = self.registry.get(&kind, Some(&claims.namespace), name).await;
+            let found = found.map_err(|_| TokenError::Invalidated)?;
+            match meta::is_deleting(&found) {
+                true => Err(TokenError::Invalidated),
+                false => Ok(found),
+            }
+        };
+        let secret = find("secrets", &claims.secret).await?;
+        let held = secret["data"]["token"].as_str().unwrap_or_default();
+        if STANDARD.decode(held).is_ok_and(|held| held == token.as_bytes()) {
+            let account = find("serviceaccounts", &claims.account).await?;
+            let uid = meta::text(&account, "uid");
+            return match uid == claims.account_uid {
+                true => Ok(()),
+                false => Err(TokenError::OtherUid {
+                    what: "service account",
+                    found: uid.to_owned(),
+                    claimed: claims.account_uid.clone(),
+                }),
+            };
+        }
+        Err(TokenError::Invalidated)
     }
 
     /// Compares without a hint, in its timing, of how much was right.

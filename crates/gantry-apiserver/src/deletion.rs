@@ -2,10 +2,11 @@
 //!
 //! Source: k8s.io/apiserver/pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
 
+use crate::filter::Filter;
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
-use crate::verbs::{Api, Call, Filter, TRIES, rfc3339};
+use crate::verbs::{Api, Call, TRIES, rfc3339};
 use gantry_api::field;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
@@ -148,10 +149,7 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
     let kind = &call.target.kind;
     let options = Options::read(call)?;
     let filter = Filter::of(call)?;
-    let page = api
-        .registry
-        .list(kind, &kind.prefix(call.namespace()), None, 0, None)
-        .await?;
+    let page = api.registry.all(kind, &kind.prefix(call.namespace())).await?;
     let mut deleted = Vec::new();
     for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
         match delete_object(api, call, &options, object.clone()).await {

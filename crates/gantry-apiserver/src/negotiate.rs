@@ -79,6 +79,15 @@ impl Format {
         }
     }
 
+    /// The type of an answer.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Json => TYPES[0],
+            Format::Yaml => TYPES[1],
+            Format::Protobuf => TYPES[2],
+        }
+    }
+
     /// The type of a watch's answer. YAML has none of its own.
     pub fn stream_type(self) -> &'static str {
         match self {

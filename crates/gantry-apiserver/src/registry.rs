@@ -1,11 +1,12 @@
 //! Objects in the store: keys, encoding, preconditions. One registry serves every kind.
 
 use crate::pipeline::Validated;
+use crate::stored::{Head, decode_as, encode};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
 use gantry_api::status::Status;
-use gantry_store::{Entry, Precondition, RangeRequest, ReadError, Revision, Store, WriteError, prefix_end};
+use gantry_store::{Entry, Precondition, RangeRequest, ReadError, Revision, Store, WriteError};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -15,14 +16,12 @@ pub struct Registry {
     store: Arc<dyn Store>,
 }
 
-/// A page of a list.
-pub struct Page {
-    /// The page's objects, in key order.
+/// All objects under a prefix.
+pub struct Objects {
+    /// The objects, in key order.
     pub objects: Vec<Value>,
     /// The revision they were read at.
     pub revision: Revision,
-    /// The key to go on from, and how many keys are left; `None` on the last page.
-    pub next: Option<(Bytes, usize)>,
 }
 
 impl Registry {
@@ -38,26 +37,34 @@ impl Registry {
 
     /// Reads one object.
     pub async fn get(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Value, Status> {
-        let key = kind.key(namespace, name);
-        let entry = self.store.get(key.as_bytes()).await.map_err(|e| read_error(&e))?;
-        let entry = entry.ok_or_else(|| Status::not_found(&kind.group, &kind.plural, name))?;
-        decode_as(kind, &entry)
+        decode_as(kind, &self.entry(kind, namespace, name).await?)
     }
 
-    /// Stores a new object.
-    pub async fn create(&self, kind: &Kind, object: &Validated) -> Result<Value, Status> {
+    /// Reads one object as it is stored.
+    pub async fn entry(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Entry, Status> {
+        let key = kind.key(namespace, name);
+        let entry = self.store.get(key.as_bytes()).await.map_err(|e| read_error(&e))?;
+        entry.ok_or_else(|| Status::not_found(&kind.group, &kind.plural, name))
+    }
+
+    /// Stores a new object. Returns it as it is stored.
+    pub async fn create(&self, kind: &Kind, object: &Validated) -> Result<Entry, Status> {
         let (namespace, name) = place(object.object());
         let key = Bytes::from(kind.key(namespace, name));
         match self
             .store
-            .put(key, encode(kind, object.object())?, Some(Precondition::Absent))
+            .put(
+                key,
+                encode(kind, object.object())?.into(),
+                Some(Precondition::Absent),
+            )
             .await
         {
-            Ok(entry) => decode_as(kind, &entry),
+            Ok(entry) => Ok(entry),
             Err(WriteError::Precondition { .. }) => {
                 Err(Status::already_exists(&kind.group, &kind.plural, name))
             }
-            Err(e) => Err(Status::internal(e)),
+            Err(e) => Err(write_error(kind, name, e)),
         }
     }
 
@@ -66,7 +73,17 @@ impl Registry {
         let (namespace, name) = place(object.object());
         let key = Bytes::from(kind.key(namespace, name));
         let pre = Some(Precondition::ModRevision(revision));
-        match self.store.put(key, encode(kind, object.object())?, pre).await {
+        match self
+            .store
+            .put(key, encode(kind, object.object())?.into(), pre)
+            .await
+        {
+            // What is stored as it is served comes back as it went in.
+            Ok(entry) if Head::of(kind).is_of(&entry) => {
+                let mut stored = object.object().clone();
+                stored["metadata"]["resourceVersion"] = entry.mod_revision.to_string().into();
+                Ok(stored)
+            }
             Ok(entry) => decode_as(kind, &entry),
             Err(e) => Err(write_error(kind, name, e)),
         }
@@ -86,39 +103,14 @@ impl Registry {
         }
     }
 
-    /// Reads a page: at most `limit` objects (0 means all) from `start` on, at `revision` or now.
-    pub async fn list(
-        &self,
-        kind: &Kind,
-        prefix: &str,
-        start: Option<Bytes>,
-        limit: usize,
-        revision: Option<Revision>,
-    ) -> Result<Page, Status> {
-        let request = RangeRequest {
-            start: start.unwrap_or_else(|| Bytes::copy_from_slice(prefix.as_bytes())),
-            end: prefix_end(prefix.as_bytes()),
-            limit,
-            revision,
-            count: limit > 0,
-        };
+    /// Reads all objects under a prefix, for uses that need them at once; lists for clients stream.
+    pub async fn all(&self, kind: &Kind, prefix: &str) -> Result<Objects, Status> {
+        let request = RangeRequest::all(prefix.as_bytes());
         let result = self.store.range(request).await.map_err(|e| read_error(&e))?;
-        let left = result.count.unwrap_or(0).saturating_sub(result.entries.len());
-        let next = result
-            .entries
-            .last()
-            .filter(|_| limit > 0 && left > 0)
-            .map(|last| {
-                let mut key = last.key.to_vec();
-                key.push(0);
-                (Bytes::from(key), left)
-            });
         let decode = |entry| decode_as(kind, entry);
-        let objects = result.entries.iter().map(decode).collect::<Result<_, _>>()?;
-        Ok(Page {
-            objects,
-            revision: revision.unwrap_or(result.revision),
-            next,
+        Ok(Objects {
+            objects: result.entries.iter().map(decode).collect::<Result<_, _>>()?,
+            revision: result.revision,
         })
     }
 }
@@ -135,41 +127,12 @@ pub fn revision_of(object: &Value) -> Revision {
     meta::text(object, "resourceVersion").parse().unwrap_or(0)
 }
 
-/// An object as it is stored: JSON without its resourceVersion, which is the entry's own.
-fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
-    let mut stored = object.clone();
-    kind.hooks.to_storage(&mut stored);
-    if let Some(metadata) = stored.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("resourceVersion");
-    }
-    serde_json::to_vec(&stored)
-        .map(Bytes::from)
-        .map_err(Status::internal)
-}
-
-/// An object in an entry, in the form of the kind it is served as.
-pub fn decode_as(kind: &Kind, entry: &Entry) -> Result<Value, Status> {
-    let mut object = decode(entry)?;
-    kind.hooks.from_storage(&mut object);
-    Ok(object)
-}
-
-/// An object as it stands in an entry.
-pub fn decode(entry: &Entry) -> Result<Value, Status> {
-    let mut object: Value = serde_json::from_slice(&entry.value).map_err(|e| {
-        Status::internal(format!(
-            "the stored object {} cannot be read: {e}",
-            String::from_utf8_lossy(&entry.key)
-        ))
-    })?;
-    object["metadata"]["resourceVersion"] = entry.mod_revision.to_string().into();
-    Ok(object)
-}
-
 fn write_error(kind: &Kind, name: &str, error: WriteError) -> Status {
     match error {
         WriteError::Precondition { current: None } => Status::not_found(&kind.group, &kind.plural, name),
         WriteError::Precondition { current: Some(_) } => modified(kind, name),
+        // Upstream passes etcd's error on as it is: 500 without a reason.
+        full @ WriteError::Full { .. } => Status::new(500, "", full.to_string()),
         other => Status::internal(other),
     }
 }
@@ -190,18 +153,7 @@ pub fn read_error(error: &ReadError) -> Status {
         ReadError::Compacted { requested, oldest } => {
             Status::expired(format!("too old resource version: {requested} ({oldest})"))
         }
-        ReadError::Future { requested, current } => {
-            let mut status = Status::new(
-                504,
-                "Timeout",
-                format!("Too large resource version: {requested}, current: {current}"),
-            );
-            status.details = Some(serde_json::json!({
-                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-                "retryAfterSeconds": 1,
-            }));
-            status
-        }
+        ReadError::Future { requested, current } => Status::too_large_resource_version(*requested, *current),
         ReadError::Lagged => Status::expired("the watcher was too slow; list again"),
         ReadError::Backend(_) => Status::internal(error),
     }

@@ -129,6 +129,11 @@ impl Server {
         self.certificate.clone()
     }
 
+    /// What signs the service accounts' tokens.
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.handler.api.tokens.clone()
+    }
+
     /// The way in for a component of the same process that acts as `user`.
     pub fn local(&self, user: User) -> Local {
         Local {

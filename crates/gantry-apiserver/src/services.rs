@@ -3,7 +3,7 @@
 //! Source: pkg/registry/core/service/storage/alloc.go and ipallocator. Taken addresses and ports are kept in memory,
 //! filled from the stored Services at start and followed since.
 
-use crate::registry::decode;
+use crate::stored::decode;
 use gantry_api::field;
 use gantry_api::meta;
 use gantry_api::status::Status;

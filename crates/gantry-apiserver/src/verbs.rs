@@ -10,18 +10,18 @@ use crate::registry::{self, Registry};
 use crate::request::{Kinds, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
-use crate::{binding, deletion, eviction, table, watch};
+use crate::stored::{self, Head};
+use crate::{binding, deletion, eviction, table};
 use gantry_api::kind::{Scope, Subresource};
-use gantry_api::selector::{Fields, Labels};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
+use gantry_store::Entry;
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -59,31 +59,6 @@ pub struct Call {
     pub create_denied: Option<Status>,
     /// Its body.
     pub body: bytes::Bytes,
-}
-
-/// A list's or watch's selectors.
-pub struct Filter {
-    labels: Labels,
-    fields: Fields,
-    name: Option<String>,
-}
-
-impl Filter {
-    /// The selectors of a request.
-    pub fn of(call: &Call) -> Result<Self, Status> {
-        Ok(Filter {
-            labels: Labels::parse(call.options.text("labelSelector"))?,
-            fields: Fields::parse(call.options.text("fieldSelector"), &call.target.kind)?,
-            name: call.target.name.clone(),
-        })
-    }
-
-    /// Whether an object is wanted.
-    pub fn matches(&self, object: &Value) -> bool {
-        self.name.as_deref().is_none_or(|name| name == meta::name(object))
-            && self.labels.matches(object)
-            && self.fields.matches(object)
-    }
 }
 
 /// How often a write that named no resourceVersion is tried again when others write in between.
@@ -125,6 +100,24 @@ impl Call {
             false => self.respond(code, object),
         };
         self.warned(response, warnings)
+    }
+
+    /// A stored object as the client wants it: its bytes as they are, if they are what the client wants.
+    pub fn answer_stored(
+        &self,
+        code: u16,
+        entry: &Entry,
+        warnings: &[String],
+    ) -> Result<Response<Body>, Status> {
+        let kind = &self.target.kind;
+        let mut copied = Vec::new();
+        if self.format == Format::Json
+            && !table::wanted(&self.accept)
+            && Head::of(kind).write(entry, &mut copied)
+        {
+            return Ok(self.warned(respond::with_type(code, "application/json", copied), warnings));
+        }
+        Ok(self.answer(code, &stored::decode_as(kind, entry)?, warnings))
     }
 
     /// The answer, with `Warning` headers.
@@ -171,71 +164,12 @@ impl Call {
 impl Api {
     /// get
     pub async fn get(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let object = self
-            .registry
-            .get(&call.target.kind, call.namespace(), call.name()?)
-            .await?;
-        match call.subresource() {
-            Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(&object))),
-            _ => Ok(call.answer(200, &object, &[])),
-        }
-    }
-
-    /// list, and watch of a collection
-    pub async fn list(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let filter = Filter::of(call)?;
-        let mut prefix = kind.prefix(call.namespace());
-        if let Some(name) = filter.fields.exact_name()
-            && (kind.scope == Scope::Cluster || call.namespace().is_some())
-        {
-            // One name is one key; the filter below still drops longer names that begin with it.
-            prefix.push_str(name);
+        let entry = self.registry.entry(kind, call.namespace(), call.name()?).await?;
+        match call.subresource() {
+            Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(&stored::decode_as(kind, &entry)?))),
+            _ => call.answer_stored(200, &entry, &[]),
         }
-        let version = call.options.number("resourceVersion")?.filter(|v| *v > 0);
-        if call.options.flag("watch") {
-            let initial = call.options.flag("sendInitialEvents");
-            let request = watch::Request {
-                kind: kind.clone(),
-                prefix,
-                filter,
-                after: version.filter(|_| !initial),
-                mark_initial: initial,
-                bookmarks: call.options.flag("allowWatchBookmarks"),
-                table: table::wanted(&call.accept),
-                format: call.format,
-                timeout: Duration::from_secs(
-                    call.options
-                        .number("timeoutSeconds")?
-                        .unwrap_or(1800)
-                        .clamp(1, 3600),
-                ),
-            };
-            return watch::start(self, request).await;
-        }
-        let limit = call.options.number("limit")?.unwrap_or(0) as usize;
-        let exact = version.filter(|_| call.options.text("resourceVersionMatch") == "Exact");
-        let (start, revision) = match call.options.text("continue") {
-            "" => (None, exact),
-            token => {
-                let (start, revision) = read_token(token, &prefix)?;
-                (Some(start), Some(revision))
-            }
-        };
-        let page = self.registry.list(kind, &prefix, start, limit, revision).await?;
-        let objects: Vec<Value> = page.objects.into_iter().filter(|o| filter.matches(o)).collect();
-        let mut metadata = json!({"resourceVersion": page.revision.to_string()});
-        if let Some((next, left)) = page.next {
-            metadata["continue"] = write_token(&next, &prefix, page.revision).into();
-            metadata["remainingItemCount"] = left.into();
-        }
-        if table::wanted(&call.accept) {
-            return Ok(call.respond(200, &table::of(kind, &objects, metadata)));
-        }
-        let list = json!({
-            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
-        });
-        Ok(call.respond(200, &list))
     }
 
     /// create
@@ -290,15 +224,12 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
-        let object = match call.options.dry_run()? {
-            true => validated.object().clone(),
-            false => {
-                let stored = self.registry.create(kind, &validated).await?;
-                reservation.into_iter().for_each(Reservation::keep);
-                stored
-            }
-        };
-        Ok(call.answer(201, &object, &warnings))
+        if call.options.dry_run()? {
+            return Ok(call.answer(201, validated.object(), &warnings));
+        }
+        let stored = self.registry.create(kind, &validated).await?;
+        reservation.into_iter().for_each(Reservation::keep);
+        call.answer_stored(201, &stored, &warnings)
     }
 
     /// update
@@ -519,24 +450,4 @@ fn scale_of(object: &Value) -> Value {
             "selector": selector.join(","),
         },
     })
-}
-
-/// A continue token: the revision and the rest of the next key, in hexadecimal.
-fn write_token(next: &[u8], prefix: &str, revision: u64) -> String {
-    let rest: String = next[prefix.len()..].iter().map(|b| format!("{b:02x}")).collect();
-    format!("{revision}-{rest}")
-}
-
-fn read_token(token: &str, prefix: &str) -> Result<(bytes::Bytes, u64), Status> {
-    let bad = || Status::bad_request("continue key is not valid: start the list again without it");
-    let (revision, rest) = token.split_once('-').ok_or_else(bad)?;
-    let revision = revision.parse().map_err(|_| bad())?;
-    if rest.len() % 2 != 0 || !rest.is_ascii() {
-        return Err(bad());
-    }
-    let mut key = prefix.as_bytes().to_vec();
-    for at in (0..rest.len()).step_by(2) {
-        key.push(u8::from_str_radix(&rest[at..at + 2], 16).map_err(|_| bad())?);
-    }
-    Ok((key.into(), revision))
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "clusterrole-aggregation-controller",
+    queue: "ClusterRoleAggregator",
     workers: 5,
     watches: || vec![CLUSTER_ROLES],
     rules: &[Rule {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "deployment-controller",
+    queue: "deployment",
     workers: 5,
     watches: || vec![DEPLOYMENTS, REPLICA_SETS, PODS],
     rules: &[

@@ -21,6 +21,7 @@ const MANAGER: &str = "endpoint-controller";
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "endpoint-controller",
+    queue: "endpoint",
     workers: 5,
     watches: || vec![SERVICES, PODS, ENDPOINTS],
     rules: &[

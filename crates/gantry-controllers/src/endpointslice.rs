@@ -23,6 +23,7 @@ const BY_SERVICE: &str = "service";
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "endpointslice-controller",
+    queue: "endpoint_slice",
     workers: 5,
     watches: || vec![SERVICES, PODS, ENDPOINT_SLICES, NODES],
     rules: &[

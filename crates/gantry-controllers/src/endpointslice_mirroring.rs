@@ -27,6 +27,7 @@ const BY_ENDPOINTS: &str = "mirrored";
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "endpointslicemirroring-controller",
+    queue: "endpoint_slice_mirroring",
     workers: 5,
     watches: || vec![ENDPOINT_SLICES, ENDPOINTS, SERVICES],
     rules: &[

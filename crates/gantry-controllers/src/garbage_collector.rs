@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "generic-garbage-collector",
+    queue: "garbage_collector_attempt_to_delete",
     workers: 10,
     watches: Vec::new,
     rules: &[

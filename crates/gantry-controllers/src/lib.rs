@@ -15,7 +15,9 @@ mod selector;
 mod service;
 mod subsets;
 
+use gantry_auth::service_account::Tokens;
 use gantry_client::{Client, Informers};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use runner::{Context, Controller, Controllers, Descriptor, Error, Next, Rule};
@@ -38,12 +40,14 @@ controllers! {
     endpointslice_mirroring,
     garbage_collector,
     namespace,
+    node_ipam,
     node_lifecycle,
     pod_gc,
     replicaset,
     root_ca,
     serviceaccount,
     taint_eviction,
+    tokens,
     ttl,
 }
 
@@ -52,7 +56,9 @@ controllers! {
 pub struct Config {
     /// The cluster's certificate authority as PEM text, published to every namespace.
     pub cluster_ca_pem: String,
-    /// Each node gets a /24 (IPv6: /64) of this range; `None` leaves nodes without.
+    /// Signs the tokens that Secrets hold; without it they stay empty.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Each node gets a /24 (IPv6: /64) of this range, or of each of two, separated by a comma; `None` leaves nodes without.
     pub cluster_cidr: Option<String>,
     /// How often nodes are looked at.
     pub node_monitor_period: Duration,
@@ -72,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             cluster_ca_pem: String::new(),
+            tokens: None,
             cluster_cidr: None,
             node_monitor_period: Duration::from_secs(5),
             node_monitor_grace_period: Duration::from_secs(50),

@@ -124,13 +124,14 @@ pub(crate) fn render(queues: &[(&str, usize, &Metrics)]) -> String {
     one(
         "workqueue_unfinished_work_seconds",
         "gauge",
-        "How many seconds of work has been done that is in progress and hasn't been observed by work_duration",
+        "How many seconds of work has done that is in progress and hasn't been observed by work_duration. Large values \
+         indicate stuck threads. One can deduce the number of stuck threads by observing the rate at which this increases.",
         &|_, s| s.working.values().map(|at| since(*at)).sum(),
     );
     one(
         "workqueue_longest_running_processor_seconds",
         "gauge",
-        "How many seconds has the longest running processor for workqueue been running",
+        "How many seconds has the longest running processor for workqueue been running.",
         &|_, s| s.working.values().map(|at| since(*at)).fold(0.0, f64::max),
     );
     let mut histogram = |name: &str, help: &str, of: &dyn Fn(&State) -> &Histogram| {
@@ -169,7 +170,10 @@ pub(crate) fn render(queues: &[(&str, usize, &Metrics)]) -> String {
 }
 
 fn head(out: &mut String, name: &str, type_: &str, help: &str) {
-    line(out, format_args!("# HELP {name} {help}\n# TYPE {name} {type_}"));
+    line(
+        out,
+        format_args!("# HELP {name} [BETA] {help}\n# TYPE {name} {type_}"),
+    );
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {

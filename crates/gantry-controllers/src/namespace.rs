@@ -21,6 +21,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "namespace-controller",
+    queue: "namespace",
     workers: 10,
     watches: || vec![NAMESPACES, PODS],
     rules: &[

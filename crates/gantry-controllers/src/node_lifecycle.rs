@@ -33,6 +33,7 @@ const OLD_LABELS: [(&str, &str); 2] =
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "node-controller",
+    queue: "node_lifecycle_controller",
     workers: 8,
     watches: || vec![LEASES, NODES, PODS],
     rules: &[

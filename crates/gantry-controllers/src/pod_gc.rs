@@ -27,6 +27,7 @@ const KEY: &str = "pods";
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "pod-garbage-collector",
+    queue: "orphaned_pods_nodes",
     workers: 1,
     watches: || vec![NODES, PODS],
     rules: &[

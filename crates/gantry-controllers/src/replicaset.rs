@@ -26,6 +26,7 @@ const FIRST_BATCH: usize = 1;
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "replicaset-controller",
+    queue: "replicaset",
     workers: 5,
     watches: || vec![REPLICA_SETS, PODS],
     rules: &[

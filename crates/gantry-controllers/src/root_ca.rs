@@ -17,6 +17,7 @@ const DESCRIPTION_TEXT: &str = "Contains a CA bundle that can be used to verify 
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "root-ca-cert-publisher",
+    queue: "root_ca_cert_publisher",
     workers: 1,
     watches: || vec![NAMESPACES],
     rules: &[

@@ -30,6 +30,8 @@ pub struct Rule {
 pub struct Descriptor {
     /// Upstream's name for it. Its service account in kube-system bears the same.
     pub name: &'static str,
+    /// Upstream's name for its queue, which its metrics bear.
+    pub queue: &'static str,
     /// Keys worked on at a time.
     pub workers: usize,
     /// What it watches; [`Controller::keys`] is called with every change.
@@ -113,6 +115,7 @@ impl Feed {
 
 struct Loop {
     name: &'static str,
+    queue_name: &'static str,
     queue: Queue<String>,
     metrics: Metrics,
     // A key has one timer at most, so that reconciliations do not multiply.
@@ -194,7 +197,7 @@ impl Controllers {
         let all: Vec<_> = self
             .loops
             .iter()
-            .map(|l| (l.name, l.queue.len(), &l.metrics))
+            .map(|l| (l.queue_name, l.queue.len(), &l.metrics))
             .collect();
         crate::metrics::render(&all)
     }
@@ -255,6 +258,7 @@ pub(crate) fn start(
         let controller = (descriptor.make)(context);
         let one = Arc::new(Loop {
             name: descriptor.name,
+            queue_name: descriptor.queue,
             queue: Queue::new(),
             metrics: Metrics::default(),
             timers: Mutex::default(),

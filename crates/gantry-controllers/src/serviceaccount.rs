@@ -12,6 +12,7 @@ const NAME: &str = "default";
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "service-account-controller",
+    queue: "serviceaccount",
     workers: 1,
     watches: || vec![NAMESPACES, SERVICE_ACCOUNTS],
     rules: &[

@@ -19,6 +19,7 @@ const REASON: &str = "TaintManagerEviction";
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "taint-eviction-controller",
+    queue: "noexec_taint_pod",
     workers: 8,
     watches: || vec![NODES, PODS],
     rules: &[

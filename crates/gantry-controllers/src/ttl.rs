@@ -18,6 +18,7 @@ const STEPS: [(usize, usize, u32); 5] =
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "ttl-controller",
+    queue: "ttlcontroller",
     workers: 2,
     watches: || vec![NODES],
     rules: &[

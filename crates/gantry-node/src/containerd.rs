@@ -1,6 +1,8 @@
 //! containerd as a child that outlives this process: started once, found again, restarted when it dies.
 
 use crate::cri::{CriError, Runtime, v1};
+use crate::node::machine;
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -10,12 +12,18 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long containerd may take to answer after its start.
+/// How long a pod may take to be removed, with all tries.
+const REMOVAL: Duration = Duration::from_secs(20);
 const START: Duration = Duration::from_secs(30);
 /// How long containerd may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
 /// The pauses between restarts.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Where Debian puts CNI plugins.
+const PLUGINS: &str = "/usr/lib/cni";
+/// Mebibytes that must be free at the start.
+const LEAST_FREE: i64 = 64;
 /// A log larger than this is set aside at start.
 const LOG_LIMIT: u64 = 16 << 20;
 
@@ -29,6 +37,26 @@ pub enum ContainerdError {
         program: &'static str,
         /// What brings it.
         package: &'static str,
+    },
+    /// A plugin of the pods' network is not installed.
+    #[error(
+        "the CNI plugin {plugin}, which {file} names, is not in {PLUGINS}: install the Debian package containernetworking-plugins"
+    )]
+    Plugin {
+        /// Its name.
+        plugin: String,
+        /// The configuration that names it.
+        file: String,
+    },
+    /// There is no room for images and pods.
+    #[error(
+        "the disk that holds {dir} is full ({free} MiB are free, {LEAST_FREE} are needed): remove something, or choose another directory with --data-dir"
+    )]
+    Full {
+        /// The data directory.
+        dir: String,
+        /// Free mebibytes.
+        free: i64,
     },
     /// A file or directory could not be made.
     #[error("{0} cannot be used: {1}; run as root, and see that the disk is not full")]
@@ -93,6 +121,8 @@ impl Paths {
 /// Makes sure that a containerd of ours answers, and keeps it so in a task that ends with the runtime.
 pub async fn ensure(data_dir: &Path, sandbox_image: &str) -> Result<Runtime, ContainerdError> {
     let paths = Paths::new(data_dir);
+    check_plugins(paths.cni_conf_dir(), Path::new(PLUGINS))?;
+    check_room(data_dir, LEAST_FREE)?;
     let runtime = Runtime::new(&paths.socket())?;
     if running_pid(&paths).is_none() || answers(&runtime).await.is_err() {
         start(&paths, sandbox_image)?;
@@ -101,6 +131,50 @@ pub async fn ensure(data_dir: &Path, sandbox_image: &str) -> Result<Runtime, Con
     let image = sandbox_image.to_string();
     tokio::spawn(async move { keep(&paths, &image).await });
     Ok(runtime)
+}
+
+/// Sees that all plugins that the CNI configurations in `dir` name are there.
+fn check_plugins(dir: &Path, plugins: &Path) -> Result<(), ContainerdError> {
+    let failed = |file: &Path, e| ContainerdError::File(file.display().to_string(), e);
+    let entries = match std::fs::read_dir(dir) {
+        // Without a configuration, the node is not ready, and says so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|e| failed(dir, e))?,
+    };
+    for entry in entries {
+        let file = entry.map_err(|e| failed(dir, e))?.path();
+        let text = std::fs::read_to_string(&file).map_err(|e| failed(&file, e))?;
+        // What is no JSON is for containerd to complain about.
+        let config: Value = serde_json::from_str(&text).unwrap_or_default();
+        let listed = config["plugins"].as_array().map_or(&[][..], Vec::as_slice);
+        let named = listed
+            .iter()
+            .chain([&config])
+            .flat_map(|plugin| [&plugin["type"], &plugin["ipam"]["type"]]);
+        for plugin in named.filter_map(Value::as_str) {
+            if !plugins.join(plugin).is_file() {
+                return Err(ContainerdError::Plugin {
+                    plugin: plugin.to_string(),
+                    file: file.display().to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sees that there is room: containerd would only say that it cannot start.
+fn check_room(data_dir: &Path, least: i64) -> Result<(), ContainerdError> {
+    let failed = |e| ContainerdError::File(data_dir.display().to_string(), e);
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let free = machine::disk(data_dir).map_err(failed)?.free >> 20;
+    match free < least {
+        true => Err(ContainerdError::Full {
+            dir: data_dir.display().to_string(),
+            free,
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Removes all pods, ends containerd, and unmounts what is left below `data_dir`. For `make down`.
@@ -125,8 +199,18 @@ async fn remove_pods(runtime: &Runtime) -> Result<(), CriError> {
         .list_pod_sandbox(v1::ListPodSandboxRequest::default())
         .await?;
     let removals = list.items.iter().map(|sandbox| async {
-        runtime.stop_pod_sandbox(&sandbox.id).await?;
-        runtime.remove_pod_sandbox(&sandbox.id).await
+        let end = Instant::now() + REMOVAL;
+        loop {
+            let removed = match runtime.stop_pod_sandbox(&sandbox.id).await {
+                Ok(_) => runtime.remove_pod_sandbox(&sandbox.id).await,
+                Err(error) => Err(error),
+            };
+            match removed {
+                // What the node began before it ended may still be under way, and is in the way.
+                Err(_) if Instant::now() < end => sleep(Duration::from_millis(100)).await,
+                done => return done,
+            }
+        }
     });
     futures::future::try_join_all(removals).await.map(drop)
 }
@@ -300,7 +384,7 @@ fn may_lower_oom_scores() -> bool {
 }
 
 fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str, lowers_oom_score: bool) -> String {
-    let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
+    let quoted = |path: &Path| Value::from(path.to_string_lossy()).to_string();
     let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
     let mut text = String::from("# Written by gantry at each start of containerd.\nversion = 2\n");
     let mut line = |args: std::fmt::Arguments<'_>| {
@@ -324,7 +408,7 @@ fn config(paths: &Paths, sandbox_image: &str, snapshotter: &str, lowers_oom_scor
         "stream_server_address = \"127.0.0.1\"\nstream_server_port = \"0\""
     ));
     line(format_args!(
-        "[{cri}.cni]\nbin_dir = \"/usr/lib/cni\"\nconf_dir = {}",
+        "[{cri}.cni]\nbin_dir = {PLUGINS:?}\nconf_dir = {}",
         quoted(&paths.cni)
     ));
     line(format_args!(
@@ -394,6 +478,43 @@ mod tests {
         assert_eq!(running_pid(&paths), None, "no file");
         std::fs::write(paths.pid_file(), format!("{}\n", std::process::id())).unwrap();
         assert_eq!(running_pid(&paths), None, "this process is no containerd");
+    }
+
+    #[test]
+    fn missing_plugins_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (conf, plugins) = (dir.path().join("net.d"), dir.path().join("cni"));
+        let check = |expected: Result<(), &str>| {
+            let result = check_plugins(&conf, &plugins).map_err(|e| e.to_string());
+            let expected = expected.map_err(|plugin| {
+                format!(
+                    "the CNI plugin {plugin}, which {}/10-a.conflist names, is not in /usr/lib/cni: install the \
+                     Debian package containernetworking-plugins",
+                    conf.display()
+                )
+            });
+            assert_eq!(result, expected);
+        };
+        check(Ok(()));
+        for made in [&conf, &plugins] {
+            std::fs::create_dir(made).unwrap();
+        }
+        let config =
+            r#"{"plugins": [{"type": "bridge", "ipam": {"type": "host-local"}}, {"type": "portmap"}]}"#;
+        std::fs::write(conf.join("10-a.conflist"), config).unwrap();
+        for plugin in ["bridge", "host-local", "portmap"] {
+            check(Err(plugin));
+            std::fs::write(plugins.join(plugin), "").unwrap();
+        }
+        check(Ok(()));
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(check_room(&dir.path().join("data"), 0).is_ok());
+        let error = check_room(dir.path(), i64::MAX).unwrap_err().to_string();
+        assert!(error.contains("is full") && error.lines().count() == 1, "{error}");
     }
 
     #[test]

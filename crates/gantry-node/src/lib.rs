@@ -99,11 +99,7 @@ pub async fn start(mut config: Config, client: Client, informers: Informers) -> 
     let mine = ListOptions::fields(format!("spec.nodeName={}", shared.config.name));
     let manager = Manager::start(shared.clone(), informers.filtered(&PODS, mine));
     let address = bound.address();
-    let api = server::Api {
-        stats: stats::Stats::new(shared.clone()),
-        shared,
-        manager: manager.clone(),
-    };
+    let api = server::Api::new(shared, manager.clone());
     let tasks = vec![
         tokio::spawn(logs::rotate::run(runtime.clone(), manager.clone())),
         tokio::spawn(bound.serve(Arc::new(api))),

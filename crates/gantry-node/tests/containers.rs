@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Bench, condition, first, possible};
-use serde_json::json;
+use gantry_client::PatchType;
+use gantry_client::resource::PODS;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_run_and_are_found_again() {
@@ -63,6 +65,53 @@ async fn pods_run_and_are_found_again() {
 
     bench.delete("done").await;
     bench.delete("web").await;
+    bench.end(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ephemeral_containers_look_into_a_pod() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(10).await;
+    let node = bench.start().await;
+    bench.import_busybox().await;
+    let command = json!(["/bin/busybox", "sleep", "1000"]);
+    bench
+        .create(
+            "seen",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "command": command}]}),
+        )
+        .await;
+    bench
+        .until_pod("seen", "runs", |p| p["status"]["phase"] == "Running")
+        .await;
+    let script = "/bin/busybox tr '\\0' ' ' </proc/1/cmdline >/dev/termination-log; exit 3";
+    let debugger = json!({"name": "debugger", "image": common::IMAGE, "targetContainerName": "c",
+        "command": ["/bin/busybox", "sh", "-c", script], "terminationMessagePolicy": "File"});
+    let patch = json!({"spec": {"ephemeralContainers": [debugger]}});
+    let of = ("default", "seen");
+    bench
+        .client
+        .patch(&PODS, of, "ephemeralcontainers", PatchType::Strategic, &patch)
+        .await
+        .expect("the container is added");
+    let status = |p: &Value| p["status"]["ephemeralContainerStatuses"][0].clone();
+    let pod = bench
+        .until_pod("seen", "was looked into", |p| {
+            status(p)["state"].get("terminated").is_some()
+        })
+        .await;
+    let terminated = &status(&pod)["state"]["terminated"];
+    assert_eq!(
+        (&terminated["exitCode"], &terminated["message"]),
+        (&json!(3), &json!("/bin/busybox sleep 1000 ")),
+        "{pod:#}"
+    );
+    // It is not started again, and does not matter to the pod.
+    assert_eq!(condition(&pod, "Ready"), "True");
+    assert_eq!(status(&pod)["restartCount"], 0);
+    bench.delete("seen").await;
     bench.end(node).await;
 }
 

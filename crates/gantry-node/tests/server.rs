@@ -4,8 +4,9 @@ mod common;
 
 use common::kubelet::Kubelet;
 use common::{Bench, eventually, first, possible};
+use gantry_client::resource::SERVICE_ACCOUNTS;
 use gantry_node::Node;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// As the API server asks.
@@ -111,6 +112,51 @@ async fn logs_are_read_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_logs_are_rotated() {
+    if !possible() {
+        return;
+    }
+    let bench = Bench::new(7).await;
+    let node = bench.start().await;
+    bench.import_busybox().await;
+    let kubelet = api_server(&bench, &node);
+    // More than one file may hold, then a line now and then.
+    let script = "/bin/busybox yes 0123456789012345678901234567890123456789 | /bin/busybox head -n 200000;
+        i=0; while true; do i=$((i+1)); echo line $i.; /bin/busybox sleep 0.2; done";
+    bench
+        .create(
+            "large",
+            json!({"terminationGracePeriodSeconds": 1, "containers": [shell(script)]}),
+        )
+        .await;
+    let pod = bench
+        .until_pod("large", "runs", |p| p["status"]["phase"] == "Running")
+        .await;
+    let path = "/containerLogs/default/large/c";
+    let (_, mut followed) = kubelet.open(&format!("{path}?follow=true")).await;
+    followed.until("line 1.\n").await;
+    let uid = pod["metadata"]["uid"].as_str().unwrap();
+    let logs = bench.dir.path().join(format!("log/pods/default_large_{uid}/c"));
+    let rotated = || {
+        let names = std::fs::read_dir(&logs).unwrap();
+        let mut names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.any(|n| n.starts_with("0.log."))
+    };
+    eventually("the log is moved aside", rotated).await;
+    let size = std::fs::metadata(logs.join("0.log")).unwrap().len();
+    assert!(size < 10 << 20, "{size}");
+    // Nothing is lost on the way to the new file.
+    let last = kubelet.get(&format!("{path}?tailLines=1")).await.1;
+    let seen = "line 1.\n".to_string() + &followed.until(&last).await;
+    for (at, line) in seen.lines().enumerate() {
+        assert_eq!(line, format!("line {}.", at + 1));
+    }
+    bench.delete("large").await;
+    eventually("the logs are removed", || !logs.exists()).await;
+    bench.end(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_streams_and_ports() {
     if !possible() {
         return;
@@ -152,6 +198,10 @@ async fn commands_streams_and_ports() {
     let mut cat = kubelet.channels(&path).await;
     cat.send(0, "typed\n").await;
     assert_eq!(cat.until(1, "typed\n").await, "typed\n");
+
+    let (status, headers) = kubelet.spdy(&command(&["/bin/busybox", "true"])).await;
+    assert_eq!(status, StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(headers["x-stream-protocol-version"], "v4.channel.k8s.io");
 
     let mut attached = kubelet.channels("/attach/default/web/a?input=1&output=1").await;
     attached.send(0, "x\n").await;
@@ -241,6 +291,47 @@ async fn only_the_api_server_may_ask() {
         "container_cpu_usage_seconds_total{container=\"c\",pod=\"quiet\",namespace=\"default\"}",
     )
     .await;
+    // Collectors of metrics come with their service accounts' tokens, and may do what their roles say.
+    let group = "rbac.authorization.k8s.io";
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "scraper"},
+        "rules": [{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}]});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "scraper"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "scraper"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "default", "name": "default"}]});
+    for (plural, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        let path = format!("/apis/{group}/v1/{plural}");
+        bench
+            .client
+            .raw(Method::POST, &path, Some(&object))
+            .await
+            .expect("the role is made");
+    }
+    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let account = (&SERVICE_ACCOUNTS, "default", "default");
+    let answer = bench
+        .client
+        .create_subresource(account.0, account.1, account.2, "token", &asked)
+        .await
+        .expect("a token");
+    let token = answer["status"]["token"].as_str().unwrap();
+    let scraper = Kubelet::new(node.server(), &bench.pki, None).with_token(token);
+    let metrics = "/metrics/resource";
+    // The API server learns of new roles by watching.
+    let allowed = async {
+        while scraper.get(metrics).await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), allowed)
+        .await
+        .expect("the role is known");
+    assert_eq!(scraper.get("/pods").await.0, StatusCode::FORBIDDEN);
+    let stranger = Kubelet::new(node.server(), &bench.pki, None).with_token("nonsense");
+    assert_eq!(
+        stranger.get(metrics).await,
+        (StatusCode::UNAUTHORIZED, "Unauthorized".into())
+    );
+
     let kubelet = Kubelet::new(node.server(), &bench.pki, admin);
     let summary: Value = serde_json::from_str(&kubelet.get("/stats/summary").await.1).unwrap();
     let pod = &summary["pods"][0];

@@ -1,11 +1,13 @@
 //! Nodes and the pods on them, assumed ones included.
 
 use crate::info::{NodeInfo, PodInfo};
+use crate::selector::Labels;
 use gantry_api::meta;
 use serde_json::Value;
 use smol_str::SmolStr;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// All nodes. A pod counts on its node from the moment the scheduler decides, not only once the API tells so.
 #[derive(Default)]
@@ -14,6 +16,12 @@ pub struct Cache {
     by_name: HashMap<SmolStr, usize>,
     // Where each pod counts, by uid.
     placed: HashMap<SmolStr, SmolStr>,
+    // Where room was made for pods, by uid.
+    nominated: HashMap<SmolStr, SmolStr>,
+    // How many nodes have an image.
+    images: HashMap<SmolStr, Arc<AtomicUsize>>,
+    namespaces: HashMap<SmolStr, Labels>,
+    affine: usize,
 }
 
 impl Cache {
@@ -38,9 +46,67 @@ impl Cache {
         &mut self.nodes[index]
     }
 
+    /// A node by its name, if its object is there.
+    pub fn node(&self, name: &str) -> Option<&NodeInfo> {
+        self.by_name
+            .get(name)
+            .map(|index| &self.nodes[*index])
+            .filter(|n| n.exists)
+    }
+
     /// Takes over a Node object.
     pub fn set_node(&mut self, node: &Value) {
-        self.entry(&meta::name(node).into()).update(node);
+        let name = meta::name(node).into();
+        let mut images = std::mem::take(&mut self.images);
+        let entry = self.entry(&name);
+        drop_images(entry, &mut images);
+        entry.update(node);
+        for (name, image) in &mut entry.images {
+            image.nodes = images.entry(name.clone()).or_default().clone();
+            image.nodes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.images = images;
+    }
+
+    /// Takes over a namespace's labels; `None` forgets it.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<Labels>) {
+        match labels {
+            Some(labels) => self.namespaces.insert(name.into(), labels),
+            None => self.namespaces.remove(name),
+        };
+    }
+
+    /// A namespace's labels.
+    pub fn namespace(&self, name: &str) -> Option<&Labels> {
+        self.namespaces.get(name)
+    }
+
+    /// Whether any pod asks something of the pods beside it.
+    pub fn has_affine(&self) -> bool {
+        self.affine > 0
+    }
+
+    /// Keeps room on a node for a pod that others leave for.
+    pub fn nominate(&mut self, pod: Arc<PodInfo>, node: &SmolStr) {
+        self.drop_nomination(&pod.uid);
+        self.nominated.insert(pod.uid.clone(), node.clone());
+        self.entry(node).nominated.push(pod);
+    }
+
+    /// Keeps no more room for a pod.
+    pub fn drop_nomination(&mut self, uid: &str) {
+        let Some(node) = self.nominated.remove(uid) else {
+            return;
+        };
+        if let Some(&index) = self.by_name.get(&node) {
+            self.nodes[index].nominated.retain(|p| p.uid != uid);
+            self.drop_if_unused(index);
+        }
+    }
+
+    /// Where room is kept for a pod.
+    pub fn nomination(&self, uid: &str) -> Option<&SmolStr> {
+        self.nominated.get(uid)
     }
 
     /// Forgets a Node object. Its pods stay counted until they are gone.
@@ -49,11 +115,13 @@ impl Cache {
             return;
         };
         self.nodes[index].exists = false;
+        drop_images(&mut self.nodes[index], &mut self.images);
         self.drop_if_unused(index);
     }
 
     fn drop_if_unused(&mut self, index: usize) {
-        if self.nodes[index].exists || !self.nodes[index].pods.is_empty() {
+        let node = &self.nodes[index];
+        if node.exists || !node.pods.is_empty() || !node.nominated.is_empty() {
             return;
         }
         let gone = self.nodes.swap_remove(index);
@@ -65,11 +133,11 @@ impl Cache {
 
     /// Counts a pod on a node: a bound one, or one about to be.
     pub fn place(&mut self, pod: Arc<PodInfo>, node: &SmolStr) {
-        if let Some(old) = self.placed.insert(pod.uid.clone(), node.clone())
-            && old != *node
-        {
+        self.drop_nomination(&pod.uid);
+        if let Some(old) = self.placed.insert(pod.uid.clone(), node.clone()) {
             self.uncount(&pod.uid, &old);
         }
+        self.affine += usize::from(pod.affinity.is_some());
         self.entry(node).add(pod);
     }
 
@@ -82,6 +150,7 @@ impl Cache {
 
     fn uncount(&mut self, uid: &str, node: &str) {
         if let Some(&index) = self.by_name.get(node) {
+            self.affine -= usize::from(self.nodes[index].affine.contains_key(uid));
             self.nodes[index].remove(uid);
             self.drop_if_unused(index);
         }
@@ -90,6 +159,15 @@ impl Cache {
     /// Where a pod counts.
     pub fn place_of(&self, uid: &str) -> Option<&SmolStr> {
         self.placed.get(uid)
+    }
+}
+
+/// Counts a node's images no more, and forgets those that no node has.
+fn drop_images(node: &mut NodeInfo, all: &mut HashMap<SmolStr, Arc<AtomicUsize>>) {
+    for (name, image) in std::mem::take(&mut node.images) {
+        if image.nodes.fetch_sub(1, Ordering::Relaxed) == 1 {
+            all.remove(&name);
+        }
     }
 }
 

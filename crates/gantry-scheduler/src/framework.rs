@@ -1,8 +1,10 @@
 //! What a plugin is, and how the plugins' answers become a decision.
 
+use crate::cache::Cache;
 use crate::info::{NodeInfo, PodInfo};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The highest score.
 pub const MAX_SCORE: i64 = 100;
@@ -30,6 +32,35 @@ pub trait Plugin: Send + Sync {
     fn normalize(&self, scores: &mut [i64]) {
         let _ = scores;
     }
+}
+
+/// A rule that looks at the pods of the whole cluster.
+pub trait Relation: Send + Sync {
+    /// What the rule makes of a pod; `None` when it has nothing to do with it.
+    fn begin<'a>(&self, pod: &'a PodInfo, cluster: &'a Cache) -> Option<Box<dyn Related + 'a>>;
+}
+
+/// What a [`Relation`] makes of one pod.
+pub trait Related {
+    /// Why the pod cannot run on the node; nothing when it can.
+    fn filter(&self, node: &NodeInfo) -> Vec<Reason>;
+
+    /// Counts another pod in (1) or out (-1), as if it came to the node or left it.
+    fn count(&mut self, other: &PodInfo, node: &NodeInfo, by: i64);
+
+    /// How much its scores count.
+    fn weight(&self) -> i64;
+
+    /// How well the nodes suit the pod, as 0..=[`MAX_SCORE`]; `None` when it does not care.
+    fn scores(&self, fitting: &[&NodeInfo]) -> Option<Vec<i64>>;
+}
+
+/// All rules.
+pub struct Rules {
+    /// Those that look at a node.
+    pub plugins: Vec<Box<dyn Plugin>>,
+    /// Those that look at all pods.
+    pub relations: Vec<Box<dyn Relation>>,
 }
 
 /// Why a pod cannot run on a node.
@@ -68,8 +99,8 @@ pub fn normalize(scores: &mut [i64], reverse: bool) {
 #[derive(Debug, Default)]
 pub struct Unfit {
     nodes: usize,
+    counted: usize,
     reasons: BTreeMap<SmolStr, usize>,
-    resolvable: usize,
 }
 
 impl Unfit {
@@ -83,9 +114,17 @@ impl Unfit {
 
     /// Counts a node's reasons.
     pub fn add(&mut self, reasons: Vec<Reason>) {
-        self.resolvable += usize::from(reasons.iter().all(|r| r.resolvable));
+        self.counted += 1;
         for reason in reasons {
             *self.reasons.entry(reason.text).or_insert(0) += 1;
+        }
+    }
+
+    /// Gives the nodes that are not counted yet this reason.
+    pub fn fill(&mut self, text: &'static str) {
+        if self.counted < self.nodes {
+            *self.reasons.entry(SmolStr::new_static(text)).or_insert(0) += self.nodes - self.counted;
+            self.counted = self.nodes;
         }
     }
 
@@ -95,33 +134,13 @@ impl Unfit {
         if nodes == 0 {
             return "no nodes available to schedule pods".into();
         }
-        let join = |mut parts: Vec<String>| {
-            parts.sort();
-            parts.join(", ")
-        };
-        let reasons = join(
-            self.reasons
-                .iter()
-                .map(|(text, count)| format!("{count} {text}"))
-                .collect(),
-        );
-        let mut preemption = Vec::new();
-        if self.resolvable > 0 {
-            preemption.push(format!(
-                "{} No preemption victims found for incoming pod",
-                self.resolvable
-            ));
-        }
-        if self.resolvable < nodes {
-            preemption.push(format!(
-                "{} Preemption is not helpful for scheduling",
-                nodes - self.resolvable
-            ));
-        }
-        format!(
-            "0/{nodes} nodes are available: {reasons}. preemption: 0/{nodes} nodes are available: {}.",
-            join(preemption)
-        )
+        let mut parts: Vec<String> = self
+            .reasons
+            .iter()
+            .map(|(text, count)| format!("{count} {text}"))
+            .collect();
+        parts.sort();
+        format!("0/{nodes} nodes are available: {}.", parts.join(", "))
     }
 }
 
@@ -134,28 +153,88 @@ pub fn enough(nodes: usize) -> usize {
     (nodes * percentage / 100).max(100)
 }
 
-/// Runs the filters of all plugins; the reasons of the first that refuses.
-pub fn fits(plugins: &[Box<dyn Plugin>], pod: &PodInfo, node: &NodeInfo) -> Result<(), Vec<Reason>> {
-    for plugin in plugins {
-        let reasons = plugin.filter(pod, node);
-        if !reasons.is_empty() {
-            return Err(reasons);
-        }
-    }
-    Ok(())
+/// All rules at work on one pod.
+pub struct Cycle<'a> {
+    plugins: &'a [Box<dyn Plugin>],
+    related: Vec<Box<dyn Related + 'a>>,
+    pod: &'a PodInfo,
 }
 
-/// The weighted sum of all plugins' scores, node by node.
-pub fn scores(plugins: &[Box<dyn Plugin>], pod: &PodInfo, fitting: &[&NodeInfo], nodes: usize) -> Vec<i64> {
-    let mut total = vec![0; fitting.len()];
-    for plugin in plugins.iter().filter(|p| p.weight() > 0) {
-        let mut scores: Vec<i64> = fitting.iter().map(|n| plugin.score(pod, n, nodes)).collect();
-        plugin.normalize(&mut scores);
-        for (sum, score) in total.iter_mut().zip(scores) {
-            *sum += score * plugin.weight();
+impl<'a> Cycle<'a> {
+    /// Begins with a pod.
+    pub fn new(rules: &'a Rules, pod: &'a PodInfo, cluster: &'a Cache) -> Self {
+        Cycle {
+            plugins: &rules.plugins,
+            related: rules
+                .relations
+                .iter()
+                .filter_map(|r| r.begin(pod, cluster))
+                .collect(),
+            pod,
         }
     }
-    total
+
+    /// The reasons of the first rule that refuses.
+    fn check(&self, node: &NodeInfo) -> Result<(), Vec<Reason>> {
+        let refuse = |reasons: Vec<Reason>| if reasons.is_empty() { Ok(()) } else { Err(reasons) };
+        for plugin in self.plugins {
+            refuse(plugin.filter(self.pod, node))?;
+        }
+        self.related.iter().try_for_each(|r| refuse(r.filter(node)))
+    }
+
+    /// Whether the pod fits on the node: both with the pods that room is kept for there, unless they matter less, and
+    /// without them, for they may never come.
+    pub fn fits(&mut self, node: &NodeInfo) -> Result<(), Vec<Reason>> {
+        let before_it =
+            |other: &&Arc<PodInfo>| other.priority >= self.pod.priority && other.uid != self.pod.uid;
+        let others: Vec<Arc<PodInfo>> = node.nominated.iter().filter(before_it).cloned().collect();
+        if !others.is_empty() {
+            let mut with = node.clone();
+            others.iter().for_each(|other| self.add(other, &mut with));
+            let result = self.check(&with);
+            others.iter().for_each(|other| self.count(other, node, -1));
+            result?;
+        }
+        self.check(node)
+    }
+
+    fn count(&mut self, other: &PodInfo, node: &NodeInfo, by: i64) {
+        self.related.iter_mut().for_each(|r| r.count(other, node, by));
+    }
+
+    /// Goes on as if another pod had come to a node.
+    pub fn add(&mut self, other: &Arc<PodInfo>, node: &mut NodeInfo) {
+        node.add(other.clone());
+        self.count(other, node, 1);
+    }
+
+    /// Goes on as if another pod had left a node.
+    pub fn remove(&mut self, other: &PodInfo, node: &mut NodeInfo) {
+        node.remove(&other.uid);
+        self.count(other, node, -1);
+    }
+
+    /// The weighted sum of all scores, node by node.
+    pub fn scores(&self, fitting: &[&NodeInfo], nodes: usize) -> Vec<i64> {
+        let mut total = vec![0; fitting.len()];
+        let mut add = |scores: Vec<i64>, weight: i64| {
+            for (sum, score) in total.iter_mut().zip(scores) {
+                *sum += score * weight;
+            }
+        };
+        for plugin in self.plugins.iter().filter(|p| p.weight() > 0) {
+            let mut scores: Vec<i64> = fitting.iter().map(|n| plugin.score(self.pod, n, nodes)).collect();
+            plugin.normalize(&mut scores);
+            add(scores, plugin.weight());
+        }
+        for related in &self.related {
+            if let Some(scores) = related.scores(fitting) {
+                add(scores, related.weight());
+            }
+        }
+        total
+    }
 }
 
 #[cfg(test)]
@@ -180,9 +259,14 @@ mod tests {
         unfit.add(vec![reason("Insufficient cpu", true)]);
         assert_eq!(
             unfit.message(),
-            "0/3 nodes are available: 1 Insufficient memory, 1 node(s) were unschedulable, 2 Insufficient cpu. \
-             preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, \
-             2 No preemption victims found for incoming pod."
+            "0/3 nodes are available: 1 Insufficient memory, 1 node(s) were unschedulable, 2 Insufficient cpu."
+        );
+        let mut rest = Unfit::of(3);
+        rest.add(vec![reason("Insufficient cpu", true)]);
+        rest.fill("Preemption is not helpful for scheduling");
+        assert_eq!(
+            rest.message(),
+            "0/3 nodes are available: 1 Insufficient cpu, 2 Preemption is not helpful for scheduling."
         );
         assert_eq!(Unfit::default().message(), "no nodes available to schedule pods");
     }

@@ -1,5 +1,6 @@
 //! What the scheduler keeps of pods and nodes: only what decisions need, read once.
 
+use crate::relations::{Affinity, Constraint};
 use crate::resources::{Resources, pod_request, pod_score_request};
 use crate::selector::{Labels, Term};
 use gantry_api::meta;
@@ -8,6 +9,10 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// The reason that pods which had to leave for others bear in their DisruptionTarget condition.
+pub const PREEMPTED: &str = "PreemptionByScheduler";
 
 /// A pod.
 #[derive(Debug)]
@@ -16,8 +21,24 @@ pub struct PodInfo {
     pub key: String,
     /// Its uid.
     pub uid: SmolStr,
+    /// Its namespace.
+    pub namespace: SmolStr,
+    /// Its labels.
+    pub labels: Labels,
     /// `spec.priority`.
     pub priority: i64,
+    /// Whether it may make others leave.
+    pub preempts: bool,
+    /// `status.nominatedNodeName`; empty for none.
+    pub nominated: SmolStr,
+    /// `status.startTime`, as the API writes it; empty before.
+    pub started: SmolStr,
+    /// Whether it is being deleted, and whether the scheduler made it leave.
+    pub leaving: (bool, bool),
+    /// What it asks of the pods beside it; `None` asks for nothing.
+    pub affinity: Option<Box<Affinity>>,
+    /// How it is to be spread.
+    pub spread: Vec<Constraint>,
     /// What it asks for.
     pub request: Resources,
     /// CPU and memory it is taken to use when nodes are scored.
@@ -71,7 +92,7 @@ pub struct Toleration {
 }
 
 /// A taint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Taint {
     /// Key.
     pub key: SmolStr,
@@ -103,7 +124,8 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn labels(value: &Value) -> Labels {
+/// Reads labels.
+pub fn labels(value: &Value) -> Labels {
     value
         .as_object()
         .into_iter()
@@ -119,11 +141,28 @@ impl PodInfo {
         let affinity = &spec["affinity"]["nodeAffinity"];
         let required = &affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
         let preferred = &affinity["preferredDuringSchedulingIgnoredDuringExecution"];
+        let own_labels = labels(&pod["metadata"]["labels"]);
+        let namespace: SmolStr = meta::namespace(pod).into();
+        let disrupted = list(&pod["status"]["conditions"])
+            .find(|c| c["type"] == "DisruptionTarget" && c["status"] == "True");
         let containers = || list(&spec["initContainers"]).chain(list(&spec["containers"]));
         PodInfo {
             key: gantry_client::key_of(pod),
             uid: meta::text(pod, "uid").into(),
+            affinity: Affinity::read(spec, &namespace, &own_labels).map(Box::new),
+            spread: list(&spec["topologySpreadConstraints"])
+                .map(|c| Constraint::read(c, &own_labels))
+                .collect(),
+            namespace,
+            labels: own_labels,
             priority: spec["priority"].as_i64().unwrap_or(0),
+            preempts: spec["preemptionPolicy"] != "Never",
+            nominated: text(&pod["status"]["nominatedNodeName"]),
+            started: text(&pod["status"]["startTime"]),
+            leaving: (
+                meta::is_deleting(pod),
+                meta::is_deleting(pod) && disrupted.is_some_and(|c| c["reason"] == PREEMPTED),
+            ),
             request: pod_request(spec),
             score_request: pod_score_request(spec),
             host_ports: containers()
@@ -151,6 +190,11 @@ impl PodInfo {
                 .collect(),
             gates: list(&spec["schedulingGates"]).map(|g| text(&g["name"])).collect(),
         }
+    }
+
+    /// Its namespace and its name.
+    pub fn place(&self) -> (&str, &str) {
+        self.key.split_once('/').unwrap_or(("", &self.key))
     }
 
     /// Whether its required node selector and affinity choose a node.
@@ -192,7 +236,7 @@ fn normalized(image: &str) -> SmolStr {
 }
 
 /// A node, with what runs on it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeInfo {
     /// Name.
     pub name: SmolStr,
@@ -206,10 +250,14 @@ pub struct NodeInfo {
     pub allocatable: Resources,
     /// How many pods it can hold.
     pub max_pods: i64,
-    /// Sizes of the images it has, by every name.
-    pub images: BTreeMap<SmolStr, i64>,
+    /// The images it has, by every name.
+    pub images: BTreeMap<SmolStr, Image>,
     /// Pods on it, by uid.
     pub pods: HashMap<SmolStr, Arc<PodInfo>>,
+    /// Those of them that ask something of the pods beside them.
+    pub affine: HashMap<SmolStr, Arc<PodInfo>>,
+    /// Pods that others had to make room for here, and that are not here yet.
+    pub nominated: Vec<Arc<PodInfo>>,
     /// What these ask for.
     pub requested: Resources,
     /// CPU and memory these are taken to use.
@@ -218,7 +266,26 @@ pub struct NodeInfo {
     pub exists: bool,
 }
 
+/// An image on a node.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    /// Its size in bytes.
+    pub size: i64,
+    /// How many nodes have it; all of them share the number.
+    pub nodes: Arc<AtomicUsize>,
+}
+
 impl NodeInfo {
+    /// Whether its taints keep a pod out, or make it leave.
+    pub fn keeps_out(&self, pod: &PodInfo) -> bool {
+        let hard = self
+            .taints
+            .iter()
+            .filter(|t| matches!(t.effect.as_str(), "NoSchedule" | "NoExecute"));
+        hard.into_iter()
+            .any(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint)))
+    }
+
     /// Takes over what the Node object says.
     pub fn update(&mut self, node: &Value) {
         let (spec, status) = (&node["spec"], &node["status"]);
@@ -240,7 +307,15 @@ impl NodeInfo {
         self.images = list(&status["images"])
             .flat_map(|image| {
                 let size = image["sizeBytes"].as_i64().unwrap_or(0);
-                list(&image["names"]).map(move |name| (text(name), size))
+                list(&image["names"]).map(move |name| {
+                    (
+                        text(name),
+                        Image {
+                            size,
+                            nodes: Arc::default(),
+                        },
+                    )
+                })
             })
             .collect();
     }
@@ -251,12 +326,16 @@ impl NodeInfo {
             self.remove(&old.uid);
         }
         self.count(&pod, 1);
+        if pod.affinity.is_some() {
+            self.affine.insert(pod.uid.clone(), pod.clone());
+        }
         self.pods.insert(pod.uid.clone(), pod);
     }
 
     /// Counts a pod out.
     pub fn remove(&mut self, uid: &str) {
         if let Some(pod) = self.pods.remove(uid) {
+            self.affine.remove(uid);
             self.count(&pod, -1);
         }
     }

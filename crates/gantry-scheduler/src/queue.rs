@@ -28,6 +28,8 @@ struct State {
     // Highest priority first, then first come first served.
     active: BTreeSet<(Reverse<i64>, u64, SmolStr)>,
     later: BTreeSet<(Instant, SmolStr)>,
+    // Those that wait for a change.
+    for_change: BTreeSet<SmolStr>,
     arrivals: u64,
     // Counts changes that may help waiting pods.
     changes: u64,
@@ -60,6 +62,7 @@ impl State {
             }
             Place::Pausing(until) | Place::ForChange(until, _) => {
                 self.later.remove(&(until, uid.into()));
+                self.for_change.remove(uid);
             }
             Place::Taken(_) => {}
         }
@@ -75,8 +78,12 @@ impl State {
                 self.active
                     .insert((Reverse(waiting.pod.priority), waiting.arrival, uid.clone()));
             }
-            Place::Pausing(until) | Place::ForChange(until, _) => {
+            Place::Pausing(until) => {
                 self.later.insert((until, uid.clone()));
+            }
+            Place::ForChange(until, _) => {
+                self.later.insert((until, uid.clone()));
+                self.for_change.insert(uid.clone());
             }
             Place::Taken(_) => {}
         }
@@ -203,13 +210,25 @@ impl Queue {
 
     /// Tells that something changed that may let waiting pods fit.
     pub fn changed(&self) {
+        self.changed_for(|_| true);
+    }
+
+    /// Tells that something changed that may let those of the waiting pods fit that `concerns` says.
+    pub fn changed_for(&self, concerns: impl Fn(&PodInfo) -> bool) {
         let mut state = self.state();
         state.changes += 1;
+        if state.for_change.is_empty() {
+            return;
+        }
         let waiting: Vec<(SmolStr, Instant)> = state
-            .pods
+            .for_change
             .iter()
-            .filter_map(|(uid, w)| match w.place {
-                Place::ForChange(_, pause_over) => Some((uid.clone(), pause_over)),
+            .filter_map(|uid| match state.pods.get(uid)? {
+                Waiting {
+                    place: Place::ForChange(_, pause_over),
+                    pod,
+                    ..
+                } if concerns(pod) => Some((uid.clone(), *pause_over)),
                 _ => None,
             })
             .collect();

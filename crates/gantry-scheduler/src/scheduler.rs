@@ -1,12 +1,13 @@
 //! The loop: take a pod, choose a node, count it there, bind it.
 
 use crate::cache::Cache;
-use crate::framework::{Plugin, Unfit, enough, fits, scores};
-use crate::info::PodInfo;
+use crate::framework::{Cycle, Rules, Unfit, enough};
+use crate::info::{NodeInfo, PREEMPTED, PodInfo, labels};
 use crate::plugins;
+use crate::preemption::{self, Plan};
 use crate::queue::Queue;
 use gantry_api::meta;
-use gantry_client::resource::{NODES, PODS};
+use gantry_client::resource::{NAMESPACES, NODES, PODS};
 use gantry_client::{Change, Client, Error, Informer, Informers, PatchType, Recorder};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ struct Shared {
     pods: Arc<Informer>,
     cache: Mutex<Cache>,
     queue: Queue,
-    plugins: Vec<Box<dyn Plugin>>,
+    rules: Rules,
     writes: Arc<Semaphore>,
     // Where the search for nodes goes on, so that every node gets its turn.
     start: AtomicUsize,
@@ -69,15 +70,15 @@ impl Scheduler {
             pods: informers.of(&PODS),
             cache: Mutex::default(),
             queue: Queue::default(),
-            plugins: plugins::all(),
+            rules: plugins::rules(),
             writes: Arc::new(Semaphore::new(config.writes)),
             start: AtomicUsize::new(0),
             scheduled: AtomicU64::new(0),
             unschedulable: AtomicU64::new(0),
             errors: AtomicU64::new(0),
         });
-        let nodes = informers.of(&NODES);
-        let task = tokio::spawn(run(shared.clone(), nodes));
+        let (nodes, namespaces) = (informers.of(&NODES), informers.of(&NAMESPACES));
+        let task = tokio::spawn(run(shared.clone(), nodes, namespaces));
         Scheduler { shared, task }
     }
 
@@ -119,9 +120,12 @@ impl Drop for Scheduler {
     }
 }
 
-async fn run(shared: Arc<Shared>, nodes: Arc<Informer>) {
+async fn run(shared: Arc<Shared>, nodes: Arc<Informer>, namespaces: Arc<Informer>) {
     nodes.synced().await;
+    namespaces.synced().await;
     shared.pods.synced().await;
+    let of = shared.clone();
+    namespaces.on_change(move |change| of.namespace_changed(change));
     let of = shared.clone();
     nodes.on_change(move |change| of.node_changed(change));
     let of = shared.clone();
@@ -141,9 +145,16 @@ async fn schedule(shared: &Arc<Shared>, pod: Arc<PodInfo>) {
     tokio::spawn(async move {
         match choice {
             Ok(node) => shared.bind(&pod, &node).await,
-            Err(unfit) => {
+            Err(failure) => {
                 shared.unschedulable.fetch_add(1, Ordering::Relaxed);
-                shared.report(&pod, "Unschedulable", &unfit.message()).await;
+                let nominated = failure.plan.as_ref().map(|plan| plan.node.as_str());
+                let nominated = nominated.or(failure.hopeless.then_some(""));
+                shared
+                    .report(&pod, "Unschedulable", &failure.message, nominated)
+                    .await;
+                if let Some(plan) = &failure.plan {
+                    shared.make_room(&pod, plan).await;
+                }
                 shared.queue.wait_for_change(&pod.uid);
             }
         }
@@ -151,9 +162,27 @@ async fn schedule(shared: &Arc<Shared>, pod: Arc<PodInfo>) {
     });
 }
 
+/// Why a pod got no node.
+struct Failure {
+    message: String,
+    /// Who has to leave so that it gets one.
+    plan: Option<Plan>,
+    /// Whether nobody's leaving would help, so that no room is kept for it.
+    hopeless: bool,
+}
+
 impl Shared {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn namespace_changed(&self, change: Change<'_>) {
+        let own = |ns: &Value| labels(&ns["metadata"]["labels"]);
+        self.cache()
+            .set_namespace(meta::name(change.object()), change.new.map(|ns| own(ns)));
+        if matches!((change.old, change.new), (Some(old), Some(new)) if own(old) != own(new)) {
+            self.queue.changed_for(|pod| pod.affinity.is_some());
+        }
     }
 
     fn node_changed(&self, change: Change<'_>) {
@@ -190,14 +219,19 @@ impl Shared {
         let node = pod["spec"]["nodeName"].as_str().unwrap_or("");
         if !node.is_empty() {
             self.queue.remove(uid);
-            if self.cache().place_of(uid).is_some_and(|at| at == node) && same(change, |p| &p["spec"]) {
+            let unchanged = PARTS.iter().all(|part| same(change, *part));
+            if self.cache().place_of(uid).is_some_and(|at| at == node) && unchanged {
                 return;
             }
             self.cache().place(Arc::new(PodInfo::read(pod)), &node.into());
+            // Others may have waited for it to be there.
+            self.queue
+                .changed_for(|waiting| waiting.affinity.is_some() || !waiting.spread.is_empty());
             return;
         }
         let scheduler = pod["spec"]["schedulerName"].as_str().unwrap_or("");
         if scheduler != self.name || meta::is_deleting(pod) {
+            self.cache().drop_nomination(uid);
             return self.queue.remove(uid);
         }
         // The scheduler's own writes to the status are no reason to try again.
@@ -205,9 +239,13 @@ impl Shared {
         if unchanged || self.cache().place_of(uid).is_some() {
             return;
         }
-        let info = PodInfo::read(pod);
+        let info = Arc::new(PodInfo::read(pod));
+        if !info.nominated.is_empty() {
+            let node = info.nominated.clone();
+            self.cache().nominate(info.clone(), &node);
+        }
         if info.gates.is_empty() {
-            self.queue.add(Arc::new(info));
+            self.queue.add(info);
         }
     }
 
@@ -217,6 +255,7 @@ impl Shared {
             let mut cache = self.cache();
             let placed = cache.place_of(uid).is_some();
             cache.displace(uid);
+            cache.drop_nomination(uid);
             placed
         };
         if placed {
@@ -225,48 +264,145 @@ impl Shared {
     }
 
     /// Chooses the best node and counts the pod there.
-    fn choose(&self, pod: &Arc<PodInfo>) -> Result<SmolStr, Unfit> {
+    fn choose(&self, pod: &Arc<PodInfo>) -> Result<SmolStr, Failure> {
         let mut cache = self.cache();
-        let best = {
-            let places = cache.places();
-            let nodes = cache.nodes().count();
-            let mut unfit = Unfit::of(nodes);
-            let enough = enough(nodes);
-            let mut fitting = Vec::new();
-            let start = self.start.load(Ordering::Relaxed) % places.len().max(1);
-            let mut seen = 0;
-            for node in places.iter().cycle().skip(start).take(places.len()) {
-                seen += 1;
-                if !node.exists {
-                    continue;
+        match self.find_node(pod, &cache) {
+            Ok(best) => {
+                cache.place(pod.clone(), &best);
+                Ok(best)
+            }
+            Err(failure) => {
+                match &failure.plan {
+                    Some(plan) => cache.nominate(pod.clone(), &plan.node),
+                    None if failure.hopeless => cache.drop_nomination(&pod.uid),
+                    None => {}
                 }
-                match fits(&self.plugins, pod, node) {
-                    Ok(()) => fitting.push(node),
-                    Err(reasons) => unfit.add(reasons),
-                }
-                if fitting.len() >= enough {
-                    break;
+                Err(failure)
+            }
+        }
+    }
+
+    fn find_node(&self, pod: &PodInfo, cache: &Cache) -> Result<SmolStr, Failure> {
+        let mut cycle = Cycle::new(&self.rules, pod, cache);
+        // Others left that node for it.
+        if let Some(node) = cache.nomination(&pod.uid).and_then(|name| cache.node(name))
+            && cycle.fits(node).is_ok()
+        {
+            return Ok(node.name.clone());
+        }
+        let places = cache.places();
+        let nodes = cache.nodes().count();
+        let mut unfit = Unfit::of(nodes);
+        let mut helped: Vec<&NodeInfo> = Vec::new();
+        let enough = enough(nodes);
+        let mut fitting = Vec::new();
+        let start = self.start.load(Ordering::Relaxed) % places.len().max(1);
+        let mut seen = 0;
+        for node in places.iter().cycle().skip(start).take(places.len()) {
+            seen += 1;
+            if !node.exists {
+                continue;
+            }
+            match cycle.fits(node) {
+                Ok(()) => fitting.push(node),
+                Err(reasons) => {
+                    if reasons.iter().all(|r| r.resolvable) {
+                        helped.push(node);
+                    }
+                    unfit.add(reasons);
                 }
             }
-            self.start
-                .store((start + seen) % places.len().max(1), Ordering::Relaxed);
-            match fitting.as_slice() {
-                [] => return Err(unfit),
-                [one] => one.name.clone(),
-                many => {
-                    let scores = scores(&self.plugins, pod, many, nodes);
-                    let highest = scores.iter().copied().max().unwrap_or(0);
-                    let best: Vec<usize> = (0..many.len()).filter(|i| scores[*i] == highest).collect();
-                    many[best[rand::rng().random_range(0..best.len())]].name.clone()
-                }
+            if fitting.len() >= enough {
+                break;
             }
-        };
-        cache.place(pod.clone(), &best);
-        Ok(best)
+        }
+        self.start
+            .store((start + seen) % places.len().max(1), Ordering::Relaxed);
+        match fitting.as_slice() {
+            [] => Err(self.failure(&mut cycle, pod, cache, unfit, &helped)),
+            [one] => Ok(one.name.clone()),
+            many => {
+                let scores = cycle.scores(many, nodes);
+                let highest = scores.iter().copied().max().unwrap_or(0);
+                let best: Vec<usize> = (0..many.len()).filter(|i| scores[*i] == highest).collect();
+                Ok(many[best[rand::rng().random_range(0..best.len())]].name.clone())
+            }
+        }
+    }
+
+    fn failure(
+        &self,
+        cycle: &mut Cycle,
+        pod: &PodInfo,
+        cache: &Cache,
+        unfit: Unfit,
+        helped: &[&NodeInfo],
+    ) -> Failure {
+        let message = unfit.message();
+        if cache.nodes().next().is_none() {
+            return Failure {
+                message,
+                plan: None,
+                hopeless: false,
+            };
+        }
+        match preemption::find(cycle, pod, cache, helped) {
+            Ok(plan) => Failure {
+                message,
+                plan: Some(plan),
+                hopeless: false,
+            },
+            Err(refusal) => Failure {
+                message: format!("{message} preemption: {}", refusal.message),
+                plan: None,
+                hopeless: refusal.hopeless,
+            },
+        }
+    }
+
+    /// Makes pods leave for another one.
+    async fn make_room(&self, pod: &PodInfo, plan: &Plan) {
+        for victim in plan.victims.iter().filter(|v| !v.leaving.0) {
+            if let Err(error) = self.evict(victim, pod, &plan.node).await
+                && !error.is_not_found()
+            {
+                tracing::warn!(
+                    "{} could not be made to leave for {}: {error}",
+                    victim.key,
+                    pod.key
+                );
+            }
+        }
+        for less in &plan.outranked {
+            self.cache().drop_nomination(&less.uid);
+            let patch = json!({"metadata": {"uid": less.uid}, "status": {"nominatedNodeName": null}});
+            self.write_status(less, &patch).await;
+            self.queue.changed_for(|waiting| waiting.uid == less.uid);
+        }
+    }
+
+    async fn evict(&self, victim: &PodInfo, pod: &PodInfo, node: &str) -> Result<(), Error> {
+        let (namespace, name) = victim.place();
+        let message = format!("{}: preempting to accommodate a higher priority pod", self.name);
+        let condition = json!({
+            "type": "DisruptionTarget", "status": "True", "reason": PREEMPTED, "message": message,
+            "lastTransitionTime": now(), "lastProbeTime": null,
+        });
+        let patch = json!({"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}});
+        self.client
+            .patch(&PODS, (namespace, name), "status", PatchType::Strategic, &patch)
+            .await?;
+        let options = json!({"preconditions": {"uid": victim.uid}});
+        self.client.delete(&PODS, namespace, name, &options).await?;
+        if let Some(object) = self.pods.get(namespace, name) {
+            let message = format!("Preempted by pod {} on node {node}", pod.uid);
+            self.recorder.event(&object, "Normal", "Preempted", message);
+        }
+        Ok(())
     }
 
     async fn bind(&self, pod: &PodInfo, node: &SmolStr) {
-        let (namespace, name) = pod.key.split_once('/').unwrap_or(("", &pod.key));
+        let (namespace, name) = pod.place();
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding",
             "metadata": {"namespace": namespace, "name": name, "uid": pod.uid},
@@ -296,14 +432,15 @@ impl Shared {
         }
         self.errors.fetch_add(1, Ordering::Relaxed);
         tracing::warn!("{} could not be bound: {error}", pod.key);
-        self.report(pod, "SchedulerError", &format!("binding rejected: {error}"))
+        self.report(pod, "SchedulerError", &format!("binding rejected: {error}"), None)
             .await;
         self.queue.retry(&pod.uid);
     }
 
-    /// Tells why a pod has no node: as an event and in its PodScheduled condition.
-    async fn report(&self, pod: &PodInfo, reason: &str, message: &str) {
-        let (namespace, name) = pod.key.split_once('/').unwrap_or(("", &pod.key));
+    /// Tells why a pod has no node: as an event and in its PodScheduled condition. `nominated` is the node that others
+    /// leave for it; empty when room is kept no longer.
+    async fn report(&self, pod: &PodInfo, reason: &str, message: &str, nominated: Option<&str>) {
+        let (namespace, name) = pod.place();
         let Some(object) = self
             .pods
             .get(namespace, name)
@@ -312,37 +449,44 @@ impl Shared {
             return;
         };
         self.recorder
-            .event(&object, "Warning", "FailedScheduling", message);
+            .event(&object, "Warning", "FailedScheduling", cut(message));
         let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
         let old = conditions
             .into_iter()
             .find(|c| c["type"] == "PodScheduled")
             .unwrap_or(&Value::Null);
-        if old["status"] == "False" && old["reason"] == reason && old["message"] == message {
-            return;
-        }
-        let since = match old["lastTransitionTime"]
-            .as_str()
-            .filter(|_| old["status"] == "False")
-        {
-            Some(since) => since.to_string(),
-            None => {
-                let now = OffsetDateTime::now_utc();
-                now.replace_nanosecond(0)
-                    .unwrap_or(now)
-                    .format(&Rfc3339)
-                    .unwrap_or_default()
+        let mut status = json!({});
+        if !(old["status"] == "False" && old["reason"] == reason && old["message"] == message) {
+            let since = match old["lastTransitionTime"]
+                .as_str()
+                .filter(|_| old["status"] == "False")
+            {
+                Some(since) => since.to_string(),
+                None => now(),
+            };
+            let mut condition = json!({
+                "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
+                "lastTransitionTime": since, "lastProbeTime": null,
+            });
+            if let Some(generation) = object["metadata"]["generation"].as_i64() {
+                condition["observedGeneration"] = generation.into();
             }
-        };
-        let condition = json!({
-            "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
-            "lastTransitionTime": since, "lastProbeTime": null,
-        });
-        let patch = json!({"metadata": {"uid": pod.uid}, "status": {"conditions": [condition]}});
-        let at = (namespace, name);
+            status["conditions"] = json!([condition]);
+        }
+        let known = object["status"]["nominatedNodeName"].as_str().unwrap_or("");
+        if let Some(node) = nominated.filter(|node| *node != known) {
+            status["nominatedNodeName"] = if node.is_empty() { Value::Null } else { node.into() };
+        }
+        if status != json!({}) {
+            self.write_status(pod, &json!({"metadata": {"uid": pod.uid}, "status": status}))
+                .await;
+        }
+    }
+
+    async fn write_status(&self, pod: &PodInfo, patch: &Value) {
         match self
             .client
-            .patch(&PODS, at, "status", PatchType::Strategic, &patch)
+            .patch(&PODS, pod.place(), "status", PatchType::Strategic, patch)
             .await
         {
             Ok(_) => {}
@@ -351,6 +495,36 @@ impl Shared {
         }
     }
 }
+
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0)
+        .unwrap_or(now)
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}
+
+/// As much of a message as an event holds.
+fn cut(message: &str) -> String {
+    const LIMIT: usize = 1024;
+    const MORE: &str = " ...";
+    if message.len() <= LIMIT {
+        return message.into();
+    }
+    let end = (0..=LIMIT - MORE.len())
+        .rev()
+        .find(|at| message.is_char_boundary(*at))
+        .unwrap_or(0);
+    format!("{}{MORE}", &message[..end])
+}
+
+/// What decisions are made of, of a pod that has its node.
+const PARTS: [fn(&Value) -> &Value; 4] = [
+    |p| &p["spec"],
+    |p| &p["metadata"]["labels"],
+    |p| &p["metadata"]["deletionTimestamp"],
+    |p| &p["status"]["startTime"],
+];
 
 fn same(change: Change<'_>, part: fn(&Value) -> &Value) -> bool {
     matches!((change.old, change.new), (Some(old), Some(new)) if part(old) == part(new))

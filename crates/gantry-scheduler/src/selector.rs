@@ -1,4 +1,4 @@
-//! Node selectors: which nodes a term chooses.
+//! Selectors: which nodes a NodeSelectorTerm chooses, and which labels a LabelSelector.
 
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -59,7 +59,67 @@ impl Term {
     }
 }
 
+/// A `LabelSelector`, read once.
+#[derive(Clone, Debug)]
+pub struct LabelSelector {
+    // `None` chooses nothing.
+    requirements: Option<Vec<Requirement>>,
+}
+
+impl LabelSelector {
+    /// Reads a selector. One that is absent chooses nothing, an empty one everything.
+    pub fn read(selector: &Value) -> Self {
+        if !selector.is_object() {
+            return LabelSelector { requirements: None };
+        }
+        let exact = selector["matchLabels"].as_object().into_iter().flatten();
+        let exact = exact.map(|(key, value)| Requirement::is(key, value.as_str().unwrap_or("")));
+        let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+        LabelSelector {
+            requirements: Some(exact.chain(expressions.map(Requirement::read)).collect()),
+        }
+    }
+
+    /// Asks for the values that `labels` has under `keys`, or for others when `like` is false.
+    pub fn narrow(&mut self, keys: &Value, labels: &Labels, like: bool) {
+        let Some(requirements) = &mut self.requirements else {
+            return;
+        };
+        for key in keys.as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if let Some(value) = labels.get(key) {
+                let mut requirement = Requirement::is(key, value);
+                if !like {
+                    requirement.operator = Operator::NotIn;
+                }
+                requirements.push(requirement);
+            }
+        }
+    }
+
+    /// Whether it asks for nothing in particular.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Whether it chooses these labels.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        let all = |all: &Vec<Requirement>| {
+            all.iter()
+                .all(|r| r.matches(labels.get(&r.key).map(SmolStr::as_str)))
+        };
+        self.requirements.as_ref().is_some_and(all)
+    }
+}
+
 impl Requirement {
+    fn is(key: &str, value: &str) -> Self {
+        Requirement {
+            key: key.into(),
+            operator: Operator::In,
+            values: vec![value.into()],
+        }
+    }
+
     fn read(value: &Value) -> Self {
         let operator = match value["operator"].as_str().unwrap_or("") {
             "In" => Operator::In,
@@ -129,5 +189,31 @@ mod tests {
         );
         assert!(by_name.matches("n", &labels) && !by_name.matches("m", &labels));
         assert!(!Term::read(&json!({})).matches("n", &labels));
+    }
+
+    #[test]
+    fn label_selectors() {
+        let labels = Labels::from([("app".into(), "a".into()), ("version".into(), "1".into())]);
+        let check = |selector: Value, expected: bool| {
+            assert_eq!(
+                LabelSelector::read(&selector).matches(&labels),
+                expected,
+                "{selector}"
+            );
+        };
+        check(json!(null), false);
+        check(json!({}), true);
+        check(json!({"matchLabels": {"app": "a"}}), true);
+        check(json!({"matchLabels": {"app": "b"}}), false);
+        check(
+            json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["a"]}]}),
+            false,
+        );
+        let mut own = LabelSelector::read(&json!({}));
+        own.narrow(&json!(["version", "none"]), &labels, true);
+        assert!(own.matches(&labels));
+        assert!(!own.matches(&Labels::from([("version".into(), "2".into())])));
+        own.narrow(&json!(["app"]), &labels, false);
+        assert!(!own.matches(&labels));
     }
 }

@@ -137,6 +137,9 @@ pub struct RangeResult {
 pub trait Watch: Send {
     /// The next events, all of one or more whole revisions, in order. `Ok(None)` when the store closed.
     async fn next(&mut self) -> Result<Option<Vec<Arc<Event>>>, ReadError>;
+
+    /// The store's newest revision, if everything up to it was yielded: nobody need ask for what came before.
+    fn progress(&self) -> Option<Revision>;
 }
 
 /// A key-value store with etcd's revision semantics.

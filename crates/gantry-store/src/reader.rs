@@ -143,6 +143,13 @@ impl Watch for Stream {
         events.iter().for_each(|e| registered.load.taken(e));
         Ok(Some(events))
     }
+
+    fn progress(&self) -> Option<Revision> {
+        // Events are published under the lock, so none is on its way.
+        let state = self.core.read();
+        let ready = &self.registered.receiver;
+        (self.cursor >= self.until && ready.is_empty() && !ready.is_closed()).then_some(state.revision)
+    }
 }
 
 impl Drop for Stream {

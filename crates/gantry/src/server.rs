@@ -121,6 +121,8 @@ async fn serve(options: Options) -> Result<(), Error> {
         informers.clone(),
         gantry_controllers::Config {
             cluster_ca_pem: pki.ca_pem().to_string(),
+            tokens: Some(server.tokens()),
+            cluster_cidr: Some(options.cluster_cidr.clone()),
             ..Default::default()
         },
     );

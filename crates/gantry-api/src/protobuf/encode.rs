@@ -24,21 +24,56 @@ pub enum EncodeError {
 
 /// Writes an object with its envelope.
 pub fn encode_object(object: &Value) -> Result<Vec<u8>, EncodeError> {
-    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or("");
-    let message = message_of(object).ok_or_else(|| EncodeError::UnknownKind(text("kind").to_string()))?;
+    let raw = raw(object)?;
+    let mut out = Vec::with_capacity(raw.len() + 64);
+    open_envelope(object, raw.len(), &mut out);
+    out.extend_from_slice(&raw);
+    close_envelope(&mut out);
+    Ok(out)
+}
+
+/// Writes an object as an item of a list: field 2 of every list's message, without an envelope.
+pub fn encode_item(object: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    put_bytes(2, &raw(object)?, out);
+    Ok(())
+}
+
+/// A list in its envelope, but for its items: what comes before so many bytes of [`encode_item`], and what comes after.
+pub fn encode_list_frame(list: &Value, items: usize) -> Result<(Vec<u8>, Vec<u8>), EncodeError> {
+    let metadata = raw(list)?;
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    open_envelope(list, metadata.len() + items, &mut head);
+    head.extend_from_slice(&metadata);
+    close_envelope(&mut tail);
+    Ok((head, tail))
+}
+
+fn raw(object: &Value) -> Result<Vec<u8>, EncodeError> {
+    let message = message_of(object).ok_or_else(|| EncodeError::UnknownKind(text(object, "kind").into()))?;
     let mut raw = Vec::with_capacity(1024);
     encode_message(message, object, &mut raw, 0)?;
+    Ok(raw)
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+/// A `runtime.Unknown` up to the `len` raw bytes of its object.
+fn open_envelope(object: &Value, len: usize, out: &mut Vec<u8>) {
     let mut type_meta = Vec::new();
-    put_bytes(1, text("apiVersion").as_bytes(), &mut type_meta);
-    put_bytes(2, text("kind").as_bytes(), &mut type_meta);
-    let mut out = Vec::with_capacity(raw.len() + 64);
+    put_bytes(1, text(object, "apiVersion").as_bytes(), &mut type_meta);
+    put_bytes(2, text(object, "kind").as_bytes(), &mut type_meta);
     out.extend_from_slice(MAGIC);
-    put_bytes(1, &type_meta, &mut out);
-    put_bytes(2, &raw, &mut out);
-    // contentEncoding and contentType, which are empty.
-    put_bytes(3, b"", &mut out);
-    put_bytes(4, b"", &mut out);
-    Ok(out)
+    put_bytes(1, &type_meta, out);
+    tag(2, BYTES, out);
+    varint(len as u64, out);
+}
+
+/// contentEncoding and contentType, which are empty.
+fn close_envelope(out: &mut Vec<u8>) {
+    put_bytes(3, b"", out);
+    put_bytes(4, b"", out);
 }
 
 fn encode_message(

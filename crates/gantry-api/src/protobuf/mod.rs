@@ -8,7 +8,7 @@ mod decode;
 mod encode;
 
 pub use decode::{DecodeError, decode_object};
-pub use encode::{EncodeError, encode_event, encode_object};
+pub use encode::{EncodeError, encode_event, encode_item, encode_list_frame, encode_object};
 
 use crate::schema::{self, Message};
 use serde_json::Value;
@@ -68,6 +68,27 @@ mod tests {
             "spec": {"replicas": 0, "strategy": {"rollingUpdate": {"maxSurge": "25%"}},
                 "template": {"metadata": {}, "spec": {"containers": null}}}, "status": {}}),
         );
+    }
+
+    #[test]
+    fn a_list_in_parts_is_the_list() {
+        let item = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        for names in [&[][..], &["a"], &["a", "b"]] {
+            let mut list = json!({
+                "apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "7", "continue": "x"},
+            });
+            let mut items = Vec::new();
+            for name in names {
+                encode_item(&item(name), &mut items).unwrap();
+            }
+            let (head, tail) = encode_list_frame(&list, items.len()).unwrap();
+            list["items"] = names.iter().map(|name| item(name)).collect();
+            assert_eq!(
+                [head, items, tail].concat(),
+                encode_object(&list).unwrap(),
+                "{names:?}"
+            );
+        }
     }
 
     #[test]

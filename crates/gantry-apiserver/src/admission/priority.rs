@@ -81,12 +81,7 @@ async fn default_class(request: &Request<'_>) -> Result<Value, Status> {
     else {
         return Ok(Value::Null);
     };
-    let classes = request
-        .api
-        .registry
-        .list(&kind, &kind.prefix(None), None, 0, None)
-        .await?
-        .objects;
+    let classes = request.api.registry.all(&kind, &kind.prefix(None)).await?.objects;
     let default = classes.into_iter().filter(|c| c["globalDefault"] == true);
     Ok(default.min_by_key(|c| c["value"].as_i64()).unwrap_or(Value::Null))
 }

@@ -1,6 +1,6 @@
 //! Keeps something in memory up to date with the objects under a prefix of the store.
 
-use crate::registry::decode;
+use crate::stored::decode;
 use gantry_store::{EventKind, RangeRequest, ReadError, Store};
 use serde_json::Value;
 use std::collections::BTreeSet;

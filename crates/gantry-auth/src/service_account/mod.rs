@@ -1,8 +1,10 @@
 //! Service accounts: the users they are, and the tokens they show.
 
 mod keys;
+mod legacy;
 
 pub use keys::{KeyError, Keys};
+pub use legacy::LegacyClaims;
 
 use crate::{AUTHENTICATED, CREDENTIAL_ID, User};
 use jsonwebtoken::{Algorithm, Header, Validation};
@@ -170,6 +172,15 @@ fn quoted(list: &[String]) -> String {
 pub struct Tokens {
     issuer: String,
     keys: Keys,
+}
+
+impl std::fmt::Debug for Tokens {
+    /// Names the issuer; the keys are nobody's business.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What must still exist for a token to count.

@@ -9,7 +9,7 @@ fn key(seed: u8) -> String {
     secret.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()
 }
 
-fn tokens(signing: u8, others: &[u8]) -> Tokens {
+pub(super) fn tokens(signing: u8, others: &[u8]) -> Tokens {
     let others: Vec<String> = others.iter().map(|s| key(*s)).collect();
     let others: Vec<&str> = others.iter().map(String::as_str).collect();
     Tokens::new("https://issuer", Keys::from_pem(&key(signing), &others).unwrap())

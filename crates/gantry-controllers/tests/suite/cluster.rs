@@ -63,6 +63,11 @@ impl Cluster {
         let local = server.local(User::new("system:gantry", &[MASTERS]));
         let client = Client::new(Arc::new(InProcess(local)), "test");
         let informers = Informers::new(client.clone());
+        let config = Config {
+            tokens: Some(server.tokens()),
+            cluster_ca_pem: "an authority".into(),
+            ..config
+        };
         let controllers = gantry_controllers::start(client.clone(), informers.clone(), config);
         Cluster {
             client,

@@ -6,3 +6,4 @@ mod nodes;
 mod owners;
 mod roles;
 mod services;
+mod tokens;

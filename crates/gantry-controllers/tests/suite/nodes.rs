@@ -123,3 +123,37 @@ async fn pods_of_an_out_of_service_node_are_removed() {
     let message = "Marking for deletion Pod default/p";
     cluster.until_any(&EVENTS, |e| e["message"] == message).await;
 }
+
+#[tokio::test]
+async fn every_node_has_addresses_for_its_pods() {
+    let config = Config {
+        cluster_cidr: Some("10.42.0.0/23, fd00::/56".into()),
+        ..Config::default()
+    };
+    let cluster = Cluster::start(config).await;
+    let mut own = node("own");
+    own["spec"] = json!({"podCIDR": "10.42.0.0/24", "podCIDRs": ["10.42.0.0/24", "fd00::/64"]});
+    cluster.create(&NODES, own).await;
+    let has = |n: &Value| n["spec"]["podCIDR"].is_string();
+    cluster.until(&NODES, "own", has).await;
+    cluster.create(&NODES, node("second")).await;
+    let second = cluster.until(&NODES, "second", has).await;
+    assert_eq!(
+        second["spec"]["podCIDRs"],
+        json!(["10.42.1.0/24", "fd00:0:0:1::/64"])
+    );
+    assert_eq!(second["spec"]["podCIDR"], "10.42.1.0/24");
+    cluster.create(&NODES, node("third")).await;
+    cluster
+        .until_any(&EVENTS, |e| {
+            e["message"] == "Node third status is now: CIDRNotAvailable"
+        })
+        .await;
+    cluster
+        .client
+        .delete(&NODES, "", "own", &Value::Null)
+        .await
+        .unwrap();
+    let third = cluster.until(&NODES, "third", has).await;
+    assert_eq!(third["spec"]["podCIDR"], "10.42.0.0/24");
+}

@@ -1,5 +1,6 @@
 //! Finding a container's image, and pulling it.
 
+use super::name;
 use crate::clock;
 use crate::cri::{CriError, Runtime, v1};
 use crate::pod::backoff::Backoff;
@@ -71,19 +72,30 @@ impl Puller {
             self.recorder
                 .event_at(pod, &spec::field_path(pod, container), type_, reason, message);
         };
-        let inspect = |error: CriError| PullError {
-            reason: "ImageInspectError",
-            message: format!("Failed to inspect image {image:?}: {error}"),
-            again: None,
+        let unusable = |reason: &'static str, message: String| {
+            tell("Warning", "InspectFailed", message.clone());
+            PullError {
+                reason,
+                message,
+                again: None,
+            }
         };
-        let present = self.runtime.image_status(image).await.map_err(inspect)?;
+        if let Some(message) = name::fault(image) {
+            return Err(unusable("InvalidImageName", message));
+        }
+        let present = self.runtime.image_status(image).await.map_err(|error| {
+            let message = format!("Failed to inspect image {image:?}: {error}");
+            unusable("ImageInspectError", message)
+        })?;
         match (spec::text(container, "imagePullPolicy"), present) {
             ("Always", _) | ("IfNotPresent" | "", None) => {}
             (_, Some(present)) => {
                 tell(
                     "Normal",
                     "Pulled",
-                    format!("Container image {image:?} already present on machine"),
+                    format!(
+                        "Container image {image:?} already present on machine and can be accessed by the pod"
+                    ),
                 );
                 return Ok(present);
             }
@@ -172,12 +184,28 @@ impl Puller {
 
     async fn pull(&self, pod: &Value, image: &str) -> Result<v1::Image, CriError> {
         let mut credentials = Vec::new();
+        let mut missing = Vec::new();
         for secret in spec::list(&pod["spec"], "imagePullSecrets") {
             let name = spec::text(secret, "name");
+            // Older versions of the API took references without a name.
+            if name.is_empty() {
+                continue;
+            }
             match self.client.get(&SECRETS, meta::namespace(pod), name).await {
                 Ok(secret) => credentials.extend(auth::credentials(&secret, image)),
-                Err(error) => tracing::warn!("the image pull secret {name} cannot be read: {error}"),
+                Err(error) => {
+                    tracing::info!("the image pull secret {name} cannot be read: {error}");
+                    missing.push(name);
+                }
             }
+        }
+        if !missing.is_empty() {
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.recorder
+                .event(pod, "Warning", "FailedToRetrieveImagePullSecret", message);
         }
         let mut result = Err(CriError::Incomplete("PullImage"));
         // Without credentials if there are none; otherwise each until one is good.

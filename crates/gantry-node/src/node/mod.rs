@@ -127,10 +127,8 @@ impl Standing {
             }
             if !started && written.is_some() {
                 started = true;
-                let node = json!({"apiVersion": "v1", "kind": "Node",
-                    "metadata": {"name": self.config.name, "uid": self.config.name}});
                 self.recorder
-                    .event(&node, "Normal", "Starting", "Starting kubelet.");
+                    .event(&self.reference(), "Normal", "Starting", "Starting kubelet.");
             }
             tokio::select! {
                 changed = self.health.changed() => if changed.is_err() { break },
@@ -161,11 +159,26 @@ impl Standing {
                 .await?;
         }
         let status = object::merged(&existing["status"], &made["status"]);
+        self.tell_changes(&existing["status"], &status);
         let patch = json!({"status": status});
         self.client
             .patch(&NODES, ("", name), "status", PatchType::Strategic, &patch)
             .await
             .map(drop)
+    }
+
+    /// Events of conditions that changed.
+    fn tell_changes(&self, before: &Value, now: &Value) {
+        for reason in object::changes(before, now) {
+            let message = format!("Node {} status is now: {reason}", self.config.name);
+            self.recorder.event(&self.reference(), "Normal", reason, message);
+        }
+    }
+
+    /// The node as its events name it.
+    fn reference(&self) -> Value {
+        json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": self.config.name, "uid": self.config.name}})
     }
 
     async fn runtime_version(&self) -> String {

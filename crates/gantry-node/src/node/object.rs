@@ -144,6 +144,34 @@ pub fn comparable(node: &Value) -> Value {
     copy
 }
 
+/// The reasons of events for conditions that changed; readiness only from what it was before, as upstream has it.
+pub fn changes(old: &Value, new: &Value) -> Vec<&'static str> {
+    let before = spec::list(old, "conditions");
+    let now = spec::list(new, "conditions").iter();
+    now.filter_map(|condition| {
+        let type_ = spec::text(condition, "type");
+        let is = spec::text(condition, "status");
+        let was = before.iter().find(|c| spec::text(c, "type") == type_);
+        let was = was.map(|c| spec::text(c, "status"));
+        if was == Some(is) {
+            return None;
+        }
+        Some(match (type_, is) {
+            ("Ready", _) if was.is_none() => return None,
+            ("Ready", "True") => "NodeReady",
+            ("Ready", _) => "NodeNotReady",
+            ("MemoryPressure", "True") => "NodeHasInsufficientMemory",
+            ("MemoryPressure", _) => "NodeHasSufficientMemory",
+            ("DiskPressure", "True") => "NodeHasDiskPressure",
+            ("DiskPressure", _) => "NodeHasNoDiskPressure",
+            ("PIDPressure", "True") => "NodeHasInsufficientPID",
+            ("PIDPressure", _) => "NodeHasSufficientPID",
+            _ => return None,
+        })
+    })
+    .collect()
+}
+
 /// The new status; conditions keep the time of their last transition, and addresses replace the old ones.
 pub fn merged(old: &Value, new: &Value) -> Value {
     let mut status = new.clone();
@@ -183,6 +211,30 @@ mod tests {
         check(Ok(()), Ok(()), "True", "kubelet is posting ready status");
         check(Err("a"), Ok(()), "False", "a");
         check(Err("a"), Err("b"), "False", "[a, b]");
+    }
+
+    #[test]
+    fn changed_conditions_are_told() {
+        let status = |conditions: &[(&str, &str)]| {
+            let conditions: Vec<Value> = conditions
+                .iter()
+                .map(|(type_, status)| json!({"type": type_, "status": status}))
+                .collect();
+            json!({"conditions": conditions})
+        };
+        let check = |old: &[(&str, &str)], new: &[(&str, &str)], expected: &[&str]| {
+            assert_eq!(changes(&status(old), &status(new)), expected);
+        };
+        let fine = [("MemoryPressure", "False"), ("Ready", "True")];
+        check(&[], &fine, &["NodeHasSufficientMemory"]);
+        check(&fine, &fine, &[]);
+        check(&[("Ready", "False")], &[("Ready", "True")], &["NodeReady"]);
+        check(&[("Ready", "True")], &[("Ready", "False")], &["NodeNotReady"]);
+        check(
+            &[("DiskPressure", "False")],
+            &[("DiskPressure", "True")],
+            &["NodeHasDiskPressure"],
+        );
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Input<'a> {
     pub mounts: mounts::Input<'a>,
     /// The node's memory, in bytes.
     pub memory: i64,
+    /// The id of the container whose processes it is to see.
+    pub target: Option<String>,
 }
 
 /// Makes the configuration.
@@ -46,7 +48,11 @@ pub fn config(input: Input<'_>) -> Result<v1::ContainerConfig, ConfigError> {
     let (pod, container) = (input.pod, input.container);
     let name = spec::text(container, "name");
     let mounts = mounts::make(&input.mounts, container, input.attempt)?;
-    let security = security::container(pod, container, input.image).map_err(ConfigError::Config)?;
+    let mut security = security::container(pod, container, input.image).map_err(ConfigError::Config)?;
+    if let (Some(target), Some(options)) = (input.target, &mut security.namespace_options) {
+        options.pid = v1::NamespaceMode::Target.into();
+        options.target_id = target;
+    }
     let expanded = |field: &str| -> Vec<String> {
         let list = spec::list(container, field).iter().filter_map(Value::as_str);
         list.map(|text| (input.mounts.expand)(text)).collect()

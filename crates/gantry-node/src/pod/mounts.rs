@@ -106,6 +106,7 @@ fn sub_path_of(volume: &Path, sub: &str) -> Result<PathBuf, ConfigError> {
     }
     let failed = |e: io::Error| ConfigError::File(volume.join(sub).display().to_string(), e);
     let root = std::fs::canonicalize(volume).map_err(failed)?;
+    let permissions = std::fs::metadata(&root).map_err(failed)?.permissions();
     // Step by step, so that nothing is made outside through a link on the way.
     let mut at = root.clone();
     for component in relative.components() {
@@ -116,7 +117,10 @@ fn sub_path_of(volume: &Path, sub: &str) -> Result<PathBuf, ConfigError> {
         match std::fs::canonicalize(&at) {
             Ok(real) if real.starts_with(&root) => at = real,
             Ok(_) => return Err(refused("leads out of the volume")),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => std::fs::create_dir(&at).map_err(failed)?,
+            // Whoever may use the volume may use what is made in it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => std::fs::create_dir(&at)
+                .and_then(|()| std::fs::set_permissions(&at, permissions.clone()))
+                .map_err(failed)?,
             Err(e) => return Err(failed(e)),
         }
     }

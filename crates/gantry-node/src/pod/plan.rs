@@ -52,6 +52,22 @@ pub fn plan(pod: &Value, state: &PodState, health: &dyn Health) -> Plan {
     if let Some(attempt) = state.needs_sandbox(pod) {
         return plan_sandbox(pod, state, attempt);
     }
+    let mut plan = plan_containers(pod, state, health);
+    if !plan.kill_pod {
+        // Once, whatever the others do; not again, not even in another sandbox.
+        let names = spec::ephemeral_containers(pod)
+            .iter()
+            .map(|c| spec::text(c, "name"));
+        let fresh: Vec<String> = names
+            .filter(|name| state.latest(name).is_none())
+            .map(String::from)
+            .collect();
+        plan.start.splice(0..0, fresh);
+    }
+    plan
+}
+
+fn plan_containers(pod: &Value, state: &PodState, health: &dyn Health) -> Plan {
     let active = state.active();
     let mut plan = Plan::default();
     let created = spec::containers(pod)
@@ -207,6 +223,9 @@ fn outdated(
 
 /// Whether a container that does not run is to run again.
 pub fn runs_again(pod: &Value, container: &Value, found: &Container) -> bool {
+    if spec::is_ephemeral(pod, &found.name) {
+        return false;
+    }
     match found.phase {
         Phase::Running => false,
         Phase::Created | Phase::Unknown => true,

@@ -37,9 +37,21 @@ pub fn all_containers(pod: &Value) -> impl Iterator<Item = &Value> {
     init_containers(pod).iter().chain(containers(pod))
 }
 
-/// A container by its name.
+/// Containers that people add to a pod that runs, to look into it.
+pub fn ephemeral_containers(pod: &Value) -> &[Value] {
+    list(&pod["spec"], "ephemeralContainers")
+}
+
+/// Whether a container of this name is ephemeral.
+pub fn is_ephemeral(pod: &Value, name: &str) -> bool {
+    ephemeral_containers(pod).iter().any(|c| text(c, "name") == name)
+}
+
+/// A container of any kind by its name.
 pub fn container<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
-    all_containers(pod).find(|c| text(c, "name") == name)
+    all_containers(pod)
+        .chain(ephemeral_containers(pod))
+        .find(|c| text(c, "name") == name)
 }
 
 /// An init container that runs beside the app containers.
@@ -85,11 +97,14 @@ pub fn format(pod: &Value) -> String {
 /// Where in the pod a container stands, for events.
 pub fn field_path(pod: &Value, container: &Value) -> String {
     let name = text(container, "name");
-    let init = init_containers(pod).iter().any(|c| text(c, "name") == name);
-    format!(
-        "spec.{}{{{name}}}",
-        if init { "initContainers" } else { "containers" }
-    )
+    let kind = if init_containers(pod).iter().any(|c| text(c, "name") == name) {
+        "initContainers"
+    } else if is_ephemeral(pod, name) {
+        "ephemeralContainers"
+    } else {
+        "containers"
+    };
+    format!("spec.{kind}{{{name}}}")
 }
 
 /// A hash of what makes a running container outdated when it changes: its name and image.

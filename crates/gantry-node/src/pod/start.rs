@@ -64,9 +64,7 @@ impl Start<'_> {
             .ensure(self.pod, container)
             .await
             .map_err(|e| {
-                if e.reason != "ImagePullBackOff" {
-                    self.tell(container, "Warning", "Failed", format!("Error: {}", e.reason));
-                }
+                self.tell(container, "Warning", "Failed", format!("Error: {}", e.reason));
                 NotStarted {
                     reason: e.reason.into(),
                     message: e.message,
@@ -92,7 +90,9 @@ impl Start<'_> {
         })?;
         self.tell(container, "Normal", "Created", "Container created".into());
         runtime.start_container(&id).await.map_err(|e| {
-            self.tell(container, "Warning", "Failed", format!("Error: {}", e.message()));
+            // The same words each time, so that events are counted up.
+            let told = format!("Error: {}", e.message()).replace(&id, name);
+            self.tell(container, "Warning", "Failed", told);
             NotStarted::new("RunContainerError", e.message())
         })?;
         self.tell(container, "Normal", "Started", "Container started".into());
@@ -166,6 +166,14 @@ impl Start<'_> {
             &self.shared.config.cluster_domain,
             &hosts_of_node,
         );
+        let target = match spec::text(container, "targetContainerName") {
+            "" => None,
+            name => {
+                let found = self.state.latest(name);
+                let missing = || ConfigError::Config(format!("unable to find target container {name}"));
+                Some(found.ok_or_else(missing)?.id.clone())
+            }
+        };
         let vars = env.clone();
         let expand = |text: &str| crate::env::expand(text, &vars);
         container::config(container::Input {
@@ -181,6 +189,7 @@ impl Start<'_> {
                 expand: &expand,
             },
             memory: self.shared.memory,
+            target,
         })
     }
 

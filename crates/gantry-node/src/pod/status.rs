@@ -48,7 +48,19 @@ pub fn make(input: &Input<'_>) -> Value {
     let mut status = Map::new();
     let init = containers(input, spec::init_containers(pod), "initContainerStatuses", true);
     let app = containers(input, spec::containers(pod), "containerStatuses", false);
-    let ephemeral = spec::list(old, "ephemeralContainerStatuses");
+    let mut ephemeral = containers(
+        input,
+        spec::ephemeral_containers(pod),
+        "ephemeralContainerStatuses",
+        false,
+    );
+    for status in &mut ephemeral {
+        // They take no part in what the pod is for.
+        status["ready"] = false.into();
+        if let Some(status) = status.as_object_mut() {
+            status.remove("started");
+        }
+    }
     let phase = phase::phase(pod, &init, &app, input);
     let terminal_before = matches!(spec::text(old, "phase"), "Failed" | "Succeeded");
     let mut phase = if terminal_before {

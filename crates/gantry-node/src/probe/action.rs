@@ -69,14 +69,29 @@ pub async fn run(target: &Target<'_>, action: &Value, limit: Duration) -> Outcom
             Outcome::Error("the probe has no action".into())
         }
     };
-    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
-        Outcome::Failure(match action.get("grpc") {
-            Some(_) => {
-                format!("timeout: failed to connect service within {limit:?}: context deadline exceeded")
-            }
-            None => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into(),
-        })
-    })
+    tokio::time::timeout(limit, asked)
+        .await
+        .unwrap_or_else(|_| Outcome::Failure(timed_out(target, action, limit)))
+}
+
+/// What a probe or hook that took too long says.
+fn timed_out(target: &Target<'_>, action: &Value, limit: Duration) -> String {
+    if let Some(get) = action.get("httpGet") {
+        let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        return match address(target, get) {
+            Ok((host, port)) => format!("Get {:?}: {why}", url(get, &host, port)),
+            Err(_) => why.into(),
+        };
+    }
+    let found = ["tcpSocket", "grpc"].iter().find_map(|field| action.get(field));
+    match found.map(|found| address(target, found)) {
+        Some(Ok((host, port))) if action.get("grpc").is_some() => format!(
+            "timeout: failed to connect service \"{}\" within {limit:?}: context deadline exceeded",
+            authority(&host, port)
+        ),
+        Some(Ok((host, port))) => format!("dial tcp {}: i/o timeout", authority(&host, port)),
+        _ => "context deadline exceeded".into(),
+    }
 }
 
 async fn exec(target: &Target<'_>, action: &Value, limit: Duration) -> Outcome {
@@ -122,18 +137,7 @@ async fn http_get(target: &Target<'_>, get: &Value) -> Outcome {
         Ok(found) => found,
         Err(outcome) => return outcome,
     };
-    let scheme = if spec::text(get, "scheme") == "HTTPS" {
-        "https"
-    } else {
-        "http"
-    };
-    let path = spec::text(get, "path");
-    let authority = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    };
-    let url = format!("{scheme}://{authority}/{}", path.trim_start_matches('/'));
+    let url = url(get, &host, port);
     let request = match request(get, &url) {
         Ok(request) => request,
         Err(why) => return Outcome::Error(why),
@@ -144,7 +148,10 @@ async fn http_get(target: &Target<'_>, get: &Value) -> Outcome {
         .await;
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return Outcome::Failure(format!("Get {url:?}: {}", root_cause(&error))),
+        Err(error) => {
+            let why = said(&error, &authority(&host, port));
+            return Outcome::Failure(format!("Get {url:?}: {why}"));
+        }
     };
     let status = answer.status();
     // The body is read so that the server can finish; what it says does not matter, nor does its length.
@@ -175,6 +182,56 @@ fn request(get: &Value, url: &str) -> Result<Request<Empty<Bytes>>, String> {
     Ok(request)
 }
 
+/// A host with its port.
+fn authority(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+fn url(get: &Value, host: &str, port: u16) -> String {
+    let scheme = match spec::text(get, "scheme") {
+        "HTTPS" => "https",
+        _ => "http",
+    };
+    let path = spec::text(get, "path").trim_start_matches('/');
+    format!("{scheme}://{}/{path}", authority(host, port))
+}
+
+/// What really happened, in the words that people know from upstream.
+fn said(error: &(dyn std::error::Error + 'static), address: &str) -> String {
+    let mut cause = error;
+    loop {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind;
+            match error.kind() {
+                ErrorKind::ConnectionRefused => {
+                    return format!("dial tcp {address}: connect: connection refused");
+                }
+                ErrorKind::HostUnreachable => {
+                    return format!("dial tcp {address}: connect: no route to host");
+                }
+                ErrorKind::NetworkUnreachable => {
+                    return format!("dial tcp {address}: connect: network is unreachable");
+                }
+                ErrorKind::ConnectionReset => return "read: connection reset by peer".into(),
+                ErrorKind::UnexpectedEof => return "EOF".into(),
+                _ => {}
+            }
+        }
+        if let Some(error) = cause.downcast_ref::<hyper::Error>()
+            && error.is_incomplete_message()
+        {
+            return "EOF".into();
+        }
+        match cause.source() {
+            Some(inner) => cause = inner,
+            None => return cause.to_string(),
+        }
+    }
+}
+
 /// The innermost cause, which says what really happened.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
@@ -191,7 +248,14 @@ async fn tcp_connect(target: &Target<'_>, tcp: &Value) -> Outcome {
     };
     match TcpStream::connect((host.as_str(), port)).await {
         Ok(_) => Outcome::Success,
-        Err(error) => Outcome::Failure(format!("dial tcp {host}:{port}: {error}")),
+        Err(error) => {
+            let address = authority(&host, port);
+            let why = said(&error, &address);
+            Outcome::Failure(match why.starts_with("dial ") {
+                true => why,
+                false => format!("dial tcp {address}: {why}"),
+            })
+        }
     }
 }
 
@@ -247,6 +311,40 @@ mod tests {
         check(json!("other"), None);
         check(json!(0), None);
         check(json!(70000), None);
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_as_upstream_does() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let runtime = Runtime::new(std::path::Path::new("/none")).unwrap();
+        let target = Target {
+            runtime: &runtime,
+            container: &Value::Null,
+            container_id: "",
+            pod_ip: "127.0.0.1",
+        };
+        let check = async |action: Value, expected: String| {
+            let outcome = run(&target, &action, Duration::from_secs(10)).await;
+            assert_eq!(outcome, Outcome::Failure(expected), "{action}");
+        };
+        let refused = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
+        check(json!({"tcpSocket": {"port": port}}), refused.clone()).await;
+        check(
+            json!({"httpGet": {"port": port, "path": "/x"}}),
+            format!("Get \"http://127.0.0.1:{port}/x\": {refused}"),
+        )
+        .await;
+        let late = |action: Value| timed_out(&target, &action, Duration::from_secs(1));
+        assert_eq!(
+            late(json!({"httpGet": {"port": 80}})),
+            "Get \"http://127.0.0.1:80/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        );
+        assert_eq!(
+            late(json!({"tcpSocket": {"port": 80}})),
+            "dial tcp 127.0.0.1:80: i/o timeout"
+        );
     }
 
     #[test]

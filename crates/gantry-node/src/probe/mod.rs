@@ -17,6 +17,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+/// Attempts of a probe that could not even be made, before it is told.
+const ATTEMPTS: u32 = 3;
+
 /// The kinds of probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -279,7 +282,15 @@ impl Probe {
                 .event_at(&self.pod, &at, "Warning", "Unhealthy", text);
         };
         let name = self.key.1.name();
-        match action::run(&target, spec, limit).await {
+        let mut outcome = action::run(&target, spec, limit).await;
+        for _ in 1..ATTEMPTS {
+            // What could not be found out may be so the next moment.
+            if !matches!(outcome, Outcome::Error(_)) {
+                break;
+            }
+            outcome = action::run(&target, spec, limit).await;
+        }
+        match outcome {
             Outcome::Success => Some(true),
             Outcome::Failure(why) => {
                 tell(format!("{name} probe failed: {why}"));

@@ -6,6 +6,7 @@
 mod access;
 mod configz;
 mod logs;
+mod memory;
 mod metrics;
 mod relay;
 mod respond;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::pod::manager::Manager;
 use crate::shared::Shared;
 use crate::stats::Stats;
+use access::Access;
 use gantry_auth::User;
 use http::header::ALLOW;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -86,6 +88,20 @@ pub struct Api {
     pub manager: Arc<Manager>,
     /// Measures what they use.
     pub stats: Stats,
+    /// Knows who may ask.
+    pub access: Access,
+}
+
+impl Api {
+    /// What the endpoints need, of the node's parts.
+    pub fn new(shared: Arc<Shared>, manager: Arc<Manager>) -> Self {
+        Api {
+            stats: Stats::new(shared.clone()),
+            access: Access::new(shared.client.clone(), &shared.config.name),
+            shared,
+            manager,
+        }
+    }
 }
 
 impl Bound {
@@ -157,7 +173,10 @@ async fn answer(
     let uri = request.uri().clone();
     let route = Route::parse(uri.path());
     if route != Some(Route::Healthz) {
-        access::check(user, request.method(), uri.path())?;
+        let user = api.access.user(user, request.headers()).await;
+        api.access
+            .check(user.as_ref(), request.method(), uri.path())
+            .await?;
     }
     let Some(route) = route else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "404: Page Not Found"));

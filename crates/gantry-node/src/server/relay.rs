@@ -2,7 +2,7 @@
 
 use super::respond::{Body, Refusal};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Uri;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -131,6 +131,7 @@ fn passed_on(request: &Request<Incoming>, url: &Uri) -> Result<Request<Empty<Byt
     *passed.uri_mut() = path.parse().map_err(|_| unusable())?;
     *passed.headers_mut() = request.headers().clone();
     let headers = passed.headers_mut();
+    headers.remove(AUTHORIZATION);
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| unusable())?;

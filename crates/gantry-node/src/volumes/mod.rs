@@ -97,7 +97,9 @@ impl Volumes {
         };
         let current = |file: &str| std::fs::read(path.join(file)).ok();
         let files: Files = payload::of(&self.client, pod, type_, source, &ips, &current).await?;
-        std::fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)))
+            .map_err(|e| format!("{}: {e}", path.display()))?;
         writer::write(&path, &files, group).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(path)
     }

@@ -1,6 +1,7 @@
 //! What configMap, secret, downwardAPI and projected volumes hold.
 
 use crate::env::{self, Ips};
+use crate::pod::spec;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gantry_api::meta;
@@ -10,8 +11,30 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Files by their paths: contents and permissions.
-pub type Files = BTreeMap<String, (Vec<u8>, u32)>;
+/// A file of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// What is in it.
+    pub contents: Vec<u8>,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its owner, if it is not root.
+    pub user: Option<u32>,
+}
+
+impl File {
+    /// A file of root.
+    pub fn new(contents: Vec<u8>, mode: u32) -> Self {
+        File {
+            contents,
+            mode,
+            user: None,
+        }
+    }
+}
+
+/// Files by their paths.
+pub type Files = BTreeMap<String, File>;
 
 const MODE: u64 = 0o644;
 
@@ -69,13 +92,14 @@ pub async fn of(
                 Some(contents) => contents,
                 None => request_token(client, pod, token).await?,
             };
-            // Others may read it only through the pod's group.
-            let mode = if pod["spec"]["securityContext"]["fsGroup"].is_null() {
-                default
-            } else {
-                0o640
+            // Only the pod's user, and its group, if there are such.
+            let user = user(pod);
+            let group = &pod["spec"]["securityContext"]["fsGroup"];
+            let mode = match user.is_some() || !group.is_null() {
+                true => 0o600,
+                false => default as u32,
             };
-            files.insert(path, (contents, mode as u32));
+            files.insert(path, File { contents, mode, user });
         }
     }
     Ok(files)
@@ -105,7 +129,7 @@ async fn add(
             };
             files.insert(
                 path(item),
-                (text.map_err(|e| e.to_string())?.into_bytes(), mode(item)),
+                File::new(text.map_err(|e| e.to_string())?.into_bytes(), mode(item)),
             );
         }
         return Ok(());
@@ -125,7 +149,7 @@ async fn add(
     let Some(items) = source["items"].as_array().filter(|i| !i.is_empty()) else {
         files.extend(
             data.into_iter()
-                .map(|(key, value)| (key, (value, default as u32))),
+                .map(|(key, value)| (key, File::new(value, default as u32))),
         );
         return Ok(());
     };
@@ -133,7 +157,7 @@ async fn add(
         let key = item["key"].as_str().unwrap_or("");
         match data.remove(key) {
             Some(value) => {
-                files.insert(path(item), (value, mode(item)));
+                files.insert(path(item), File::new(value, mode(item)));
             }
             None if optional => {}
             None => {
@@ -145,6 +169,17 @@ async fn add(
         }
     }
     Ok(())
+}
+
+/// The user that all containers of a pod run as; `None` if one does not say, or they differ.
+fn user(pod: &Value) -> Option<u32> {
+    let whole = &pod["spec"]["securityContext"]["runAsUser"];
+    let mut users = spec::all_containers(pod).map(|container| {
+        let own = container["securityContext"]["runAsUser"].as_u64();
+        own.or(whole.as_u64()).and_then(|u| u32::try_from(u).ok())
+    });
+    let first = users.next()??;
+    users.all(|u| u == Some(first)).then_some(first)
 }
 
 /// Whether a token has at least a fifth of its life left.
@@ -207,6 +242,23 @@ mod tests {
             (payload(&map)["a"].as_slice(), payload(&map)["b"].as_slice()),
             (&b"x"[..], &[0, 1][..])
         );
+    }
+
+    #[test]
+    fn users() {
+        let check = |whole: Value, own: &[Value], expected: Option<u32>| {
+            let containers: Vec<Value> = own
+                .iter()
+                .map(|u| json!({"securityContext": {"runAsUser": u}}))
+                .collect();
+            let pod = json!({"spec": {"securityContext": {"runAsUser": whole}, "containers": containers}});
+            assert_eq!(user(&pod), expected, "{pod}");
+        };
+        check(Value::Null, &[Value::Null], None);
+        check(json!(5), &[Value::Null, Value::Null], Some(5));
+        check(json!(5), &[Value::Null, json!(6)], None);
+        check(Value::Null, &[json!(6), json!(6)], Some(6));
+        check(Value::Null, &[json!(6), Value::Null], None);
     }
 
     #[test]

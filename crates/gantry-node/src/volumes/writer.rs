@@ -1,7 +1,7 @@
 //! Writes a volume's files so that readers see all of a change or nothing of it: a new directory, and one rename of
 //! the link `..data` that every visible name goes through. Source: pkg/volume/util/atomic_writer.go.
 
-use super::payload::Files;
+use super::payload::{File, Files};
 use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -32,7 +32,7 @@ pub fn write(dir: &Path, files: &Files, group: Option<u32>) -> Result<()> {
         && present.iter().collect::<BTreeSet<_>>() == wanted
         && files
             .iter()
-            .all(|(path, (contents, _))| std::fs::read(link.join(path)).is_ok_and(|now| now == *contents));
+            .all(|(path, file)| std::fs::read(link.join(path)).is_ok_and(|now| now == file.contents));
     if unchanged {
         return Ok(());
     }
@@ -43,14 +43,14 @@ pub fn write(dir: &Path, files: &Files, group: Option<u32>) -> Result<()> {
     let fresh = dir.join(&name);
     std::fs::create_dir(&fresh)?;
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
-    for (path, (contents, mode)) in files {
+    for (path, File { contents, mode, user }) in files {
         let file = fresh.join(path);
         if let Some(parent) = file.parent() {
             std::fs::create_dir_all(parent)?;
         }
         std::fs::write(&file, contents)?;
-        if group.is_some() {
-            chown(&file, None, group)?;
+        if group.is_some() || user.is_some() {
+            chown(&file, *user, group)?;
         }
         let readable = if group.is_some() { 0o440 } else { 0 };
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode | readable))?;
@@ -108,7 +108,7 @@ mod tests {
 
     fn files(list: &[(&str, &str)]) -> Files {
         list.iter()
-            .map(|(path, text)| (path.to_string(), (text.as_bytes().to_vec(), 0o644)))
+            .map(|(path, text)| (path.to_string(), File::new(text.as_bytes().to_vec(), 0o644)))
             .collect()
     }
 

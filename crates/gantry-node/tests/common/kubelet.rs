@@ -2,7 +2,7 @@
 
 use futures::{SinkExt, StreamExt};
 use gantry_cluster::pki::Pki;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Kubelet {
     address: SocketAddr,
     tls: TlsConnector,
+    token: Option<String>,
 }
 
 /// An answer that is still coming.
@@ -78,7 +79,14 @@ impl Kubelet {
         Kubelet {
             address,
             tls: TlsConnector::from(Arc::new(config)),
+            token: None,
         }
+    }
+
+    /// The same, with a token.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.into());
+        self
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
@@ -92,10 +100,11 @@ impl Kubelet {
             .await
             .unwrap();
         tokio::spawn(connection);
-        let request = Request::get(path)
-            .header("host", "node")
-            .body(Empty::<Bytes>::new())
-            .unwrap();
+        let mut request = Request::get(path).header("host", "node");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
         let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
         let answer = answer.expect("an answer in time").unwrap();
         (answer.status(), Stream(answer.into_body()))
@@ -104,6 +113,24 @@ impl Kubelet {
     pub async fn get(&self, path: &str) -> (StatusCode, String) {
         let (status, mut stream) = self.open(path).await;
         (status, stream.rest().await)
+    }
+
+    /// Asks for an upgrade to SPDY, as upstream's API server does; the headers of the answer.
+    pub async fn spdy(&self, path: &str) -> (StatusCode, HeaderMap) {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await))
+            .await
+            .unwrap();
+        tokio::spawn(connection.with_upgrades());
+        let request = Request::post(path)
+            .header("host", "node")
+            .header("connection", "Upgrade")
+            .header("upgrade", "SPDY/3.1")
+            .header("x-stream-protocol-version", "v4.channel.k8s.io")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+        let answer = answer.expect("an answer in time").unwrap();
+        (answer.status(), answer.headers().clone())
     }
 
     /// Opens a WebSocket of Kubernetes' channels.

@@ -1,7 +1,8 @@
 //! A node with real containerd beside an API server in the same process, all below a temporary directory.
 
-// Each test file uses a part of it.
-#[allow(dead_code)]
+// Each test file uses a part of this.
+#![allow(dead_code)]
+
 pub mod kubelet;
 
 use async_trait::async_trait;
@@ -256,7 +257,6 @@ impl Bench {
 }
 
 /// Waits for what no event tells of.
-#[allow(dead_code)]
 pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let wait = async {
         while !is_so() {
@@ -299,7 +299,6 @@ pub fn first(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
 }
 
-#[allow(dead_code)]
 pub fn condition<'a>(pod: &'a Value, type_: &str) -> &'a str {
     let conditions = pod["status"]["conditions"]
         .as_array()

@@ -1,28 +1,36 @@
-//! The rules, one file each. To add one: write its file and name it in [`all`].
+//! The rules, one file each. To add one: write its file and name it in [`rules`].
 
 mod image_locality;
+mod inter_pod_affinity;
 mod node_affinity;
 mod node_name;
 mod node_ports;
 mod node_resources_balanced_allocation;
 mod node_resources_fit;
 mod node_unschedulable;
+mod pod_topology_spread;
 mod taint_toleration;
 
-use crate::framework::Plugin;
+use crate::framework::Rules;
 
-/// The plugins, in the order in which they filter: upstream's default profile.
-pub fn all() -> Vec<Box<dyn Plugin>> {
-    vec![
-        Box::new(node_unschedulable::NodeUnschedulable),
-        Box::new(node_name::NodeName),
-        Box::new(taint_toleration::TaintToleration),
-        Box::new(node_affinity::NodeAffinity),
-        Box::new(node_ports::NodePorts),
-        Box::new(node_resources_fit::NodeResourcesFit),
-        Box::new(node_resources_balanced_allocation::NodeResourcesBalancedAllocation),
-        Box::new(image_locality::ImageLocality),
-    ]
+/// The rules, in the order in which they filter: upstream's default profile.
+pub fn rules() -> Rules {
+    Rules {
+        plugins: vec![
+            Box::new(node_unschedulable::NodeUnschedulable),
+            Box::new(node_name::NodeName),
+            Box::new(taint_toleration::TaintToleration),
+            Box::new(node_affinity::NodeAffinity),
+            Box::new(node_ports::NodePorts),
+            Box::new(node_resources_fit::NodeResourcesFit),
+            Box::new(node_resources_balanced_allocation::NodeResourcesBalancedAllocation),
+            Box::new(image_locality::ImageLocality),
+        ],
+        relations: vec![
+            Box::new(pod_topology_spread::PodTopologySpread),
+            Box::new(inter_pod_affinity::InterPodAffinity),
+        ],
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,7 @@ pub struct TaintToleration;
 
 impl Plugin for TaintToleration {
     fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Vec<Reason> {
-        let keeps_out = |effect: &str| matches!(effect, "NoSchedule" | "NoExecute");
-        let untolerated = node
-            .taints
-            .iter()
-            .any(|taint| keeps_out(&taint.effect) && !pod.tolerations.iter().any(|t| t.tolerates(taint)));
-        if untolerated {
+        if node.keeps_out(pod) {
             Reason::fixed("node(s) had untolerated taint(s)")
         } else {
             Vec::new()

@@ -17,7 +17,7 @@ const FORMAT: u64 = 1;
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const HISTORY: TableDefinition<Revision, &[u8]> = TableDefinition::new("history");
 /// redb's page cache. The newest values are in memory anyway; the cache serves commits and history.
-const CACHE: usize = 16 << 20;
+const CACHE: usize = 8 << 20;
 /// Create revision, version, key length.
 const HEAD: usize = 20;
 
