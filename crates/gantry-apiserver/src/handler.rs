@@ -5,6 +5,8 @@ use crate::authenticate::{Authenticator, OPEN_PATHS};
 use crate::connect::{self, Connect};
 use crate::deletion;
 use crate::discovery;
+use crate::health;
+use crate::metrics::{self, Requests};
 use crate::negotiate::Format;
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
@@ -37,14 +39,32 @@ pub struct Handler {
     pub authenticator: Authenticator,
     /// What is passed on to nodes and pods.
     pub connect: Connect,
+    /// Counts requests.
+    pub requests: Arc<Requests>,
     /// Where the keys of service accounts' tokens are.
     pub jwks_uri: String,
 }
 
 impl Handler {
     /// Answers one request of `user`.
-    pub async fn answer(&self, user: Arc<User>, request: Request<RequestBody>) -> Response<Body> {
+    pub async fn answer(&self, user: Arc<User>, mut request: Request<RequestBody>) -> Response<Body> {
         let parsed = request::parse(request.uri().path(), &self.api.kinds);
+        let meter = self.requests.begin(&parsed, &request);
+        if let Parsed::Resource(target) = &parsed
+            && target.connects().is_some()
+        {
+            // What is passed on may go on after its answer.
+            request.extensions_mut().insert(meter.clone());
+        }
+        meter.end(self.answer_parsed(user, parsed, request).await)
+    }
+
+    async fn answer_parsed(
+        &self,
+        user: Arc<User>,
+        parsed: Parsed,
+        request: Request<RequestBody>,
+    ) -> Response<Body> {
         let format = match (Format::accepted(request.headers()), &parsed) {
             (Ok(format), _) => format,
             // What no object can be given in may still be what a page of text is in, or an answer from elsewhere.
@@ -67,7 +87,7 @@ impl Handler {
         match parsed {
             Parsed::Resource(target) => self.resource(user, target, request, format).await,
             Parsed::Unknown => Err(Status::no_such_path()),
-            Parsed::Other => self.other(&user, request.uri().path(), &request),
+            Parsed::Other => self.other(&user, request.into_parts().0).await,
         }
     }
 
@@ -182,22 +202,18 @@ impl Handler {
         }
     }
 
-    fn other(
-        &self,
-        user: &User,
-        path: &str,
-        request: &Request<RequestBody>,
-    ) -> Result<Response<Body>, Status> {
+    async fn other(&self, user: &User, head: http::request::Parts) -> Result<Response<Body>, Status> {
+        let path = head.uri.path();
         let open = OPEN_PATHS.contains(&path);
         if !open {
-            let verb = request.method().as_str().to_ascii_lowercase();
+            let verb = head.method.as_str().to_ascii_lowercase();
             self.api.authorizer.allow(&Attributes {
                 path: Some(path),
                 ..Attributes::of(user, &verb)
             })?;
         }
         match path {
-            "/healthz" | "/livez" | "/readyz" => return Ok(respond::text(200, "ok")),
+            "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
             "/version" | "/version/" => return Ok(respond::json(200, &version())),
             "/.well-known/openid-configuration" => {
                 let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
@@ -209,6 +225,13 @@ impl Handler {
             }
             "/openapi/v3" => return Ok(respond::json(200, &self.openapi_index())),
             _ => {}
+        }
+        let server = health::Server {
+            api: &self.api,
+            ending: self.connect.has_ended(),
+        };
+        if let Some(answer) = health::answer(&server, path, head.uri.query().unwrap_or("")).await {
+            return Ok(answer);
         }
         if let Some(rest) = path.strip_prefix("/openapi/v3/") {
             let (group, version) = match rest.split('/').collect::<Vec<_>>().as_slice() {
@@ -222,8 +245,8 @@ impl Handler {
             }
             return Ok(respond::json(200, &openapi::v3(&group, &version, &kinds)));
         }
-        let accept = request
-            .headers()
+        let accept = head
+            .headers
             .get(header::ACCEPT)
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");

@@ -106,6 +106,7 @@ impl Server {
                     config.join_token,
                 ),
                 connect,
+                requests: Default::default(),
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
                     kinds,

@@ -34,6 +34,17 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 struct Agent {
     seen: Mutex<Vec<String>>,
     go_on: Notify,
+    /// A log is no longer read.
+    left: Notify,
+}
+
+/// Tells the agent when the log that holds it is dropped.
+struct Held(Arc<Agent>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.left.notify_one();
+    }
 }
 
 impl Agent {
@@ -58,7 +69,9 @@ impl Agent {
         }
         if path.starts_with("/containerLogs/") {
             let first = futures::stream::iter(["one\n"]);
+            let held = Held(self.clone());
             let rest = futures::stream::once(async move {
+                let _held = held;
                 self.go_on.notified().await;
                 "two\n"
             });
@@ -317,6 +330,17 @@ const SPDY: &[(&str, &str)] = &[
     ("x-stream-protocol-version", "v4.channel.k8s.io"),
 ];
 
+/// The headers that ask for a WebSocket.
+fn socket(protocol: &str) -> [(&str, &str); 5] {
+    [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", protocol),
+    ]
+}
+
 #[tokio::test]
 async fn logs_stream() {
     let bench = Bench::start().await;
@@ -344,17 +368,70 @@ async fn logs_stream() {
 }
 
 #[tokio::test]
+async fn ports_are_forwarded_through_web_sockets() {
+    let bench = Bench::start().await;
+    let headers = socket("SPDY/3.1+portforward.k8s.io");
+    let mut response = bench.send("GET good/portforward", &headers).await;
+    assert_eq!(response.status(), 101);
+    assert_eq!(
+        response.headers()["sec-websocket-protocol"],
+        "SPDY/3.1+v4.channel.k8s.io"
+    );
+    assert_eq!(
+        response.headers()["sec-websocket-accept"],
+        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    );
+    let seen = bench.agent.seen.lock().unwrap().pop().unwrap();
+    assert_eq!(seen, "POST /portForward/default/good? 127.0.0.1");
+    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    // A message masked with nothing; what the agent echoes comes without a mask.
+    stream.write_all(b"\x82\x84\0\0\0\0spdy").await.unwrap();
+    let mut back = [0; 6];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"\x82\x04spdy");
+    bench
+        .refused("GET dead/portforward", &headers, 500, "error dialing backend")
+        .await;
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_run_says_so_through_its_web_socket() {
+    let bench = Bench::start().await;
+    let headers = socket("v5.channel.k8s.io");
+    let mut response = bench.send("GET dead/exec?stderr=true&command=ls", &headers).await;
+    assert_eq!(response.status(), 101);
+    assert_eq!(response.headers()["sec-websocket-protocol"], "v5.channel.k8s.io");
+    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.unwrap();
+    assert!(
+        read.starts_with(b"\x82\x01\x02"),
+        "an empty message of the error output comes first: {read:?}"
+    );
+    assert!(
+        read.ends_with(b"\x88\x02\x03\xe8"),
+        "the connection is closed: {read:?}"
+    );
+    let text = String::from_utf8_lossy(&read);
+    assert!(
+        text.contains("error dialing backend: dial tcp 127.0.0.1:"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_log() {
+    let bench = Bench::start().await;
+    let mut body = bench.send("GET good/log?follow=true", &[]).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    let left = tokio::time::timeout(std::time::Duration::from_secs(30), bench.agent.left.notified());
+    left.await.expect("the node's connection ends with the client's");
+}
+
+#[tokio::test]
 async fn logs_come_through_web_sockets() {
     let bench = Bench::start().await;
-    let socket = |protocol: &'static str| {
-        [
-            ("connection", "Upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("sec-websocket-protocol", protocol),
-        ]
-    };
     bench
         .refused(
             "GET good/log",

@@ -204,7 +204,8 @@ impl NodeLifecycle {
         }
         // The version makes a taint that somebody else adds meanwhile a conflict, not a loss.
         let version = meta::text(node, "resourceVersion");
-        let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": wanted}});
+        let taints = if wanted.is_empty() { Value::Null } else { wanted.into() };
+        let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": taints}});
         self.ctx.client.patch(&NODES, ("", meta::name(node)), "", PatchType::Merge, &patch).await?;
         Ok(())
     }

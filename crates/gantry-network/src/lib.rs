@@ -1,13 +1,11 @@
-//! The pod network of one node: a bridge that the CNI plugins of Debian's containernetworking-plugins make.
+//! The network of one node: pods by CNI plugins, Services by the [`proxy`], names by [`dns`].
 
 pub mod dns;
+pub mod proxy;
 
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// The bridge that pods hang on.
-pub const BRIDGE: &str = "gantry0";
 const PLUGINS: &str = "/usr/lib/cni";
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
@@ -27,7 +25,7 @@ pub enum NetworkError {
 /// Writes the CNI configuration into `conf_dir` and lets the kernel forward between pods. Addresses are handed out
 /// from `pod_cidr`; which are taken is kept below `data_dir`.
 pub fn configure(conf_dir: &Path, data_dir: &Path, pod_cidr: &str) -> Result<(), NetworkError> {
-    for plugin in ["bridge", "host-local", "loopback"] {
+    for plugin in ["ptp", "host-local", "loopback"] {
         let path = Path::new(PLUGINS).join(plugin);
         if !path.is_file() {
             return Err(NetworkError::Plugin(path));
@@ -46,12 +44,14 @@ pub fn configure(conf_dir: &Path, data_dir: &Path, pod_cidr: &str) -> Result<(),
     std::fs::rename(&draft, &path).map_err(failed(&path))
 }
 
+/// Each pod has a link of its own to the node, so that all its traffic is routed. Between pods on one bridge it would
+/// be switched, past the proxy's rules, unless the module br_netfilter is there.
 fn conflist(data_dir: &Path, pod_cidr: &str) -> String {
     json!({
         "cniVersion": "0.4.0",
         "name": "gantry",
         "plugins": [{
-            "type": "bridge", "bridge": BRIDGE, "isGateway": true, "hairpinMode": true,
+            "type": "ptp",
             "ipam": {
                 "type": "host-local", "dataDir": data_dir.join("ipam"), "ranges": [[{"subnet": pod_cidr}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
@@ -59,26 +59,6 @@ fn conflist(data_dir: &Path, pod_cidr: &str) -> String {
         }],
     })
     .to_string()
-}
-
-/// Removes the bridge, if it is there. For `make down`.
-pub fn teardown() -> std::io::Result<()> {
-    // Not by /sys, which may show the interfaces of another network namespace.
-    if !Command::new("ip")
-        .args(["link", "show", BRIDGE])
-        .output()?
-        .status
-        .success()
-    {
-        return Ok(());
-    }
-    let output = Command::new("ip").args(["link", "delete", BRIDGE]).output()?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(std::io::Error::other(
-            String::from_utf8_lossy(&output.stderr).trim().to_string(),
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -250,6 +250,19 @@ impl Runtime {
         answer.status.ok_or(CriError::Incomplete("ContainerStatus"))
     }
 
+    /// The process of a container, if the runtime tells: containerd does when it is asked for all it knows.
+    pub async fn container_process(&self, id: &str) -> Result<Option<u32>, CriError> {
+        let request = v1::ContainerStatusRequest {
+            container_id: id.into(),
+            verbose: true,
+        };
+        let answer = within(CALL, self.runtime.clone().container_status(request)).await?;
+        let info = answer.info.get("info").map_or("", String::as_str);
+        let info: serde_json::Value = serde_json::from_str(info).unwrap_or_default();
+        let pid = info["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        Ok(pid.filter(|pid| *pid > 0))
+    }
+
     /// ReopenContainerLog, after the log's file was moved away.
     pub async fn reopen_container_log(&self, id: &str) -> Result<(), CriError> {
         let request = v1::ReopenContainerLogRequest {

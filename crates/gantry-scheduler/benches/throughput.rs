@@ -1,6 +1,7 @@
 //! How many pods the scheduler binds in a second, against an API server in the same process.
 //!
-//! `cargo bench -p gantry-scheduler -- [NODES] [PODS] [durable]`; `durable` uses the embedded store instead of memory.
+//! `cargo bench -p gantry-scheduler -- [NODES] [PODS] [durable] [services]`; `durable` uses the embedded store instead of
+//! memory, and with `services` each of fifty groups of pods has a Service, so that its pods are spread.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -8,7 +9,7 @@ mod common;
 use common::client;
 use futures::StreamExt;
 use gantry_client::Informers;
-use gantry_client::resource::{NODES, PODS};
+use gantry_client::resource::{NODES, PODS, SERVICES};
 use gantry_scheduler::{Config, Scheduler};
 use gantry_store::{Embedded, Memory, Store};
 use serde_json::json;
@@ -19,6 +20,9 @@ use tokio::sync::Notify;
 
 /// Requests under way while nodes and pods are made.
 const PARALLEL: usize = 64;
+
+/// Pods that differ in their labels.
+const GROUPS: usize = 50;
 
 fn main() {
     // Cargo adds --bench.
@@ -34,10 +38,11 @@ fn main() {
         .enable_all()
         .build()
         .expect("threads can be started");
-    runtime.block_on(run(nodes, pods, durable));
+    let services = arguments.iter().any(|a| a == "services");
+    runtime.block_on(run(nodes, pods, durable, services));
 }
 
-async fn run(nodes: usize, pods: usize, durable: bool) {
+async fn run(nodes: usize, pods: usize, durable: bool, services: bool) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let store: Arc<dyn Store> = match durable {
         true => Arc::new(Embedded::open(&folder.path().join("store"), 8 << 30).expect("the store opens")),
@@ -63,6 +68,9 @@ async fn run(nodes: usize, pods: usize, durable: bool) {
         };
     let rate = make(nodes, &|i| (NODES, node(i))).await;
     println!("{nodes} nodes made, {rate:.0}/s");
+    if services {
+        make(GROUPS, &|i| (SERVICES, service(i))).await;
+    }
     let rate = make(pods, &|i| (PODS, pod(i))).await;
     println!("{pods} pods made, {rate:.0}/s");
 
@@ -107,10 +115,17 @@ fn node(i: usize) -> serde_json::Value {
 
 fn pod(i: usize) -> serde_json::Value {
     json!({
-        "metadata": {"namespace": "default", "name": format!("pod-{i}"), "labels": {"app": format!("app-{}", i % 50)}},
+        "metadata": {"namespace": "default", "name": format!("pod-{i}"), "labels": {"app": format!("app-{}", i % GROUPS)}},
         "spec": {
             "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"}],
             "containers": [{"name": "c", "image": "app", "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}}],
         },
+    })
+}
+
+fn service(i: usize) -> serde_json::Value {
+    json!({
+        "metadata": {"namespace": "default", "name": format!("app-{i}")},
+        "spec": {"selector": {"app": format!("app-{i}")}, "ports": [{"port": 80}]},
     })
 }

@@ -1,7 +1,7 @@
 //! Nodes and the pods on them, assumed ones included.
 
 use crate::info::{NodeInfo, PodInfo};
-use crate::selector::Labels;
+use crate::selector::{LabelSelector, Labels};
 use gantry_api::meta;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -21,6 +21,11 @@ pub struct Cache {
     // How many nodes have an image.
     images: HashMap<SmolStr, Arc<AtomicUsize>>,
     namespaces: HashMap<SmolStr, Labels>,
+    // Selectors of Services, by namespace and name, and of ReplicaSets, by their key.
+    services: HashMap<SmolStr, HashMap<SmolStr, Labels>>,
+    replica_sets: HashMap<String, LabelSelector>,
+    // All pods that stay, by what selectors see of them: how many, and one of them.
+    groups: HashMap<u64, (usize, Arc<PodInfo>)>,
     affine: usize,
 }
 
@@ -81,6 +86,58 @@ impl Cache {
         self.namespaces.get(name)
     }
 
+    /// Takes over a Service's selector; `None` forgets it.
+    pub fn set_service(&mut self, namespace: &str, name: &str, selector: Option<Labels>) {
+        let of_namespace = self.services.entry(namespace.into()).or_default();
+        match selector.filter(|s| !s.is_empty()) {
+            Some(selector) => of_namespace.insert(name.into(), selector),
+            None => of_namespace.remove(name),
+        };
+        if of_namespace.is_empty() {
+            self.services.remove(namespace);
+        }
+    }
+
+    /// Takes over a ReplicaSet's selector; `None` forgets it.
+    pub fn set_replica_set(&mut self, key: String, selector: Option<LabelSelector>) {
+        match selector {
+            Some(selector) => self.replica_sets.insert(key, selector),
+            None => self.replica_sets.remove(&key),
+        };
+    }
+
+    /// What chooses the pods that do the same as this one: those of its Services and its ReplicaSet.
+    pub fn peers_of(&self, pod: &PodInfo) -> Option<LabelSelector> {
+        let services = self
+            .services
+            .get(&pod.namespace)
+            .into_iter()
+            .flat_map(HashMap::values);
+        let chooses = |s: &&Labels| s.iter().all(|(k, v)| pod.labels.get(k) == Some(v));
+        let mut labels = Labels::new();
+        for selector in services.filter(chooses) {
+            labels.extend(selector.clone());
+        }
+        let mut peers = LabelSelector::exact(&labels);
+        if !pod.replica_set.is_empty()
+            && let Some(own) = self
+                .replica_sets
+                .get(&format!("{}/{}", pod.namespace, pod.replica_set))
+        {
+            peers.and(own);
+        }
+        (!peers.is_empty()).then_some(peers)
+    }
+
+    /// The groups of pods one of which `chooses` says yes to.
+    pub fn groups_of(&self, chooses: impl Fn(&PodInfo) -> bool) -> Vec<u64> {
+        self.groups
+            .iter()
+            .filter(|(_, (_, one))| chooses(one))
+            .map(|(group, _)| *group)
+            .collect()
+    }
+
     /// Whether any pod asks something of the pods beside it.
     pub fn has_affine(&self) -> bool {
         self.affine > 0
@@ -138,6 +195,9 @@ impl Cache {
             self.uncount(&pod.uid, &old);
         }
         self.affine += usize::from(pod.affinity.is_some());
+        if !pod.leaving.0 {
+            self.groups.entry(pod.group).or_insert_with(|| (0, pod.clone())).0 += 1;
+        }
         self.entry(node).add(pod);
     }
 
@@ -150,7 +210,17 @@ impl Cache {
 
     fn uncount(&mut self, uid: &str, node: &str) {
         if let Some(&index) = self.by_name.get(node) {
-            self.affine -= usize::from(self.nodes[index].affine.contains_key(uid));
+            if let Some(pod) = self.nodes[index].pods.get(uid) {
+                self.affine -= usize::from(pod.affinity.is_some());
+                if !pod.leaving.0
+                    && let Some(group) = self.groups.get_mut(&pod.group)
+                {
+                    group.0 -= 1;
+                    if group.0 == 0 {
+                        self.groups.remove(&pod.group);
+                    }
+                }
+            }
             self.nodes[index].remove(uid);
             self.drop_if_unused(index);
         }

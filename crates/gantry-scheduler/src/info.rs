@@ -8,6 +8,7 @@ use gantry_api::quantity::Quantity;
 use serde_json::Value;
 use smol_str::SmolStr;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -39,6 +40,10 @@ pub struct PodInfo {
     pub affinity: Option<Box<Affinity>>,
     /// How it is to be spread.
     pub spread: Vec<Constraint>,
+    /// The ReplicaSet that controls it; empty for none.
+    pub replica_set: SmolStr,
+    /// The same for pods of the same namespace and labels, which no selector tells apart.
+    pub group: u64,
     /// What it asks for.
     pub request: Resources,
     /// CPU and memory it is taken to use when nodes are scored.
@@ -149,6 +154,11 @@ impl PodInfo {
         PodInfo {
             key: gantry_client::key_of(pod),
             uid: meta::text(pod, "uid").into(),
+            group: group_of(&namespace, &own_labels),
+            replica_set: list(&pod["metadata"]["ownerReferences"])
+                .find(|r| r["controller"] == true && r["kind"] == "ReplicaSet")
+                .map(|r| text(&r["name"]))
+                .unwrap_or_default(),
             affinity: Affinity::read(spec, &namespace, &own_labels).map(Box::new),
             spread: list(&spec["topologySpreadConstraints"])
                 .map(|c| Constraint::read(c, &own_labels))
@@ -209,6 +219,12 @@ impl PodInfo {
     }
 }
 
+fn group_of(namespace: &str, labels: &Labels) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (namespace, labels).hash(&mut hasher);
+    hasher.finish()
+}
+
 fn host_port(port: &Value) -> Option<HostPort> {
     let number = port["hostPort"]
         .as_u64()
@@ -256,6 +272,8 @@ pub struct NodeInfo {
     pub pods: HashMap<SmolStr, Arc<PodInfo>>,
     /// Those of them that ask something of the pods beside them.
     pub affine: HashMap<SmolStr, Arc<PodInfo>>,
+    /// Pods that stay, by what selectors see of them: how many, and one of them.
+    pub groups: HashMap<u64, (i64, Arc<PodInfo>)>,
     /// Pods that others had to make room for here, and that are not here yet.
     pub nominated: Vec<Arc<PodInfo>>,
     /// What these ask for.
@@ -329,6 +347,9 @@ impl NodeInfo {
         if pod.affinity.is_some() {
             self.affine.insert(pod.uid.clone(), pod.clone());
         }
+        if !pod.leaving.0 {
+            self.groups.entry(pod.group).or_insert_with(|| (0, pod.clone())).0 += 1;
+        }
         self.pods.insert(pod.uid.clone(), pod);
     }
 
@@ -336,6 +357,14 @@ impl NodeInfo {
     pub fn remove(&mut self, uid: &str) {
         if let Some(pod) = self.pods.remove(uid) {
             self.affine.remove(uid);
+            if !pod.leaving.0
+                && let Some(group) = self.groups.get_mut(&pod.group)
+            {
+                group.0 -= 1;
+                if group.0 == 0 {
+                    self.groups.remove(&pod.group);
+                }
+            }
             self.count(&pod, -1);
         }
     }

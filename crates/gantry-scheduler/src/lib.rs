@@ -8,6 +8,7 @@
 mod cache;
 mod framework;
 mod info;
+mod metrics;
 mod plugins;
 mod preemption;
 mod queue;

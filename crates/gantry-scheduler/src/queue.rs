@@ -30,6 +30,8 @@ struct State {
     later: BTreeSet<(Instant, SmolStr)>,
     // Those that wait for a change.
     for_change: BTreeSet<SmolStr>,
+    // Those that may not be tried yet.
+    gated: BTreeSet<SmolStr>,
     arrivals: u64,
     // Counts changes that may help waiting pods.
     changes: u64,
@@ -38,6 +40,7 @@ struct State {
 struct Waiting {
     pod: Arc<PodInfo>,
     arrival: u64,
+    since: Instant,
     attempts: u32,
     place: Place,
 }
@@ -109,6 +112,7 @@ impl Queue {
     pub fn add(&self, pod: Arc<PodInfo>) {
         let mut state = self.state();
         let uid = pod.uid.clone();
+        state.gated.remove(&uid);
         if let Some(waiting) = state.pods.get(&uid) {
             if matches!(waiting.place, Place::Taken(_)) {
                 // The change makes the attempt that is running a stale one.
@@ -126,6 +130,7 @@ impl Queue {
             .or_insert(Waiting {
                 pod,
                 arrival,
+                since: Instant::now(),
                 attempts: 0,
                 place: Place::Active,
             });
@@ -141,11 +146,26 @@ impl Queue {
         self.state().pods.contains_key(uid)
     }
 
+    /// Counts a pod that may not be tried yet.
+    pub fn add_gated(&self, uid: &SmolStr) {
+        self.state().gated.insert(uid.clone());
+    }
+
     /// Forgets a pod: it is bound, or gone.
     pub fn remove(&self, uid: &str) {
         let mut state = self.state();
         state.leave(uid);
+        state.gated.remove(uid);
         state.pods.remove(uid);
+    }
+
+    /// Since when a pod is here, and how often it has been tried.
+    pub fn history(&self, uid: &str) -> Option<(Instant, u32)> {
+        let state = self.state();
+        state
+            .pods
+            .get(uid)
+            .map(|waiting| (waiting.since, waiting.attempts))
     }
 
     /// Takes the next pod. [`Queue::remove`], [`Queue::retry`] or [`Queue::wait_for_change`] must follow.
@@ -240,16 +260,30 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// How many pods are to be tried, pause, and wait for a change.
-    pub fn lengths(&self) -> (usize, usize, usize) {
+    /// How many pods wait.
+    pub fn lengths(&self) -> Lengths {
         let state = self.state();
-        let count = |is: fn(&Place) -> bool| state.pods.values().filter(|w| is(&w.place)).count();
-        (
-            state.active.len(),
-            count(|p| matches!(p, Place::Pausing(_))),
-            count(|p| matches!(p, Place::ForChange(..))),
-        )
+        let unschedulable = state.for_change.len();
+        Lengths {
+            active: state.active.len(),
+            backoff: state.later.len() - unschedulable,
+            unschedulable,
+            gated: state.gated.len(),
+        }
     }
+}
+
+/// How many pods wait, and what for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// They are to be tried.
+    pub active: usize,
+    /// They pause after a failure.
+    pub backoff: usize,
+    /// They wait for a change.
+    pub unschedulable: usize,
+    /// They may not be tried yet.
+    pub gated: usize,
 }
 
 #[cfg(test)]
@@ -284,15 +318,22 @@ mod tests {
         let after = |at: u64| assert_eq!(start.elapsed().as_secs(), at);
         let taken = queue.next().await;
         queue.wait_for_change(&taken.uid);
-        assert_eq!(queue.lengths(), (0, 0, 1));
+        let lengths = |queue: &Queue| {
+            (
+                queue.lengths().active,
+                queue.lengths().backoff,
+                queue.lengths().unschedulable,
+            )
+        };
+        assert_eq!(lengths(&queue), (0, 0, 1));
         queue.changed();
-        assert_eq!(queue.lengths(), (0, 1, 0));
+        assert_eq!(lengths(&queue), (0, 1, 0));
         let taken = queue.next().await;
         after(1);
         queue.changed();
         queue.wait_for_change(&taken.uid);
         assert_eq!(
-            queue.lengths(),
+            lengths(&queue),
             (0, 1, 0),
             "a change while it was tried must not be missed"
         );

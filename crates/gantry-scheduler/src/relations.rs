@@ -132,12 +132,19 @@ impl Constraint {
         (!self.honor_affinity || pod.selects(node)) && !(self.honor_taints && node.keeps_out(pod))
     }
 
-    /// How many pods on a node count for a pod.
-    pub fn count(&self, pod: &PodInfo, node: &NodeInfo) -> i64 {
-        if self.selector.is_empty() {
-            return 0;
-        }
-        node.pods.values().filter(|other| self.counts(pod, other)).count() as i64
+    /// How pods are spread that do not say: over nodes, and over zones, but never at the price of waiting.
+    pub fn usual(peers: &LabelSelector) -> [Self; 2] {
+        [("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5)].map(|(key, max_skew)| {
+            Constraint {
+                max_skew,
+                topology_key: SmolStr::new_static(key),
+                selector: peers.clone(),
+                min_domains: 1,
+                required: false,
+                honor_affinity: true,
+                honor_taints: false,
+            }
+        })
     }
 
     /// Whether another pod counts for a pod.

@@ -1,21 +1,22 @@
 //! The loop: take a pod, choose a node, count it there, bind it.
 
+mod changes;
+mod writes;
+
 use crate::cache::Cache;
 use crate::framework::{Cycle, Rules, Unfit, enough};
-use crate::info::{NodeInfo, PREEMPTED, PodInfo, labels};
+use crate::info::{NodeInfo, PodInfo};
+use crate::metrics::{Metrics, Outcome};
 use crate::plugins;
 use crate::preemption::{self, Plan};
 use crate::queue::Queue;
-use gantry_api::meta;
-use gantry_client::resource::{NAMESPACES, NODES, PODS};
-use gantry_client::{Change, Client, Error, Informer, Informers, PatchType, Recorder};
+use gantry_client::resource::{NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICES};
+use gantry_client::{Change, Client, Informer, Informers, Recorder, Resource};
 use rand::Rng;
-use serde_json::{Value, json};
 use smol_str::SmolStr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -54,9 +55,7 @@ struct Shared {
     writes: Arc<Semaphore>,
     // Where the search for nodes goes on, so that every node gets its turn.
     start: AtomicUsize,
-    scheduled: AtomicU64,
-    unschedulable: AtomicU64,
-    errors: AtomicU64,
+    metrics: Metrics,
 }
 
 impl Scheduler {
@@ -73,44 +72,17 @@ impl Scheduler {
             rules: plugins::rules(),
             writes: Arc::new(Semaphore::new(config.writes)),
             start: AtomicUsize::new(0),
-            scheduled: AtomicU64::new(0),
-            unschedulable: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
+            metrics: Metrics::default(),
         });
-        let (nodes, namespaces) = (informers.of(&NODES), informers.of(&NAMESPACES));
-        let task = tokio::spawn(run(shared.clone(), nodes, namespaces));
+        let task = tokio::spawn(run(shared.clone(), informers.clone()));
         Scheduler { shared, task }
     }
 
     /// Its metrics, in Prometheus' text format, named as upstream's.
     pub fn metrics(&self) -> String {
-        let shared = &self.shared;
-        let (active, backoff, unschedulable) = shared.queue.lengths();
-        let mut text = String::from(
-            "# HELP scheduler_schedule_attempts_total [STABLE] Number of attempts to schedule pods, by the result.\n\
-             # TYPE scheduler_schedule_attempts_total counter\n",
-        );
-        for (result, count) in [
-            ("scheduled", &shared.scheduled),
-            ("unschedulable", &shared.unschedulable),
-            ("error", &shared.errors),
-        ] {
-            text += &format!(
-                "scheduler_schedule_attempts_total{{profile=\"{}\",result=\"{result}\"}} {}\n",
-                shared.name,
-                count.load(Ordering::Relaxed)
-            );
-        }
-        text += "# HELP scheduler_pending_pods [STABLE] Number of pending pods, by the queue type.\n\
-                 # TYPE scheduler_pending_pods gauge\n";
-        for (queue, count) in [
-            ("active", active),
-            ("backoff", backoff),
-            ("unschedulable", unschedulable),
-        ] {
-            text += &format!("scheduler_pending_pods{{queue=\"{queue}\"}} {count}\n");
-        }
-        text
+        self.shared
+            .metrics
+            .render(&self.shared.name, &self.shared.queue.lengths())
     }
 }
 
@@ -120,14 +92,23 @@ impl Drop for Scheduler {
     }
 }
 
-async fn run(shared: Arc<Shared>, nodes: Arc<Informer>, namespaces: Arc<Informer>) {
-    nodes.synced().await;
-    namespaces.synced().await;
+/// Takes in a change of what decisions depend on.
+type Handler = fn(&Shared, Change<'_>);
+
+async fn run(shared: Arc<Shared>, informers: Informers) {
+    let sources: [(Resource, Handler); 4] = [
+        (NAMESPACES, Shared::namespace_changed),
+        (SERVICES, Shared::service_changed),
+        (REPLICA_SETS, Shared::replica_set_changed),
+        (NODES, Shared::node_changed),
+    ];
+    for (resource, changed) in sources {
+        let informer = informers.of(&resource);
+        informer.synced().await;
+        let of = shared.clone();
+        informer.on_change(move |change| changed(&of, change));
+    }
     shared.pods.synced().await;
-    let of = shared.clone();
-    namespaces.on_change(move |change| of.namespace_changed(change));
-    let of = shared.clone();
-    nodes.on_change(move |change| of.node_changed(change));
     let of = shared.clone();
     shared.pods.on_change(move |change| of.pod_changed(change));
     loop {
@@ -137,16 +118,23 @@ async fn run(shared: Arc<Shared>, nodes: Arc<Informer>, namespaces: Arc<Informer
 }
 
 async fn schedule(shared: &Arc<Shared>, pod: Arc<PodInfo>) {
+    let attempt = Attempt {
+        start: Instant::now(),
+        history: shared.queue.history(&pod.uid),
+    };
     let choice = shared.choose(&pod);
+    shared.metrics.decided(attempt.start.elapsed());
     let Ok(permit) = shared.writes.clone().acquire_owned().await else {
         return;
     };
     let shared = shared.clone();
     tokio::spawn(async move {
         match choice {
-            Ok(node) => shared.bind(&pod, &node).await,
+            Ok(node) => shared.bind(&pod, &node, attempt).await,
             Err(failure) => {
-                shared.unschedulable.fetch_add(1, Ordering::Relaxed);
+                shared
+                    .metrics
+                    .attempted(Outcome::Unschedulable, attempt.start.elapsed());
                 let nominated = failure.plan.as_ref().map(|plan| plan.node.as_str());
                 let nominated = nominated.or(failure.hopeless.then_some(""));
                 shared
@@ -162,6 +150,13 @@ async fn schedule(shared: &Arc<Shared>, pod: Arc<PodInfo>) {
     });
 }
 
+/// An attempt to schedule a pod.
+struct Attempt {
+    start: Instant,
+    /// Since when the pod waits, and the how manieth attempt it is.
+    history: Option<(tokio::time::Instant, u32)>,
+}
+
 /// Why a pod got no node.
 struct Failure {
     message: String,
@@ -174,93 +169,6 @@ struct Failure {
 impl Shared {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn namespace_changed(&self, change: Change<'_>) {
-        let own = |ns: &Value| labels(&ns["metadata"]["labels"]);
-        self.cache()
-            .set_namespace(meta::name(change.object()), change.new.map(|ns| own(ns)));
-        if matches!((change.old, change.new), (Some(old), Some(new)) if own(old) != own(new)) {
-            self.queue.changed_for(|pod| pod.affinity.is_some());
-        }
-    }
-
-    fn node_changed(&self, change: Change<'_>) {
-        match change.new {
-            Some(node) => {
-                self.cache().set_node(node);
-                // Heartbeats help nobody.
-                let part = |n: &Value| {
-                    (
-                        n["spec"].clone(),
-                        n["status"]["allocatable"].clone(),
-                        n["metadata"]["labels"].clone(),
-                    )
-                };
-                if change.old.is_none_or(|old| part(old) != part(node)) {
-                    self.queue.changed();
-                }
-            }
-            None => self.cache().remove_node(meta::name(change.object())),
-        }
-    }
-
-    fn pod_changed(&self, change: Change<'_>) {
-        let pod = change.object();
-        let uid = meta::text(pod, "uid");
-        // Another pod under the same name: the old one went unseen.
-        if let Some(old) = change.old.filter(|old| meta::text(old, "uid") != uid) {
-            self.forget(meta::text(old, "uid"));
-        }
-        let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-        if change.new.is_none() || ended {
-            return self.forget(uid);
-        }
-        let node = pod["spec"]["nodeName"].as_str().unwrap_or("");
-        if !node.is_empty() {
-            self.queue.remove(uid);
-            let unchanged = PARTS.iter().all(|part| same(change, *part));
-            if self.cache().place_of(uid).is_some_and(|at| at == node) && unchanged {
-                return;
-            }
-            self.cache().place(Arc::new(PodInfo::read(pod)), &node.into());
-            // Others may have waited for it to be there.
-            self.queue
-                .changed_for(|waiting| waiting.affinity.is_some() || !waiting.spread.is_empty());
-            return;
-        }
-        let scheduler = pod["spec"]["schedulerName"].as_str().unwrap_or("");
-        if scheduler != self.name || meta::is_deleting(pod) {
-            self.cache().drop_nomination(uid);
-            return self.queue.remove(uid);
-        }
-        // The scheduler's own writes to the status are no reason to try again.
-        let unchanged = same(change, |p| &p["spec"]) && self.queue.contains(uid);
-        if unchanged || self.cache().place_of(uid).is_some() {
-            return;
-        }
-        let info = Arc::new(PodInfo::read(pod));
-        if !info.nominated.is_empty() {
-            let node = info.nominated.clone();
-            self.cache().nominate(info.clone(), &node);
-        }
-        if info.gates.is_empty() {
-            self.queue.add(info);
-        }
-    }
-
-    fn forget(&self, uid: &str) {
-        self.queue.remove(uid);
-        let placed = {
-            let mut cache = self.cache();
-            let placed = cache.place_of(uid).is_some();
-            cache.displace(uid);
-            cache.drop_nomination(uid);
-            placed
-        };
-        if placed {
-            self.queue.changed();
-        }
     }
 
     /// Chooses the best node and counts the pod there.
@@ -346,7 +254,10 @@ impl Shared {
                 hopeless: false,
             };
         }
-        match preemption::find(cycle, pod, cache, helped) {
+        let found = preemption::find(cycle, pod, cache, helped);
+        self.metrics
+            .preempted(found.as_ref().ok().map(|plan| plan.victims.len()));
+        match found {
             Ok(plan) => Failure {
                 message,
                 plan: Some(plan),
@@ -359,173 +270,4 @@ impl Shared {
             },
         }
     }
-
-    /// Makes pods leave for another one.
-    async fn make_room(&self, pod: &PodInfo, plan: &Plan) {
-        for victim in plan.victims.iter().filter(|v| !v.leaving.0) {
-            if let Err(error) = self.evict(victim, pod, &plan.node).await
-                && !error.is_not_found()
-            {
-                tracing::warn!(
-                    "{} could not be made to leave for {}: {error}",
-                    victim.key,
-                    pod.key
-                );
-            }
-        }
-        for less in &plan.outranked {
-            self.cache().drop_nomination(&less.uid);
-            let patch = json!({"metadata": {"uid": less.uid}, "status": {"nominatedNodeName": null}});
-            self.write_status(less, &patch).await;
-            self.queue.changed_for(|waiting| waiting.uid == less.uid);
-        }
-    }
-
-    async fn evict(&self, victim: &PodInfo, pod: &PodInfo, node: &str) -> Result<(), Error> {
-        let (namespace, name) = victim.place();
-        let message = format!("{}: preempting to accommodate a higher priority pod", self.name);
-        let condition = json!({
-            "type": "DisruptionTarget", "status": "True", "reason": PREEMPTED, "message": message,
-            "lastTransitionTime": now(), "lastProbeTime": null,
-        });
-        let patch = json!({"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}});
-        self.client
-            .patch(&PODS, (namespace, name), "status", PatchType::Strategic, &patch)
-            .await?;
-        let options = json!({"preconditions": {"uid": victim.uid}});
-        self.client.delete(&PODS, namespace, name, &options).await?;
-        if let Some(object) = self.pods.get(namespace, name) {
-            let message = format!("Preempted by pod {} on node {node}", pod.uid);
-            self.recorder.event(&object, "Normal", "Preempted", message);
-        }
-        Ok(())
-    }
-
-    async fn bind(&self, pod: &PodInfo, node: &SmolStr) {
-        let (namespace, name) = pod.place();
-        let binding = json!({
-            "apiVersion": "v1", "kind": "Binding",
-            "metadata": {"namespace": namespace, "name": name, "uid": pod.uid},
-            "target": {"kind": "Node", "name": node},
-        });
-        match self
-            .client
-            .create_subresource(&PODS, namespace, name, "binding", &binding)
-            .await
-        {
-            Ok(_) => {
-                self.scheduled.fetch_add(1, Ordering::Relaxed);
-                self.queue.remove(&pod.uid);
-                if let Some(object) = self.pods.get(namespace, name) {
-                    let message = format!("Successfully assigned {} to {node}", pod.key);
-                    self.recorder.event(&object, "Normal", "Scheduled", message);
-                }
-            }
-            Err(error) => self.not_bound(pod, error).await,
-        }
-    }
-
-    async fn not_bound(&self, pod: &PodInfo, error: Error) {
-        self.cache().displace(&pod.uid);
-        if error.is_not_found() {
-            return self.queue.remove(&pod.uid);
-        }
-        self.errors.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("{} could not be bound: {error}", pod.key);
-        self.report(pod, "SchedulerError", &format!("binding rejected: {error}"), None)
-            .await;
-        self.queue.retry(&pod.uid);
-    }
-
-    /// Tells why a pod has no node: as an event and in its PodScheduled condition. `nominated` is the node that others
-    /// leave for it; empty when room is kept no longer.
-    async fn report(&self, pod: &PodInfo, reason: &str, message: &str, nominated: Option<&str>) {
-        let (namespace, name) = pod.place();
-        let Some(object) = self
-            .pods
-            .get(namespace, name)
-            .filter(|o| meta::text(o, "uid") == pod.uid)
-        else {
-            return;
-        };
-        self.recorder
-            .event(&object, "Warning", "FailedScheduling", cut(message));
-        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-        let old = conditions
-            .into_iter()
-            .find(|c| c["type"] == "PodScheduled")
-            .unwrap_or(&Value::Null);
-        let mut status = json!({});
-        if !(old["status"] == "False" && old["reason"] == reason && old["message"] == message) {
-            let since = match old["lastTransitionTime"]
-                .as_str()
-                .filter(|_| old["status"] == "False")
-            {
-                Some(since) => since.to_string(),
-                None => now(),
-            };
-            let mut condition = json!({
-                "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
-                "lastTransitionTime": since, "lastProbeTime": null,
-            });
-            if let Some(generation) = object["metadata"]["generation"].as_i64() {
-                condition["observedGeneration"] = generation.into();
-            }
-            status["conditions"] = json!([condition]);
-        }
-        let known = object["status"]["nominatedNodeName"].as_str().unwrap_or("");
-        if let Some(node) = nominated.filter(|node| *node != known) {
-            status["nominatedNodeName"] = if node.is_empty() { Value::Null } else { node.into() };
-        }
-        if status != json!({}) {
-            self.write_status(pod, &json!({"metadata": {"uid": pod.uid}, "status": status}))
-                .await;
-        }
-    }
-
-    async fn write_status(&self, pod: &PodInfo, patch: &Value) {
-        match self
-            .client
-            .patch(&PODS, pod.place(), "status", PatchType::Strategic, patch)
-            .await
-        {
-            Ok(_) => {}
-            Err(error) if error.is_not_found() || error.is_conflict() => {}
-            Err(error) => tracing::warn!("the status of {} could not be written: {error}", pod.key),
-        }
-    }
-}
-
-fn now() -> String {
-    let now = OffsetDateTime::now_utc();
-    now.replace_nanosecond(0)
-        .unwrap_or(now)
-        .format(&Rfc3339)
-        .unwrap_or_default()
-}
-
-/// As much of a message as an event holds.
-fn cut(message: &str) -> String {
-    const LIMIT: usize = 1024;
-    const MORE: &str = " ...";
-    if message.len() <= LIMIT {
-        return message.into();
-    }
-    let end = (0..=LIMIT - MORE.len())
-        .rev()
-        .find(|at| message.is_char_boundary(*at))
-        .unwrap_or(0);
-    format!("{}{MORE}", &message[..end])
-}
-
-/// What decisions are made of, of a pod that has its node.
-const PARTS: [fn(&Value) -> &Value; 4] = [
-    |p| &p["spec"],
-    |p| &p["metadata"]["labels"],
-    |p| &p["metadata"]["deletionTimestamp"],
-    |p| &p["status"]["startTime"],
-];
-
-fn same(change: Change<'_>, part: fn(&Value) -> &Value) -> bool {
-    matches!((change.old, change.new), (Some(old), Some(new)) if part(old) == part(new))
 }

@@ -80,6 +80,20 @@ impl LabelSelector {
         }
     }
 
+    /// What chooses all of these labels; with none of them, everything.
+    pub fn exact(labels: &Labels) -> Self {
+        LabelSelector {
+            requirements: Some(labels.iter().map(|(k, v)| Requirement::is(k, v)).collect()),
+        }
+    }
+
+    /// Asks for what another selector asks for as well.
+    pub fn and(&mut self, other: &LabelSelector) {
+        if let (Some(own), Some(more)) = (&mut self.requirements, &other.requirements) {
+            own.extend(more.iter().cloned());
+        }
+    }
+
     /// Asks for the values that `labels` has under `keys`, or for others when `like` is false.
     pub fn narrow(&mut self, keys: &Value, labels: &Labels, like: bool) {
         let Some(requirements) = &mut self.requirements else {

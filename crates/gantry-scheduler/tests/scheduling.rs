@@ -18,7 +18,7 @@ const PRIORITY_CLASSES: &str = "/apis/scheduling.k8s.io/v1/priorityclasses";
 struct Cluster {
     client: Client,
     informers: Informers,
-    _scheduler: Scheduler,
+    scheduler: Scheduler,
     _folder: tempfile::TempDir,
 }
 
@@ -45,7 +45,7 @@ impl Cluster {
         Cluster {
             client,
             informers,
-            _scheduler: scheduler,
+            scheduler,
             _folder: folder,
         }
     }
@@ -243,4 +243,15 @@ async fn gated_pods_wait() {
         .await
         .unwrap();
     assert_eq!(cluster.node_of("gated").await, "n1");
+    for name in ["other", "gated"] {
+        let message = format!("Successfully assigned default/{name} to n1");
+        cluster.until(&EVENTS, |e| e["message"] == message.as_str()).await;
+    }
+    let metrics = cluster.scheduler.metrics();
+    for expected in [
+        "scheduler_pod_scheduling_attempts_count 2",
+        "scheduler_pending_pods{queue=\"gated\"} 0",
+    ] {
+        assert!(metrics.lines().any(|l| l == expected), "{expected} in\n{metrics}");
+    }
 }

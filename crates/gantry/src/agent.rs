@@ -8,6 +8,7 @@ use gantry_auth::{NODES, User};
 use gantry_client::Informers;
 use gantry_cluster::pki::{Pki, PkiError, ServerNames};
 use gantry_network::dns::{self, Dns};
+use gantry_network::proxy::{self, Proxy};
 use gantry_node::{Config, Node, ServerIdentity};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ pub enum AgentError {
     /// There is no pod network.
     #[error(transparent)]
     Network(#[from] gantry_network::NetworkError),
+    /// There is no service proxy.
+    #[error(transparent)]
+    Proxy(#[from] proxy::ProxyError),
     /// There is no DNS.
     #[error(transparent)]
     Dns(#[from] dns::DnsError),
@@ -33,7 +37,7 @@ pub enum AgentError {
     /// Something could not be removed.
     #[error(transparent)]
     Containerd(#[from] gantry_node::containerd::ContainerdError),
-    /// The bridge or the runtime failed.
+    /// The runtime failed.
     #[error("what the node left cannot be removed: {0}")]
     System(#[from] std::io::Error),
 }
@@ -47,6 +51,7 @@ const PORT: u16 = 10250;
 pub struct Agent {
     node: Node,
     dns: Dns,
+    proxy: Proxy,
 }
 
 /// Starts the node as a client of `server`, under the node's own name and rights. The network's parts follow Services
@@ -93,6 +98,15 @@ pub async fn start(
         },
         max_pods: MAX_PODS,
     };
+    let proxy = proxy::start(
+        proxy::Config {
+            node_name: options.name(),
+            pod_cidr: options.pod_cidr(),
+            cluster_cidr: options.cluster_cidr.clone(),
+        },
+        cluster.clone(),
+    )
+    .await?;
     let dns = dns::start(
         dns::Config {
             address: cluster_dns,
@@ -105,18 +119,19 @@ pub async fn start(
         cluster,
     )?;
     let node = gantry_node::start(config, client.clone(), Informers::new(client)).await?;
-    Ok(Agent { node, dns })
+    Ok(Agent { node, dns, proxy })
 }
 
 impl Agent {
     /// Ends the node's work. Its pods, containerd and the rules for Services stay.
     pub async fn stop(self) {
         self.node.stop();
+        self.proxy.stop();
         self.dns.stop().await;
     }
 }
 
-/// Removes all that the node of `data_dir` left: pods, containerd, mounts, the DNS address, the bridge.
+/// Removes all that the node of `data_dir` left: pods, containerd, mounts, the DNS address, the rules for Services.
 pub fn teardown(data_dir: &Path) -> Result<(), AgentError> {
     let data = data_dir.join("agent");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -133,7 +148,7 @@ pub fn teardown(data_dir: &Path) -> Result<(), AgentError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(AgentError::File(file, error)),
     }
-    Ok(gantry_network::teardown()?)
+    Ok(runtime.block_on(proxy::teardown())?)
 }
 
 /// Where the address stands that this machine took on for DNS.

@@ -241,6 +241,121 @@ mod tests {
         check("mailto:a@b", "mailto:a@b");
     }
 
+    /// A backend that tells what it was asked, or shows a page, or leads elsewhere.
+    async fn backend() -> Backend {
+        use hyper::service::service_fn;
+        use hyper_util::rt::TokioIo;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = async |request: http::Request<Incoming>| {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let header = |name: &str| {
+                head.headers
+                    .get(name)
+                    .map_or("-", |v| v.to_str().unwrap())
+                    .to_owned()
+            };
+            let told = [
+                head.method.to_string(),
+                head.uri.to_string(),
+                header("host"),
+                header("x-forwarded-uri"),
+                header("x-forwarded-for"),
+                header("x-own"),
+                String::from_utf8_lossy(&body).into_owned(),
+            ];
+            let response = Response::builder().header("access-control-allow-origin", "*");
+            let response = match head.uri.path() {
+                "/page" => response
+                    .header("content-type", "text/html; charset=utf-8")
+                    .body("<a href=\"/next\">".to_owned()),
+                "/go" => response
+                    .status(302)
+                    .header("location", "/there?a=b")
+                    .body(String::new()),
+                _ => response.status(203).body(told.join(" ")),
+            };
+            Ok::<_, std::convert::Infallible>(response.unwrap())
+        };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(answer);
+                let server = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Backend {
+            host: "127.0.0.1".into(),
+            port,
+            tls: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_are_passed_on() {
+        use crate::connect::Peer;
+        use crate::connect::hold::Holds;
+        use crate::request::{self, Kinds, Parsed};
+        const POD: &str = "/api/v1/namespaces/n/pods/p/proxy";
+        let kinds = Kinds::new(gantry_api::kinds::builtin());
+        let holds = Holds::default();
+        let good = backend().await;
+        let send = async |backend: &Backend, method: &str, rest: &str, text: &str| {
+            let body = respond::full(text.to_owned());
+            let request = http::Request::builder()
+                .method(method)
+                .uri(format!("{POD}{rest}"))
+                .header("host", "api")
+                .header("connection", "x-own")
+                .header("x-own", "1")
+                .extension(Peer([10, 0, 0, 9].into()))
+                .body(body);
+            let (head, body) = request.unwrap().into_parts();
+            let Parsed::Resource(target) = request::parse(head.uri.path(), &kinds) else {
+                panic!("{rest} is no resource");
+            };
+            let user = std::sync::Arc::new(gantry_auth::User::anonymous());
+            let request = Request {
+                user,
+                target,
+                head,
+                body,
+            };
+            let response = pass_on(backend, request, holds.take(None).unwrap()).await?;
+            let (head, body) = response.into_parts();
+            let text = body.collect().await.unwrap().to_bytes();
+            Ok::<_, Status>((head, String::from_utf8_lossy(&text).into_owned()))
+        };
+        let (head, told) = send(&good, "POST", "/a%2Fb/?q=1", "body").await.unwrap();
+        assert_eq!(told, format!("POST /a%2Fb/?q=1 api {POD}/a%2Fb/ 10.0.0.9 - body"));
+        assert_eq!(head.status, 203);
+        assert!(!head.headers.contains_key("access-control-allow-origin"));
+        let (head, _) = send(&good, "GET", "?q=1", "").await.unwrap();
+        assert_eq!(
+            (head.status.as_u16(), &head.headers["location"]),
+            (301, &value(&format!("{POD}/?q=1")).unwrap())
+        );
+        let (_, told) = send(&good, "DELETE", "", "").await.unwrap();
+        assert!(told.starts_with("DELETE / api"), "{told}");
+        let (_, page) = send(&good, "GET", "/page", "").await.unwrap();
+        assert_eq!(page, format!("<a href=\"{POD}/next\">"));
+        let (head, _) = send(&good, "GET", "/go", "").await.unwrap();
+        assert_eq!(head.headers["location"], format!("{POD}/there?a=b"));
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dead = Backend {
+            port: free.local_addr().unwrap().port(),
+            ..good
+        };
+        drop(free);
+        let status = send(&dead, "GET", "/", "").await.unwrap_err();
+        let expected = format!(
+            "error trying to reach service: dial tcp {}: connect: connection refused",
+            dead.address()
+        );
+        assert_eq!((status.code, status.message), (503, expected));
+    }
+
     #[test]
     fn hop_by_hop_headers() {
         let mut headers = HeaderMap::new();

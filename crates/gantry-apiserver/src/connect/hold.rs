@@ -1,5 +1,6 @@
 //! Requests that stay open: how many there are, and their end when the server stops.
 
+use crate::metrics::Meter;
 use crate::respond::{Body, BodyError};
 use bytes::Bytes;
 use gantry_api::status::Status;
@@ -29,8 +30,8 @@ impl Default for Holds {
 }
 
 impl Holds {
-    /// Takes a place for one request.
-    pub fn take(&self) -> Result<Hold, Status> {
+    /// Takes a place for one request, which `meter` measures until the place is given back.
+    pub fn take(&self, meter: Option<Meter>) -> Result<Hold, Status> {
         let place = self.free.clone().try_acquire_owned().map_err(|_| {
             Status::new(
                 429,
@@ -40,8 +41,14 @@ impl Holds {
         })?;
         Ok(Hold {
             _place: Arc::new(place),
+            _meter: meter,
             ended: self.ended.subscribe(),
         })
+    }
+
+    /// Whether the requests were ended.
+    pub fn have_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
     /// Ends every request that holds a place.
@@ -54,6 +61,7 @@ impl Holds {
 #[derive(Clone)]
 pub struct Hold {
     _place: Arc<OwnedSemaphorePermit>,
+    _meter: Option<Meter>,
     ended: watch::Receiver<bool>,
 }
 
@@ -120,19 +128,19 @@ mod tests {
             free: Arc::new(Semaphore::new(1)),
             ..Holds::default()
         };
-        let hold = holds.take().unwrap();
-        assert_eq!(holds.take().err().map(|s| s.code), Some(429));
+        let hold = holds.take(None).unwrap();
+        assert_eq!(holds.take(None).err().map(|s| s.code), Some(429));
         let body = hold.around(Full::new(Bytes::from_static(b"text")));
         assert_eq!(
-            holds.take().err().map(|s| s.code),
+            holds.take(None).err().map(|s| s.code),
             Some(429),
             "a body holds the place"
         );
         assert_eq!(body.collect().await.unwrap().to_bytes(), "text");
-        let hold = holds.take().unwrap();
+        let hold = holds.take(None).unwrap();
         drop(hold.around(Empty::new()));
 
-        let hold = holds.take().unwrap();
+        let hold = holds.take(None).unwrap();
         let silent = futures::stream::pending::<Result<Frame<Bytes>, Infallible>>();
         let body = tokio::spawn(hold.around(StreamBody::new(silent)).collect());
         holds.end();

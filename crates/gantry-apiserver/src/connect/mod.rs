@@ -12,7 +12,7 @@ mod html;
 mod log;
 mod node;
 mod proxy;
-mod query;
+pub mod query;
 mod socket_log;
 mod spdy;
 mod stream;
@@ -107,6 +107,11 @@ impl Connect {
         self.holds.end();
     }
 
+    /// Whether it has ended them.
+    pub fn has_ended(&self) -> bool {
+        self.holds.have_ended()
+    }
+
     /// Answers a request for a connecting subresource, which its user may make.
     pub async fn answer(
         &self,
@@ -114,7 +119,7 @@ impl Connect {
         subresource: Subresource,
         request: Request,
     ) -> Result<Response<Body>, Status> {
-        let hold = self.holds.take()?;
+        let hold = self.holds.take(request.head.extensions.get().cloned())?;
         if subresource == Subresource::Log {
             return log::answer(self, api, request, hold).await;
         }

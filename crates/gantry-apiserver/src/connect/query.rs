@@ -38,6 +38,11 @@ impl Query {
             .map(|(_, v)| v.as_str())
     }
 
+    /// Whether a parameter is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+
     fn first(&self, name: &str) -> Option<&str> {
         let pair = self.0.iter().find(|(k, _)| k == name)?;
         Some(&pair.1)

@@ -82,7 +82,7 @@ pub async fn ensure_pause(runtime: &Runtime, containerd: &Path, dir: &Path) -> R
 pub async fn import_image(containerd: &Path, file: &Path) -> Result<Vec<String>, ImageError> {
     let format = format(file)?;
     let mut command = ctr(containerd)?;
-    let snapshotter = snapshotter(containerd).await;
+    let snapshotter = snapshotter(containerd).await?;
     command.args(["images", "import", "--snapshotter", &snapshotter]);
     let path = file.to_path_buf();
     let ran = tokio::task::spawn_blocking(move || match format {
@@ -166,22 +166,15 @@ fn ctr(containerd: &Path) -> Result<Command, ImageError> {
 }
 
 /// The snapshotter that CRI uses: an image is of no use unpacked into another.
-async fn snapshotter(containerd: &Path) -> String {
-    let ask = async {
-        let status = Runtime::new(containerd)?
-            .status(v1::StatusRequest { verbose: true })
-            .await?;
-        Ok::<_, CriError>(status.info.get("config").cloned().unwrap_or_default())
-    };
-    let config = ask.await.unwrap_or_else(|error| {
-        tracing::warn!("the snapshotter is not known, taking overlayfs: {error}");
-        String::new()
-    });
-    let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
-    config["containerd"]["snapshotter"]
-        .as_str()
-        .unwrap_or("overlayfs")
-        .to_string()
+async fn snapshotter(containerd: &Path) -> Result<String, ImageError> {
+    let failed = |e| ImageError::Runtime(containerd.display().to_string(), e);
+    let runtime = Runtime::new(containerd).map_err(failed)?;
+    let status = runtime.status(v1::StatusRequest { verbose: true }).await;
+    let info = status.map_err(failed)?.info;
+    let config = info.get("config").map_or("", String::as_str);
+    let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
+    let name = config["containerd"]["snapshotter"].as_str();
+    Ok(name.unwrap_or("overlayfs").to_string())
 }
 
 /// How an archive is packed.

@@ -135,6 +135,15 @@ pub fn architecture() -> &'static str {
     }
 }
 
+/// Whether a process is gone, or waits only for its parent to notice.
+pub fn has_ended(pid: u32) -> bool {
+    let Ok(stat) = read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.trim_start().starts_with(['Z', 'X'])
+}
+
 /// What this process uses; what cannot be read is not there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Process {
@@ -172,5 +181,28 @@ pub fn process() -> Process {
             .map(|fds| fds.count() as f64),
         resident_bytes: field(24).map(|pages| pages * page as f64),
         start_seconds: field(22).map(|start| boot() as f64 / 1e9 + seconds(start)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn processes_end() {
+        assert!(!has_ended(std::process::id()));
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        assert!(has_ended(pid));
+    }
+
+    #[test]
+    fn this_process_is_measured() {
+        let process = process();
+        assert!(process.resident_bytes.is_some_and(|b| b > 1e6), "{process:?}");
+        assert!(process.cpu_seconds.is_some() && process.open_files.is_some_and(|n| n > 2.0));
+        assert!(process.start_seconds.is_some_and(|s| s > 1.7e9), "{process:?}");
     }
 }

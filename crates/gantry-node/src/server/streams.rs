@@ -6,6 +6,7 @@ use super::relay::{Stop, forward};
 use super::respond::{Body, Refusal};
 use super::route::{Container, Pod, Query};
 use crate::cri::v1;
+use crate::node::machine;
 use crate::pod::spec;
 use crate::pod::state::{CONTAINER_NAME, POD_UID};
 use gantry_api::meta;
@@ -77,9 +78,16 @@ pub async fn attach(
 ) -> Result<Response<Body>, Refusal> {
     let streams = Streams::parse(query)?;
     let pod = pod(api, container.pod)?;
-    let found = running(api, &pod, container)
-        .await?
-        .zip(spec::container(&pod, container.name));
+    let mut id = running(api, &pod, container).await?;
+    // A process that has just ended may still count as running. To attach to it would show nothing; refused, clients
+    // turn to the log, which has all it said.
+    if let Some(found) = &id
+        && let Some(pid) = api.shared.runtime.container_process(found).await?
+        && machine::has_ended(pid)
+    {
+        id = None;
+    }
+    let found = id.zip(spec::container(&pod, container.name));
     let (id, spec) = found.ok_or_else(|| {
         let text = format!(
             "container {} not found in pod {}_{}",

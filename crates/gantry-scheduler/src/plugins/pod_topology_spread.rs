@@ -14,57 +14,103 @@ pub struct PodTopologySpread;
 
 impl Relation for PodTopologySpread {
     fn begin<'a>(&self, pod: &'a PodInfo, cluster: &'a Cache) -> Option<Box<dyn Related + 'a>> {
-        if pod.spread.is_empty() {
+        let usual = if pod.spread.is_empty() {
+            cluster.peers_of(pod)
+        } else {
+            None
+        };
+        if pod.spread.is_empty() && usual.is_none() {
             return None;
         }
-        let required = pod
-            .spread
-            .iter()
-            .filter(|c| c.required)
-            .map(|constraint| Domains {
-                constraint,
-                counts: HashMap::new(),
-                least: 0,
-            });
+        let counter = |constraint: Constraint| Counter::new(constraint, pod, cluster);
+        let soft: Vec<Counter> = match &usual {
+            Some(peers) => Constraint::usual(peers).map(counter).into(),
+            None => pod
+                .spread
+                .iter()
+                .filter(|c| !c.required)
+                .cloned()
+                .map(counter)
+                .collect(),
+        };
+        let required = pod.spread.iter().filter(|c| c.required).cloned();
+        let required = required.map(|constraint| Domains {
+            counter: counter(constraint),
+            counts: HashMap::new(),
+            least: 0,
+        });
         let mut state = State {
             pod,
             cluster,
             required: required.collect(),
+            soft,
+            needs_keys: usual.is_none(),
         };
-        for node in cluster.nodes().filter(|n| has_all_keys(n, pod, true)) {
-            for domains in &mut state.required {
-                if domains.constraint.includes(pod, node) {
-                    let found = domains.constraint.count(pod, node);
-                    *domains
-                        .counts
-                        .entry(node.labels[&domains.constraint.topology_key].clone())
-                        .or_insert(0) += found;
+        if !state.required.is_empty() {
+            for node in cluster.nodes() {
+                if state.is_in_all(node) {
+                    state.required.iter_mut().for_each(|domains| domains.add(node));
                 }
             }
+            state.required.iter_mut().for_each(Domains::find_least);
         }
-        state.required.iter_mut().for_each(Domains::find_least);
         Some(Box::new(state))
     }
 }
 
-/// Whether a node is in a domain of each constraint.
-fn has_all_keys(node: &NodeInfo, pod: &PodInfo, required: bool) -> bool {
-    pod.spread
-        .iter()
-        .filter(|c| c.required == required)
-        .all(|c| node.labels.contains_key(&c.topology_key))
+/// Counts the pods that a constraint is about.
+struct Counter<'a> {
+    constraint: Constraint,
+    pod: &'a PodInfo,
+    // The groups of pods that count; most often one, the pod's own.
+    chosen: Vec<u64>,
+}
+
+impl<'a> Counter<'a> {
+    fn new(constraint: Constraint, pod: &'a PodInfo, cluster: &Cache) -> Self {
+        let chosen = match constraint.selector.is_empty() {
+            true => Vec::new(),
+            false => cluster.groups_of(|other| constraint.counts(pod, other)),
+        };
+        Counter {
+            constraint,
+            pod,
+            chosen,
+        }
+    }
+
+    fn on(&self, node: &NodeInfo) -> i64 {
+        self.chosen
+            .iter()
+            .filter_map(|group| node.groups.get(group))
+            .map(|(count, _)| count)
+            .sum()
+    }
+
+    /// The value of the constraint's label on a node.
+    fn domain<'n>(&self, node: &'n NodeInfo) -> Option<&'n SmolStr> {
+        node.labels.get(&self.constraint.topology_key)
+    }
 }
 
 /// How many pods there are in each domain of a constraint.
 struct Domains<'a> {
-    constraint: &'a Constraint,
+    counter: Counter<'a>,
     counts: HashMap<SmolStr, i64>,
     least: i64,
 }
 
 impl Domains<'_> {
+    fn add(&mut self, node: &NodeInfo) {
+        if let Some(domain) = self.counter.domain(node)
+            && self.counter.constraint.includes(self.counter.pod, node)
+        {
+            *self.counts.entry(domain.clone()).or_insert(0) += self.counter.on(node);
+        }
+    }
+
     fn find_least(&mut self) {
-        self.least = match self.counts.len() < self.constraint.min_domains {
+        self.least = match self.counts.len() < self.counter.constraint.min_domains {
             true => 0,
             // Without any domain no node can fit anyway.
             false => self.counts.values().copied().min().unwrap_or(0),
@@ -76,19 +122,57 @@ struct State<'a> {
     pod: &'a PodInfo,
     cluster: &'a Cache,
     required: Vec<Domains<'a>>,
+    soft: Vec<Counter<'a>>,
+    // Whether nodes outside of the soft constraints' domains do not count; not so for those that nobody asked for.
+    needs_keys: bool,
+}
+
+impl State<'_> {
+    /// Whether a node is in a domain of each required constraint.
+    fn is_in_all(&self, node: &NodeInfo) -> bool {
+        self.required.iter().all(|d| d.counter.domain(node).is_some())
+    }
+
+    /// Whether a node is scored.
+    fn is_scored(&self, node: &NodeInfo) -> bool {
+        !self.needs_keys || self.soft.iter().all(|c| c.domain(node).is_some())
+    }
+
+    /// The pods in each domain that one of the fitting nodes is in. Those of single nodes are counted where needed.
+    fn counts_of<'n>(&'n self, counter: &Counter, fitting: &[&'n NodeInfo]) -> HashMap<&'n SmolStr, i64> {
+        let mut counts = HashMap::new();
+        if counter.constraint.topology_key == HOSTNAME {
+            return counts;
+        }
+        for node in fitting.iter().filter(|n| self.is_scored(n)) {
+            counts.extend(counter.domain(node).map(|domain| (domain, 0)));
+        }
+        if counts.is_empty() {
+            return counts;
+        }
+        for node in self.cluster.nodes().filter(|n| self.is_scored(n)) {
+            if let Some(count) = counter.domain(node).and_then(|domain| counts.get_mut(domain))
+                && counter.constraint.includes(self.pod, node)
+            {
+                *count += counter.on(node);
+            }
+        }
+        counts
+    }
 }
 
 impl Related for State<'_> {
     fn filter(&self, node: &NodeInfo) -> Vec<Reason> {
         for domains in &self.required {
-            let Some(value) = node.labels.get(&domains.constraint.topology_key) else {
+            let constraint = &domains.counter.constraint;
+            let Some(domain) = domains.counter.domain(node) else {
                 return Reason::fixed(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
                 );
             };
-            let own = i64::from(domains.constraint.selector.matches(&self.pod.labels));
-            let there = domains.counts.get(value).copied().unwrap_or(0);
-            if there + own - domains.least > domains.constraint.max_skew {
+            let own = i64::from(constraint.selector.matches(&self.pod.labels));
+            let there = domains.counts.get(domain).copied().unwrap_or(0);
+            if there + own - domains.least > constraint.max_skew {
                 let text = SmolStr::new_static("node(s) didn't match pod topology spread constraints");
                 return vec![Reason {
                     text,
@@ -100,16 +184,16 @@ impl Related for State<'_> {
     }
 
     fn count(&mut self, other: &PodInfo, node: &NodeInfo, by: i64) {
-        if !has_all_keys(node, self.pod, true) {
+        if !self.is_in_all(node) {
             return;
         }
         for domains in &mut self.required {
-            let constraint = domains.constraint;
-            if constraint.includes(self.pod, node) && constraint.counts(self.pod, other) {
-                *domains
-                    .counts
-                    .entry(node.labels[&constraint.topology_key].clone())
-                    .or_insert(0) += by;
+            let constraint = &domains.counter.constraint;
+            if let Some(domain) = domains.counter.domain(node)
+                && constraint.includes(self.pod, node)
+                && constraint.counts(self.pod, other)
+            {
+                *domains.counts.entry(domain.clone()).or_insert(0) += by;
                 domains.find_least();
             }
         }
@@ -120,38 +204,31 @@ impl Related for State<'_> {
     }
 
     fn scores(&self, fitting: &[&NodeInfo]) -> Option<Vec<i64>> {
-        let soft: Vec<&Constraint> = self.pod.spread.iter().filter(|c| !c.required).collect();
-        if soft.is_empty() {
+        if self.soft.is_empty() {
             return None;
         }
-        let scored = |node: &NodeInfo| has_all_keys(node, self.pod, false);
-        let size = fitting.iter().filter(|n| scored(n)).count();
+        let size = fitting.iter().filter(|n| self.is_scored(n)).count();
         let mut sums = vec![0.0; fitting.len()];
-        for constraint in soft {
-            let counts = self.counts_of(constraint, fitting);
-            let domains = if constraint.topology_key == HOSTNAME {
-                size
-            } else {
-                counts.len()
-            };
+        for counter in &self.soft {
+            let single = counter.constraint.topology_key == HOSTNAME;
+            let counts = self.counts_of(counter, fitting);
+            let domains = if single { size } else { counts.len() };
             // Lest a domain of few values be drowned by one of many.
             let weight = ((domains + 2) as f64).ln();
-            for (sum, node) in sums.iter_mut().zip(fitting).filter(|(_, n)| scored(n)) {
-                let there = match constraint.topology_key == HOSTNAME {
-                    true => constraint.count(self.pod, node),
-                    false => counts
-                        .get(&node.labels[&constraint.topology_key])
-                        .copied()
-                        .unwrap_or(0),
+            for (sum, node) in sums.iter_mut().zip(fitting).filter(|(_, n)| self.is_scored(n)) {
+                let Some(domain) = counter.domain(node) else {
+                    continue;
                 };
-                *sum += there as f64 * weight + (constraint.max_skew - 1) as f64;
+                let there = if single {
+                    counter.on(node)
+                } else {
+                    counts.get(domain).copied().unwrap_or(0)
+                };
+                *sum += there as f64 * weight + (counter.constraint.max_skew - 1) as f64;
             }
         }
-        let rounded: Vec<Option<i64>> = sums
-            .iter()
-            .zip(fitting)
-            .map(|(sum, node)| scored(node).then(|| sum.round() as i64))
-            .collect();
+        let round = |(sum, node): (&f64, &&NodeInfo)| self.is_scored(node).then(|| sum.round() as i64);
+        let rounded: Vec<Option<i64>> = sums.iter().zip(fitting).map(round).collect();
         let most = rounded.iter().flatten().copied().max().unwrap_or(0);
         let least = rounded.iter().flatten().copied().min().unwrap_or(0);
         let normal = |score: Option<i64>| match score {
@@ -160,27 +237,6 @@ impl Related for State<'_> {
             Some(score) => MAX_SCORE * (most + least - score) / most,
         };
         Some(rounded.into_iter().map(normal).collect())
-    }
-}
-
-impl State<'_> {
-    /// The pods in each domain that one of the fitting nodes is in. Those of single nodes are counted where needed.
-    fn counts_of(&self, constraint: &Constraint, fitting: &[&NodeInfo]) -> HashMap<SmolStr, i64> {
-        let mut counts = HashMap::new();
-        if constraint.topology_key == HOSTNAME {
-            return counts;
-        }
-        for node in fitting.iter().filter(|n| has_all_keys(n, self.pod, false)) {
-            counts.insert(node.labels[&constraint.topology_key].clone(), 0);
-        }
-        for node in self.cluster.nodes().filter(|n| has_all_keys(n, self.pod, false)) {
-            if constraint.includes(self.pod, node)
-                && let Some(count) = counts.get_mut(&node.labels[&constraint.topology_key])
-            {
-                *count += constraint.count(self.pod, node);
-            }
-        }
-        counts
     }
 }
 
@@ -298,5 +354,32 @@ mod tests {
         check([2, 0, 0, 0], "zone", &[0, 0, 100, 0]);
         check([2, 0, 1, 0], "zone", &[33, 33, 100, 0]);
         check([2, 0, 1, 0], HOSTNAME, &[0, 100, 50, 100]);
+    }
+
+    #[test]
+    fn pods_that_do_not_say_are_spread_with_their_peers() {
+        let mut cache = cluster([2, 0, 1, 0]);
+        let own = pod(1, json!([]));
+        assert!(PodTopologySpread.begin(&own, &cache).is_none(), "it has no peers");
+        cache.set_service("ns", "s", Some([("app".into(), "a".into())].into()));
+        let state = PodTopologySpread.begin(&own, &cache).unwrap();
+        assert!(cache.nodes().all(|n| state.filter(n).is_empty()));
+        let nodes: Vec<&NodeInfo> = cache.nodes().collect();
+        assert_eq!(
+            state.scores(&nodes).unwrap(),
+            [33, 100, 66, 100],
+            "over nodes; they have no zones"
+        );
+        drop(state);
+        let mut owned = pod(1, json!([]));
+        owned.replica_set = "r".into();
+        cache.set_service("ns", "s", None);
+        assert!(
+            PodTopologySpread.begin(&owned, &cache).is_none(),
+            "its ReplicaSet is unknown"
+        );
+        let selector = crate::selector::LabelSelector::read(&json!({"matchLabels": {"app": "a"}}));
+        cache.set_replica_set("ns/r".into(), Some(selector));
+        assert!(PodTopologySpread.begin(&owned, &cache).is_some());
     }
 }

@@ -93,11 +93,16 @@ impl Hooks for PodHooks {
                 let new = object["spec"]["ephemeralContainers"].take();
                 keep(object, old, "spec");
                 keep(object, old, "status");
+                update::keep_metadata(object, old);
                 if given(&new) {
                     object["spec"]["ephemeralContainers"] = new;
                 }
             }
-            Subresource::Resize => keep(object, old, "status"),
+            Subresource::Resize => {
+                update::only_resources(object, old);
+                keep(object, old, "status");
+                update::keep_metadata(object, old);
+            }
             _ => {}
         }
         self.prepare_update(object, old);

@@ -267,9 +267,18 @@ fn subresources() {
     assert_eq!(new["metadata"]["generation"], 2);
     check(
         Subresource::Resize,
-        |p| p["spec"]["nodeName"] = "x".into(),
+        |p| p["spec"]["containers"][0]["name"] = "x".into(),
         &["spec: Forbidden: only cpu and memory resources are mutable"],
     );
+    let new = check(
+        Subresource::Resize,
+        |p| {
+            p["spec"]["nodeName"] = "x".into();
+            p["metadata"]["labels"] = json!({"a": "b"});
+        },
+        &[],
+    );
+    assert_eq!(new, old, "nothing else is taken");
     let new = check(
         Subresource::EphemeralContainers,
         |p| {

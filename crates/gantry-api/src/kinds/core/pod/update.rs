@@ -189,6 +189,33 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Errors {
     errors
 }
 
+/// Takes of a pod sent to be resized the resources alone. One whose containers are others is left for the rules to
+/// refuse.
+pub fn only_resources(object: &mut Value, old: &Value) {
+    let mut spec = old["spec"].clone();
+    for field in ["containers", "initContainers"] {
+        let new = list(&object["spec"][field]);
+        let own = list_mut(&mut spec, field);
+        let names_differ = own.iter().zip(new).any(|(own, new)| own["name"] != new["name"]);
+        if own.len() != new.len() || names_differ {
+            return;
+        }
+        for (own, new) in own.iter_mut().zip(new) {
+            keep(own, new, "resources");
+            keep(own, new, "resizePolicy");
+        }
+    }
+    keep(&mut spec, &object["spec"], "resources");
+    object["spec"] = spec;
+}
+
+/// Keeps what only an ordinary update may write of the metadata.
+pub fn keep_metadata(object: &mut Value, old: &Value) {
+    for field in ["annotations", "finalizers", "labels", "ownerReferences"] {
+        keep(&mut object["metadata"], &old["metadata"], field);
+    }
+}
+
 /// The rules for a resize: CPU and memory change, and nothing else.
 pub fn resize(new: &Value, old: &Value) -> Errors {
     let mut errors = Vec::new();

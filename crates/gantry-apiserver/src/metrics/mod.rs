@@ -1,0 +1,69 @@
+//! `/metrics`: what the server counts, in Prometheus' text format, under upstream's names.
+
+mod process;
+mod requests;
+mod text;
+
+pub use requests::{Meter, Requests};
+
+use crate::respond::{self, Body};
+use crate::verbs::Api;
+use bytes::Bytes;
+use gantry_store::{RangeRequest, ReadError};
+use http::Response;
+use text::Text;
+
+const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers with all metrics. `version` is what `/version` answers.
+pub async fn answer(requests: &Requests, api: &Api, version: &serde_json::Value) -> Response<Body> {
+    let mut text = Text::default();
+    requests.write(&mut text);
+    objects(api, &mut text).await;
+    let build = [
+        ("major", "major"),
+        ("minor", "minor"),
+        ("git_version", "gitVersion"),
+        ("git_commit", "gitCommit"),
+        ("platform", "platform"),
+    ];
+    let labels: Vec<(&str, &str)> = build
+        .iter()
+        .map(|(label, field)| (*label, version[field].as_str().unwrap_or("")))
+        .collect();
+    let name = "kubernetes_build_info";
+    let help =
+        "A metric with a constant '1' value labeled by major, minor, git version, git commit and platform.";
+    text.family(name, "gauge", help);
+    text.value(name, &labels, 1.0);
+    process::write(&mut text);
+    respond::with_type(200, TYPE, text.0)
+}
+
+/// How many objects of each kind are stored; -1 where that cannot be read.
+async fn objects(api: &Api, text: &mut Text) {
+    let name = "apiserver_resource_objects";
+    let help = "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
+    text.family(name, "gauge", help);
+    for kind in api.kinds.iter().filter(|k| k.verbs.contains(&"list")) {
+        let count = match count(api, &kind.prefix(None)).await {
+            Ok(count) => count as f64,
+            Err(error) => {
+                tracing::warn!("the stored {} cannot be counted: {error}", kind.plural);
+                -1.0
+            }
+        };
+        text.value(name, &[("group", &kind.group), ("resource", &kind.plural)], count);
+    }
+}
+
+async fn count(api: &Api, prefix: &str) -> Result<usize, ReadError> {
+    let prefix = Bytes::copy_from_slice(prefix.as_bytes());
+    let request = RangeRequest {
+        limit: 1,
+        count: true,
+        ..RangeRequest::all(&prefix)
+    };
+    let result = api.registry.store().range(request).await?;
+    Ok(result.count.unwrap_or(result.entries.len()))
+}

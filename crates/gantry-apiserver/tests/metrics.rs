@@ -1,0 +1,103 @@
+//! `/metrics` and the health checks from outside.
+
+use bytes::Bytes;
+use gantry_apiserver::services::Range;
+use gantry_apiserver::{Config, Server, TlsFiles};
+use gantry_auth::{AUTHENTICATED, MASTERS, User};
+use gantry_cluster::pki::{Pki, ServerNames};
+use gantry_store::Memory;
+use http::Request;
+use http_body_util::BodyExt;
+use std::sync::Arc;
+
+async fn start() -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
+    let identity = pki.server();
+    let config = Config {
+        tls: TlsFiles {
+            certificate: &identity.certificate_pem,
+            key: &identity.key_pem,
+            client_ca: pki.ca_pem(),
+        },
+        service_account_key: pki.service_account_key_pem(),
+        service_range: Range::parse("10.43.0.0/16").unwrap(),
+        advertise: ([127, 0, 0, 1].into(), 6443),
+        cluster_domain: "cluster.local",
+        external_address: "127.0.0.1:6443".into(),
+        join_token: None,
+        kubelet_client: None,
+    };
+    (
+        Server::new(Arc::new(Memory::new()), config).await.unwrap(),
+        folder,
+    )
+}
+
+async fn get(server: &Server, user: User, path: &str) -> (u16, String) {
+    let request = Request::get(path).body(Bytes::new()).unwrap();
+    let response = server.local(user).send(request).await;
+    let code = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (code, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn root() -> User {
+    User::new("root", &[MASTERS, AUTHENTICATED])
+}
+
+#[tokio::test]
+async fn metrics_are_for_those_who_may() {
+    let (server, _folder) = start().await;
+    let ann = User::new("ann", &[AUTHENTICATED]);
+    assert_eq!(get(&server, ann, "/metrics").await.0, 403);
+    assert_eq!(get(&server, root(), "/api/v1/namespaces/none").await.0, 404);
+    let (code, text) = get(&server, root(), "/metrics").await;
+    assert_eq!(code, 200);
+    for line in [
+        "apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"namespaces\",scope=\"resource\",subresource=\"\",verb=\"GET\",version=\"v1\"} 1",
+        "apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1",
+        "apiserver_resource_objects{group=\"\",resource=\"namespaces\"} 4",
+        "apiserver_resource_objects{group=\"apps\",resource=\"deployments\"} 0",
+        "# TYPE apiserver_request_duration_seconds histogram",
+        "# TYPE process_resident_memory_bytes gauge",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn health_one_by_one() {
+    let (server, _folder) = start().await;
+    let check = async |path: &str, code: u16, expected: &str| {
+        let found = get(&server, root(), path).await;
+        assert_eq!(found, (code, expected.to_owned()), "{path}");
+    };
+    check("/livez", 200, "ok").await;
+    check("/healthz/ping", 200, "ok").await;
+    check("/readyz/shutdown", 200, "ok").await;
+    check(
+        "/livez?verbose",
+        200,
+        "[+]ping ok\n[+]etcd ok\nlivez check passed\n",
+    )
+    .await;
+    let excluded = "[+]ping ok\n[+]etcd excluded: ok\n[+]etcd-readiness ok\n[+]shutdown ok\n\
+        warn: some health checks cannot be excluded: no matches for \"x\"\nreadyz check passed\n";
+    check("/readyz?verbose=1&exclude=etcd&exclude=x", 200, excluded).await;
+    assert_eq!(get(&server, root(), "/livez/none").await.0, 404);
+    assert_eq!(get(&server, User::anonymous(), "/livez/etcd").await.0, 403);
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    server.serve(listener, async {}).await;
+    let ended = "[+]ping ok\n[+]etcd ok\n[+]etcd-readiness ok\n[-]shutdown failed: reason withheld\n\
+        readyz check failed\n";
+    check("/readyz", 500, ended).await;
+    check(
+        "/readyz/shutdown",
+        500,
+        "internal server error: process is shutting down\n",
+    )
+    .await;
+    check("/livez", 200, "ok").await;
+}
