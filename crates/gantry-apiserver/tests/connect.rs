@@ -405,8 +405,8 @@ async fn a_command_that_cannot_run_says_so_through_its_web_socket() {
     let mut read = Vec::new();
     stream.read_to_end(&mut read).await.unwrap();
     assert!(
-        read.starts_with(b"\x82\x01\x02"),
-        "an empty message of the error output comes first: {read:?}"
+        read.starts_with(b"\x82\x7e") && read[4] == 3,
+        "a message of the error channel comes first: {read:?}"
     );
     assert!(
         read.ends_with(b"\x88\x02\x03\xe8"),

@@ -103,7 +103,7 @@ pub async fn pass_on(
                     let backend = Side::new(backend.await.map_err(io::Error::other)?);
                     relay(client, backend, streams).await
                 }
-                Err(status) => refuse(client, streams, &status).await,
+                Err(status) => refuse(client, &status).await,
             }
         };
         tokio::select! {
@@ -118,16 +118,6 @@ pub async fn pass_on(
 
 type ToClient<C> = websocket::Writer<tokio::io::WriteHalf<C>>;
 
-/// Tells a client that its connection stands, with an empty message of the first channel it reads.
-async fn greet<C: AsyncWrite>(writer: &ToClient<C>, streams: Streams) -> io::Result<()> {
-    let first = match (streams.stdout, streams.stderr) {
-        (true, _) => STDOUT,
-        (false, true) => STDERR,
-        (false, false) => ERROR,
-    };
-    writer.binary(&[&[first]]).await
-}
-
 async fn finish<C: AsyncWrite>(writer: &ToClient<C>, status: &[u8]) -> io::Result<()> {
     let work = async {
         writer.binary(&[&[ERROR], status]).await?;
@@ -136,10 +126,9 @@ async fn finish<C: AsyncWrite>(writer: &ToClient<C>, status: &[u8]) -> io::Resul
     tokio::time::timeout(upgrade::CLOSE, work).await?
 }
 
-async fn refuse<C: AsyncRead + AsyncWrite>(client: C, streams: Streams, status: &Status) -> io::Result<()> {
+async fn refuse<C: AsyncRead + AsyncWrite>(client: C, status: &Status) -> io::Result<()> {
     let (_, to_client) = tokio::io::split(client);
     let writer = websocket::Writer::new(to_client);
-    greet(&writer, streams).await?;
     finish(&writer, status.to_object().to_string().as_bytes()).await
 }
 
@@ -152,7 +141,7 @@ where
     let (from_backend, to_backend) = tokio::io::split(backend);
     let to_client = websocket::Writer::new(to_client);
     let to_backend = spdy::Writer::new(to_backend);
-    greet(&to_client, streams).await?;
+    // Upstream greets the client with an empty message. kubectl, which may not know its streams yet, then complains.
     for (channel, name) in streams.channels() {
         to_backend.open(stream_of(channel), "streamtype", name).await?;
     }

@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How often the status is looked at, and how often it is written when nothing changed.
 const STATUS: Duration = Duration::from_secs(10);
 const REPORT: Duration = Duration::from_secs(300);
+/// How long the first report waits for the runtime to be ready.
+const FIRST_HEALTH: Duration = Duration::from_secs(5);
 /// The pause after a failed write.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -104,6 +106,8 @@ impl Standing {
         let mut written: Option<(Value, Instant)> = None;
         let version = self.runtime_version().await;
         let mut started = false;
+        // A node that is only not known to be ready must not be reported as one that is not: pods would be evicted.
+        let _ = tokio::time::timeout(FIRST_HEALTH, self.health.wait_for(Health::is_ready)).await;
         loop {
             let health = self.health.borrow_and_update().clone();
             let images = self.images().await;
