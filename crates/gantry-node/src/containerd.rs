@@ -118,7 +118,7 @@ impl Paths {
     }
 }
 
-/// Makes sure that a containerd of ours answers, and keeps it so in a task that ends with the runtime.
+/// Makes sure that a containerd of ours answers. [`keep`] sees that it goes on.
 pub async fn ensure(data_dir: &Path, sandbox_image: &str) -> Result<Runtime, ContainerdError> {
     let paths = Paths::new(data_dir);
     check_plugins(paths.cni_conf_dir(), Path::new(PLUGINS))?;
@@ -128,8 +128,6 @@ pub async fn ensure(data_dir: &Path, sandbox_image: &str) -> Result<Runtime, Con
         start(&paths, sandbox_image)?;
     }
     wait_until_it_answers(&paths, &runtime).await?;
-    let image = sandbox_image.to_string();
-    tokio::spawn(async move { keep(&paths, &image).await });
     Ok(runtime)
 }
 
@@ -236,12 +234,14 @@ async fn wait_until_it_answers(paths: &Paths, runtime: &Runtime) -> Result<(), C
     }
 }
 
-/// Starts containerd again whenever it is gone.
-async fn keep(paths: &Paths, sandbox_image: &str) {
+/// Starts containerd again whenever it is gone, until this is dropped: a node that has stopped must not bring back what
+/// is being taken down.
+pub async fn keep(data_dir: PathBuf, sandbox_image: &str) {
+    let paths = Paths::new(&data_dir);
     let mut pause = FIRST_PAUSE;
     loop {
         sleep(pause).await;
-        if running_pid(paths).is_some() {
+        if running_pid(&paths).is_some() {
             pause = FIRST_PAUSE;
             continue;
         }
@@ -249,7 +249,7 @@ async fn keep(paths: &Paths, sandbox_image: &str) {
             "containerd has ended; starting it again (its log: {})",
             paths.log_file().display()
         );
-        if let Err(error) = start(paths, sandbox_image) {
+        if let Err(error) = start(&paths, sandbox_image) {
             tracing::error!("{error}");
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

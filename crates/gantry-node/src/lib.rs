@@ -74,6 +74,8 @@ pub async fn start(mut config: Config, client: Client, informers: Informers) -> 
             runtime
         }
     };
+    let own = config.containerd_endpoint.is_none();
+    let data_dir = config.data_dir.clone();
     let client = client.named("kubelet");
     let recorder = Recorder::new(client.clone(), "kubelet", &config.name);
     let (health_sender, health) = watch::channel(Health::unknown());
@@ -100,13 +102,16 @@ pub async fn start(mut config: Config, client: Client, informers: Informers) -> 
     let manager = Manager::start(shared.clone(), informers.filtered(&PODS, mine));
     let address = bound.address();
     let api = server::Api::new(shared, manager.clone());
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(logs::rotate::run(runtime.clone(), manager.clone())),
         tokio::spawn(bound.serve(Arc::new(api))),
         tokio::spawn(node::follow_health(runtime, health_sender)),
         tokio::spawn(standing.run()),
         tokio::spawn(manager.clone().follow_runtime()),
     ];
+    if own {
+        tasks.push(tokio::spawn(containerd::keep(data_dir, image::PAUSE_IMAGE)));
+    }
     Ok(Node {
         manager,
         server: address,
