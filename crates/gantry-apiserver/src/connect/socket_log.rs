@@ -66,7 +66,7 @@ async fn relay<C: AsyncRead + AsyncWrite>(client: C, mut log: Incoming, encoded:
     };
     tokio::select! {
         result = down => result?,
-        result = up => return result,
+        result = up => result?,
     }
     tokio::time::timeout(upgrade::CLOSE, writer.close()).await?
 }

@@ -152,21 +152,28 @@ where
         &to_backend,
         streams,
     );
+    let mut down = std::pin::pin!(down);
     let status = tokio::select! {
-        status = down => status?,
-        // A client that is gone needs no answer.
-        result = up => return result,
+        status = &mut down => Some(status?),
+        input_ended = up => match input_ended? {
+            // Some clients close when they have sent all input, and still read what comes of it.
+            true => tokio::time::timeout(upgrade::CLOSE, down).await.ok().transpose()?,
+            false => None,
+        },
     };
-    finish(&to_client, &status).await
+    match status {
+        Some(status) => finish(&to_client, &status).await,
+        None => tokio::time::timeout(upgrade::CLOSE, to_client.close()).await?,
+    }
 }
 
-/// Passes on what the client sends, until it closes.
+/// Passes on what the client sends, until it closes; returns whether it ended the input before.
 async fn up<C: AsyncWrite, B: AsyncWrite>(
     mut from: websocket::Reader<impl AsyncRead + Unpin>,
     to_client: &ToClient<C>,
     to: &spdy::Writer<tokio::io::WriteHalf<B>>,
     streams: Streams,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let open: Vec<u8> = streams.channels().map(|(channel, _)| channel).collect();
     let mut writable: Vec<u8> = open
         .into_iter()
@@ -176,7 +183,7 @@ async fn up<C: AsyncWrite, B: AsyncWrite>(
     let mut ends = false;
     loop {
         let mut rest = match from.next().await? {
-            Event::Close => return Ok(()),
+            Event::Close => return Ok(streams.stdin && !writable.contains(&STDIN)),
             Event::Ping(payload) => {
                 to_client.pong(&payload).await?;
                 continue;
@@ -313,13 +320,39 @@ mod tests {
         ]
         .concat();
         client.write_all(&sent).await.unwrap();
-        relay.await.unwrap().unwrap();
         let mut read = Vec::new();
-        backend.read_to_end(&mut read).await.unwrap();
+        let end = [data(1, 0, b"in"), data(1, 1, b"")].concat();
+        while !read.ends_with(&end) {
+            assert_ne!(backend.read_buf(&mut read).await.unwrap(), 0);
+        }
+        drop(backend);
+        relay.await.unwrap().unwrap();
         let opened = read.windows(10).filter(|w| w == b"streamtype").count();
         assert_eq!(opened, 4);
-        let end = [data(1, 0, b"in"), data(1, 1, b"")].concat();
-        assert!(read.ends_with(&end), "{read:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_closes_after_its_input_gets_what_comes_of_it() {
+        let (mut client, own_client) = tokio::io::duplex(4096);
+        let (mut backend, own_backend) = tokio::io::duplex(4096);
+        let relay = tokio::spawn(relay(own_client, own_backend, ALL));
+        let close = [0x88, 0x80, 0, 0, 0, 0];
+        client
+            .write_all(&[message(b"\xff\x00"), close.to_vec()].concat())
+            .await
+            .unwrap();
+        let mut read = Vec::new();
+        let end = data(1, 1, b"");
+        while !read.ends_with(&end) {
+            assert_ne!(backend.read_buf(&mut read).await.unwrap(), 0);
+        }
+        let node = [data(3, 1, b"late"), data(5, 1, b""), data(7, 1, b"")].concat();
+        backend.write_all(&node).await.unwrap();
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        relay.await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&read);
+        assert!(text.contains("late") && text.contains("Success"), "{text}");
     }
 
     #[test]
