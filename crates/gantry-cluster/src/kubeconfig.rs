@@ -44,8 +44,9 @@ pub struct Client<'a> {
 
 /// Makes sure that a kubeconfig for `client` stands at `path`.
 ///
-/// A file that is as it would be written, with a certificate that serves for 30 more days, is kept, so that
-/// copies of it go on working; any other is written anew with a fresh certificate.
+/// A file that leads to the server, with a certificate that serves for 30 more days, is kept, so that copies of it go
+/// on working, and so does what its user has changed, such as the namespace. Any other is written anew with a fresh
+/// certificate.
 pub fn ensure(path: &Path, server_url: &str, pki: &Pki, client: &Client) -> Result<(), KubeconfigError> {
     let current = file::read(path).map_err(|source| KubeconfigError::Read {
         path: path.to_owned(),
@@ -54,12 +55,25 @@ pub fn ensure(path: &Path, server_url: &str, pki: &Pki, client: &Client) -> Resu
     let serves = |identity: &Identity| pki.still_serves(identity, client.common_name, client.organizations);
     if let Some(current) = current
         && let Some(identity) = identity_in(&current).filter(serves)
-        && current == text(server_url, pki.ca_pem(), &identity)
+        && leads_to(&current, server_url, pki.ca_pem())
     {
         return Ok(());
     }
     let identity = pki.issue_client(client.common_name, client.organizations)?;
     write(path, server_url, pki.ca_pem(), &identity)
+}
+
+/// Whether a kubeconfig names this server and its CA.
+fn leads_to(kubeconfig: &str, server_url: &str, ca_pem: &str) -> bool {
+    let ca = STANDARD.encode(ca_pem);
+    let has = |field: &str, value: &str| {
+        let mut values = kubeconfig.lines().filter_map(|line| {
+            let line = line.trim_start().trim_start_matches("- ");
+            Some(line.strip_prefix(field)?.trim().trim_matches('"'))
+        });
+        values.any(|found| found == value)
+    };
+    has("server:", server_url) && has("certificate-authority-data:", &ca)
 }
 
 /// The certificate and key in a kubeconfig that [`write`] made.
@@ -186,6 +200,11 @@ mod tests {
             assert_eq!(before == after, kept, "{what}");
             assert!(identity_in(&after.unwrap()).is_some(), "{what}");
         }
+        ensure(&path, url, &pki, &admin).unwrap();
+        let edited = fs::read_to_string(&path).unwrap() + "# the user's own\n";
+        fs::write(&path, &edited).unwrap();
+        ensure(&path, url, &pki, &admin).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), edited);
         fs::write(&path, "nonsense").unwrap();
         ensure(&path, url, &pki, &admin).unwrap();
         assert!(file::read(&path).unwrap().unwrap().contains(url));
