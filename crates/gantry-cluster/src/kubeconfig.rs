@@ -54,7 +54,7 @@ pub fn ensure(path: &Path, server_url: &str, pki: &Pki, client: &Client) -> Resu
     })?;
     let serves = |identity: &Identity| pki.still_serves(identity, client.common_name, client.organizations);
     if let Some(current) = current
-        && let Some(identity) = identity_in(&current).filter(serves)
+        && identity_in(&current).is_some_and(|identity| serves(&identity))
         && leads_to(&current, server_url, pki.ca_pem())
     {
         return Ok(());
