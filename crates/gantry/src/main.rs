@@ -1,8 +1,10 @@
 //! The gantry binary: command line and composition.
 
 mod agent;
+mod bench;
 mod cluster_dns;
 mod image;
+mod kubeconfig;
 mod local;
 mod options;
 mod renewal;
@@ -29,6 +31,8 @@ enum Command {
     /// Runs the control plane and, unless told otherwise, a node.
     #[command(args_override_self = true)]
     Server(Box<options::Options>),
+    /// Measures an API server.
+    Bench(bench::Options),
     /// Imports and lists the images of this machine's node.
     Image(image::Options),
     /// Removes what a node leaves running when its server has ended: pods, containerd, mounts and the pods' bridge.
@@ -67,6 +71,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .init();
     match cli.command {
         Command::Server(options) => Ok(server::run(*options)?),
+        Command::Bench(options) => Ok(bench::run(options)?),
         Command::Image(options) => Ok(image::run(options)?),
         Command::Teardown { data_dir } => Ok(agent::teardown(&data_dir)?),
     }
