@@ -27,6 +27,7 @@ macro_rules! kinds {
 kinds! {
     core { config_map, endpoints, event, namespace, node, pod, replication_controller, secret, service, service_account }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
+    batch { job }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }

@@ -59,7 +59,6 @@ impl Hooks for StatefulSetHooks {
         if strategy["type"] == "RollingUpdate" && strategy["rollingUpdate"].is_object() {
             default_to(&mut strategy["rollingUpdate"], "partition", 0);
         }
-        drop_null(strategy, "rollingUpdate");
         let retention = map_of(spec, "persistentVolumeClaimRetentionPolicy");
         default_if_zero(retention, "whenDeleted", "Retain");
         default_if_zero(retention, "whenScaled", "Retain");
@@ -176,13 +175,6 @@ impl Hooks for StatefulSetHooks {
 fn drop_max_unavailable(object: &mut Value) {
     if let Some(rolling) = object.pointer_mut("/spec/updateStrategy/rollingUpdate") {
         remove(rolling, "maxUnavailable");
-    }
-}
-
-/// Removes a field that reading it as a tree has set to null.
-fn drop_null(object: &mut Value, field: &str) {
-    if !given(&object[field]) {
-        remove(object, field);
     }
 }
 
