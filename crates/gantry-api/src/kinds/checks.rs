@@ -62,6 +62,34 @@ pub fn nonnegative(errors: &mut Errors, path: &Path, value: &Value) {
     }
 }
 
+/// A value must be a count or a percentage.
+pub fn count_or_percent(errors: &mut Errors, path: &Path, value: &Value) {
+    match value {
+        Value::String(percent) => format(errors, path, percent, formats::percent),
+        number => nonnegative(errors, path, number),
+    }
+}
+
+/// A value must be a count or a percentage, and 100% at most.
+pub fn count_or_part(errors: &mut Errors, path: &Path, value: &Value) {
+    count_or_percent(errors, path, value);
+    if value.is_string() && amount(value) > 100 {
+        errors.push(Error::invalid(
+            path,
+            value.clone(),
+            "must not be greater than 100%",
+        ));
+    }
+}
+
+/// The number of a count or percentage.
+pub fn amount(value: &Value) -> i64 {
+    match value {
+        Value::String(percent) => percent.trim_end_matches('%').parse().unwrap_or(0),
+        other => number(other),
+    }
+}
+
 /// A number must be in a range if it is there.
 pub fn optional_range(errors: &mut Errors, path: &Path, value: &Value, range: fn(i64) -> Problems) {
     if given(value) {

@@ -116,6 +116,12 @@ pub fn first_three(mut all: Vec<String>) -> String {
     }
 }
 
+/// The time from one RFC 3339 moment to another, or to `now` when there is no other.
+pub fn between(since: &str, until: &str, now: i64) -> String {
+    let until = OffsetDateTime::parse(until, &Rfc3339).map_or(now, |until| until.unix_timestamp());
+    age(since, until)
+}
+
 /// The time since an RFC 3339 moment, as upstream's duration.HumanDuration words it.
 pub fn age(since: &str, now: i64) -> String {
     let Ok(since) = OffsetDateTime::parse(since, &Rfc3339) else {

@@ -25,11 +25,13 @@ macro_rules! kinds {
 }
 
 kinds! {
-    core { config_map, endpoints, event, namespace, node, pod, secret, service, service_account }
-    apps { controller_revision, deployment, replica_set }
+    core { config_map, endpoints, event, namespace, node, pod, replication_controller, secret, service, service_account }
+    apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
+    batch { job }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
+    policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }
     scheduling { priority_class }
 }

@@ -1,9 +1,8 @@
 //! Deployment
 
 use crate::field::{Error, Path};
-use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::checks::{Errors, immutable, nonnegative};
+use crate::kinds::checks::{Errors, amount, count_or_percent, immutable, nonnegative};
 use crate::kinds::columns::{age_column, column, name_column, template_columns};
 use crate::kinds::core::pod;
 use crate::kinds::values::{default_if_zero, default_to, drop_zero, given, map_of, number, same, text};
@@ -138,20 +137,6 @@ fn strategy(errors: &mut Errors, path: &Path, strategy: &Value) {
             let types = ["Recreate", "RollingUpdate"];
             errors.push(Error::not_supported(path, strategy.clone(), &types));
         }
-    }
-}
-
-fn count_or_percent(errors: &mut Errors, path: &Path, value: &Value) {
-    match value {
-        Value::String(percent) => crate::kinds::checks::format(errors, path, percent, formats::percent),
-        number => nonnegative(errors, path, number),
-    }
-}
-
-fn amount(value: &Value) -> i64 {
-    match value {
-        Value::String(percent) => percent.trim_end_matches('%').parse().unwrap_or(0),
-        other => number(other),
     }
 }
 

@@ -18,7 +18,7 @@ mod volume;
 
 pub use default::template as default_template;
 pub use scheduling::taint_effect;
-pub use validate::{owner_of_pods, replicas_status};
+pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, template as validate_template};
 
 use crate::field::Error;
 use crate::kind::{Hooks, Kind, Scope, Subresource};

@@ -294,12 +294,19 @@ fn host_aliases(errors: &mut Errors, path: &Path, aliases: &[Value]) {
 
 /// The rules of a kind that makes pods through a template and finds them through a selector.
 pub fn owner_of_pods(errors: &mut Errors, path: &Path, spec: &Value) {
+    pods_selected(errors, path, spec, "deployment");
+    template(errors, &path.child("template"), &spec["template"]);
+    runs_forever(errors, &path.child("template"), &spec["template"], "ReplicaSet");
+}
+
+/// A selector must be well formed and fit the template's labels; `kind` is the owner's name in messages.
+pub fn pods_selected(errors: &mut Errors, path: &Path, spec: &Value, kind: &str) {
     let selector = &spec["selector"];
     let at = path.child("selector");
     if selector.is_object() {
         label_selector(errors, &at, selector);
         if crate::kinds::values::size(&selector["matchLabels"]) + list(&selector["matchExpressions"]).len() == 0 {
-            let detail = "empty selector is invalid for deployment";
+            let detail = format!("empty selector is invalid for {kind}");
             errors.push(Error::invalid(at, selector.clone(), detail));
         }
     } else {
@@ -311,15 +318,18 @@ pub fn owner_of_pods(errors: &mut Errors, path: &Path, spec: &Value) {
         let detail = "`selector` does not match template `labels`";
         errors.push(Error::invalid(path.child("metadata").child("labels"), labels.clone(), detail));
     }
-    template(errors, &path, &spec["template"]);
+}
+
+/// A template must be of pods that are always restarted; `kind` is the owner's name in messages.
+pub fn runs_forever(errors: &mut Errors, path: &Path, template: &Value, kind: &str) {
     let path = path.child("spec");
-    let spec = &spec["template"]["spec"];
+    let spec = &template["spec"];
     if spec["restartPolicy"] != "Always" {
         let policy = spec["restartPolicy"].clone();
         errors.push(Error::not_supported(path.child("restartPolicy"), policy, &["Always"]));
     }
     if given(&spec["activeDeadlineSeconds"]) {
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        let detail = format!("activeDeadlineSeconds in {kind} is not Supported");
         errors.push(Error::forbidden(path.child("activeDeadlineSeconds"), detail));
     }
 }

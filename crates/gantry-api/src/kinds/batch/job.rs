@@ -1,0 +1,350 @@
+//! Job. Source: pkg/apis/batch/validation/validation.go and pkg/registry/batch/job/strategy.go.
+
+use crate::field::{Error, Path};
+use crate::formats;
+use crate::kind::{Hooks, Kind, Scope, Subresource};
+use crate::kinds::checks::{Errors, immutable, label_selector, nonnegative, one_of, optional_one_of, selects};
+use crate::kinds::columns::{age_column, between, column, name_column, template_columns};
+use crate::kinds::core::pod;
+use crate::kinds::values::{default_to, flag, given, keep, list, map_of, number, size, text};
+use crate::kinds::{count_generation, start_generation, usual};
+use serde_json::Value;
+
+/// The kind.
+pub fn kind() -> Kind {
+    let mut columns = vec![
+        name_column(),
+        column("Status", "string", |o, _| state(o).into()),
+        column("Completions", "string", |o, _| completions(o).into()),
+        column("Duration", "string", |o, now| {
+            let status = &o["status"];
+            match (text(&status["startTime"]), text(&status["completionTime"])) {
+                ("", _) => "".into(),
+                (start, end) => between(start, end, now).into(),
+            }
+        }),
+        age_column(),
+    ];
+    columns.extend(template_columns());
+    Kind {
+        categories: vec!["all".into()],
+        subresources: vec![Subresource::Status],
+        selectable_fields: vec![("status.successful", "status.succeeded")],
+        columns,
+        hooks: Box::new(JobHooks),
+        ..usual("batch", "Job", "jobs", Scope::Namespaced)
+    }
+}
+
+/// Labels that tie pods to their job: its name and UID, each under its present and its older key.
+const NAME_LABELS: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
+const UID_LABELS: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
+const MOST_INDEXES: i64 = 100_000;
+
+fn state(object: &Value) -> &'static str {
+    let has = |kind: &str| condition(object, kind);
+    if has("Complete") {
+        "Complete"
+    } else if has("Failed") {
+        "Failed"
+    } else if crate::meta::is_deleting(object) {
+        "Terminating"
+    } else {
+        let others = ["Suspended", "FailureTarget", "SuccessCriteriaMet"];
+        others.into_iter().find(|kind| has(kind)).unwrap_or("Running")
+    }
+}
+
+fn condition(object: &Value, kind: &str) -> bool {
+    list(&object["status"]["conditions"]).iter().any(|c| c["type"] == kind && c["status"] == "True")
+}
+
+fn completions(object: &Value) -> String {
+    let (spec, done) = (&object["spec"], number(&object["status"]["succeeded"]));
+    match (spec["completions"].as_i64(), number(&spec["parallelism"])) {
+        (Some(wanted), _) => format!("{done}/{wanted}"),
+        (None, parallel) if parallel > 1 => format!("{done}/1 of {parallel}"),
+        (None, _) => format!("{done}/1"),
+    }
+}
+
+struct JobHooks;
+
+impl Hooks for JobHooks {
+    fn default(&self, object: &mut Value) {
+        let spec = map_of(object, "spec");
+        if !given(&spec["completions"]) && !given(&spec["parallelism"]) {
+            default_to(spec, "completions", 1);
+        }
+        default_to(spec, "parallelism", 1);
+        let limit = if given(&spec["backoffLimitPerIndex"]) { i32::MAX } else { 6 };
+        default_to(spec, "backoffLimit", limit);
+        default_to(spec, "completionMode", "NonIndexed");
+        default_to(spec, "suspend", false);
+        let replacement = if given(&spec["podFailurePolicy"]) { "Failed" } else { "TerminatingOrFailed" };
+        default_to(spec, "podReplacementPolicy", replacement);
+        default_to(spec, "manualSelector", false);
+        pod::default_template(spec, "template");
+        let labels = spec["template"]["metadata"]["labels"].clone();
+        let metadata = map_of(object, "metadata");
+        if labels.is_object() && size(&metadata["labels"]) == 0 {
+            metadata["labels"] = labels;
+        }
+        map_of(object, "status");
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        start_generation(object);
+        if flag(&object["spec"]["manualSelector"]) {
+            return;
+        }
+        let name = object["metadata"]["name"].clone();
+        let uid = object["metadata"]["uid"].clone();
+        let spec = &mut object["spec"];
+        let labels = map_of(map_of(map_of(spec, "template"), "metadata"), "labels");
+        NAME_LABELS.iter().for_each(|label| default_to(labels, label, name.clone()));
+        UID_LABELS.iter().for_each(|label| default_to(labels, label, uid.clone()));
+        default_to(map_of(map_of(spec, "selector"), "matchLabels"), UID_LABELS[1], uid);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        count_generation(object, old);
+    }
+
+    fn prepare_subresource(&self, _: Subresource, _: &mut Value, _: &Value) {}
+
+    fn validate(&self, object: &Value) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let (path, spec) = (Path::new("spec"), &object["spec"]);
+        let (selector, labels) = (&spec["selector"], &spec["template"]["metadata"]["labels"]);
+        generated(&mut errors, object);
+        job_spec(&mut errors, &path, spec);
+        if given(selector) {
+            label_selector(&mut errors, &path.child("selector"), selector);
+        } else {
+            errors.push(Error::required(path.child("selector"), ""));
+        }
+        if !given(selector) || !selects(selector, labels) {
+            let detail = "`selector` does not match template `labels`";
+            errors.push(Error::invalid("spec.template.metadata.labels", labels.clone(), detail));
+        }
+        let most = number(&spec["completions"]);
+        if spec["completionMode"] == "Indexed" && most > 0 {
+            let name = crate::meta::name(object);
+            let last = format!("{name}-{}", most - 1);
+            if !formats::dns_label(&last).is_empty() {
+                let detail = format!("will not able to create pod with invalid DNS label: {last}");
+                errors.push(Error::invalid("metadata.name", name, detail));
+            }
+        }
+        errors
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let path = Path::new("spec");
+        let (new, before) = (&object["spec"], &old["spec"]);
+        let at = path.child("completions");
+        if new["completionMode"] != "Indexed" {
+            immutable(&mut errors, &at, &new["completions"], &before["completions"]);
+        } else if new["completions"] != before["completions"]
+            && given(&new["completions"])
+            && new["completions"] != new["parallelism"]
+        {
+            let detail = "can only be modified in tandem with spec.parallelism";
+            errors.push(Error::invalid(at, new["completions"].clone(), detail));
+        }
+        immutable(&mut errors, &path.child("selector"), &new["selector"], &before["selector"]);
+        let template = mutable_template(new, old);
+        immutable(&mut errors, &path.child("template"), &new["template"], &template);
+        for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+            immutable(&mut errors, &path.child(field), &new[field], &before[field]);
+        }
+        errors
+    }
+
+    fn validate_subresource(&self, _: Subresource, object: &Value, old: &Value) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let (path, status) = (Path::new("status"), &object["status"]);
+        for field in ["active", "succeeded", "failed", "ready", "terminating"] {
+            nonnegative(&mut errors, &path.child(field), &status[field]);
+        }
+        if condition(object, "Complete") && condition(object, "Failed") {
+            let detail = "cannot set Complete=True and Failed=true conditions";
+            errors.push(Error::invalid(path.child("conditions"), Value::Null, detail));
+        }
+        for (kind, needed) in [("Failed", "FailureTarget"), ("Complete", "SuccessCriteriaMet")] {
+            if condition(object, kind) && !condition(old, kind) && !condition(object, needed) {
+                let detail = format!("cannot set {kind}=True condition without the {needed}=true condition");
+                errors.push(Error::invalid(path.child("conditions"), Value::Null, detail));
+            }
+        }
+        errors
+    }
+}
+
+/// What `prepare_create` fills in must not have been given otherwise.
+fn generated(errors: &mut Errors, object: &Value) {
+    let spec = &object["spec"];
+    if flag(&spec["manualSelector"]) || !given(&spec["selector"]) {
+        return;
+    }
+    let labels = &spec["template"]["metadata"]["labels"];
+    let (name, uid) = (&object["metadata"]["name"], &object["metadata"]["uid"]);
+    let mut expected = serde_json::json!({});
+    let wanted = [(UID_LABELS[0], uid), (NAME_LABELS[0], name), (UID_LABELS[1], uid), (NAME_LABELS[1], name)];
+    for (label, value) in wanted {
+        expected[label] = value.clone();
+        if !given(&labels[label]) {
+            let detail = format!("must be '{}'", text(value));
+            errors.push(Error::required(format!("spec.template.metadata.labels[{label}]"), detail));
+        } else if labels[label] != *value {
+            let at = format!("spec.template.metadata.labels[{label}]");
+            errors.push(Error::invalid(at, labels.clone(), format!("must be '{}'", text(value))));
+        }
+    }
+    if !selects(&spec["selector"], &expected) {
+        errors.push(Error::invalid("spec.selector", spec["selector"].clone(), "`selector` not auto-generated"));
+    }
+}
+
+/// The old template, with what may change in a suspended job that never started as it is now.
+fn mutable_template(new: &Value, old: &Value) -> Value {
+    let mut template = old["spec"]["template"].clone();
+    if !flag(&old["spec"]["suspend"]) || given(&old["status"]["startTime"]) {
+        return template;
+    }
+    let now = &new["template"];
+    for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+        keep(map_of(&mut template, "spec"), &now["spec"], field);
+    }
+    for field in ["annotations", "labels"] {
+        keep(map_of(&mut template, "metadata"), &now["metadata"], field);
+    }
+    let affinity = map_of(map_of(&mut template, "spec"), "affinity");
+    keep(affinity, &now["spec"]["affinity"], "nodeAffinity");
+    template
+}
+
+/// The rules of a job's spec, alone or in a CronJob's template.
+fn job_spec(errors: &mut Errors, path: &Path, spec: &Value) {
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
+        nonnegative(errors, &path.child(field), &spec[field]);
+    }
+    if given(&spec["maxFailedIndexes"]) && !given(&spec["backoffLimitPerIndex"]) {
+        errors.push(Error::required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
+    }
+    let modes = ["Indexed", "NonIndexed"];
+    optional_one_of(errors, &path.child("completionMode"), &spec["completionMode"], &modes);
+    if spec["completionMode"] == "Indexed" {
+        indexed(errors, path, spec);
+    } else {
+        for field in ["backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"] {
+            if given(&spec[field]) {
+                let detail = "requires indexed completion mode";
+                errors.push(Error::invalid(path.child(field), spec[field].clone(), detail));
+            }
+        }
+    }
+    let policies: &[&str] = match given(&spec["podFailurePolicy"]) {
+        true => &["Failed"],
+        false => &["Failed", "TerminatingOrFailed"],
+    };
+    optional_one_of(errors, &path.child("podReplacementPolicy"), &spec["podReplacementPolicy"], policies);
+    pod::validate_template(errors, &path.child("template"), &spec["template"]);
+    let path = path.child("template");
+    let path = path.child("spec");
+    let (at, restart) = (path.child("restartPolicy"), &spec["template"]["spec"]["restartPolicy"]);
+    one_of(errors, &at, restart, &["OnFailure", "Never"]);
+    if given(&spec["podFailurePolicy"]) && restart == "OnFailure" {
+        let detail = "only \"Never\" is supported when podFailurePolicy is specified";
+        errors.push(Error::invalid(at, restart.clone(), detail));
+    }
+}
+
+fn indexed(errors: &mut Errors, path: &Path, spec: &Value) {
+    let (completions, failed) = (&spec["completions"], &spec["maxFailedIndexes"]);
+    if !given(completions) {
+        errors.push(Error::required(path.child("completions"), "when completion mode is Indexed"));
+    }
+    if number(&spec["parallelism"]) > MOST_INDEXES {
+        let detail = format!("must be less than or equal to {MOST_INDEXES} when completion mode is Indexed");
+        errors.push(Error::invalid(path.child("parallelism"), spec["parallelism"].clone(), detail));
+    }
+    if given(completions) && number(failed) > number(completions) {
+        let detail = "must be less than or equal to completions";
+        errors.push(Error::invalid(path.child("maxFailedIndexes"), failed.clone(), detail));
+    }
+    if number(failed) > MOST_INDEXES {
+        let detail = format!("must be less than or equal to {MOST_INDEXES}");
+        errors.push(Error::invalid(path.child("maxFailedIndexes"), failed.clone(), detail));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn job(change: impl Fn(&mut Value)) -> Value {
+        let mut object = json!({"metadata": {"name": "j", "uid": "u"}, "spec": {
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}},
+        }});
+        change(&mut object);
+        JobHooks.default(&mut object);
+        JobHooks.prepare_create(&mut object);
+        object
+    }
+
+    #[test]
+    fn rules() {
+        let check = |change: fn(&mut Value), expected: &[&str]| {
+            let errors = JobHooks.validate(&job(change));
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, expected);
+        };
+        check(|_| {}, &[]);
+        check(
+            |o| o["spec"]["template"]["spec"]["restartPolicy"] = "Always".into(),
+            &["spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""],
+        );
+        check(
+            |o| o["spec"]["backoffLimitPerIndex"] = 1.into(),
+            &["spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode"],
+        );
+        check(
+            |o| o["spec"]["completions"] = (-1).into(),
+            &["spec.completions: Invalid value: -1: must be greater than or equal to 0"],
+        );
+        check(
+            |o| {
+                o["spec"]["manualSelector"] = true.into();
+                o["spec"]["selector"] = json!({"matchLabels": {"a": "b"}});
+                o["spec"]["template"]["metadata"] = json!({"labels": {"a": "b"}});
+            },
+            &[],
+        );
+    }
+
+    #[test]
+    fn little_changes() {
+        let old = job(|_| {});
+        let check = |change: fn(&mut Value), expected: usize| {
+            let mut new = old.clone();
+            change(&mut new);
+            assert_eq!(JobHooks.validate_update(&new, &old).len(), expected);
+        };
+        check(|o| o["spec"]["parallelism"] = 3.into(), 0);
+        check(|o| o["spec"]["completions"] = 3.into(), 1);
+        check(|o| o["spec"]["template"]["spec"]["hostname"] = "h".into(), 1);
+        check(|o| o["spec"]["selector"]["matchLabels"]["x"] = "y".into(), 1);
+    }
+}
