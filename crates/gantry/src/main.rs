@@ -9,6 +9,7 @@ mod local;
 mod options;
 mod renewal;
 mod server;
+mod status;
 
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -35,7 +36,9 @@ enum Command {
     Bench(bench::Options),
     /// Imports and lists the images of this machine's node.
     Image(image::Options),
-    /// Removes what a node leaves running when its server has ended: pods, containerd, mounts and the pods' bridge.
+    /// Says whether this machine's cluster works; can wait until it does.
+    Status(status::Options),
+    /// Removes what a node leaves running when its server has ended: pods, containerd, mounts and the rules for Services.
     Teardown {
         /// Where the cluster's data lives.
         #[arg(long, default_value = "/var/lib/gantry")]
@@ -73,6 +76,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         Command::Server(options) => Ok(server::run(*options)?),
         Command::Bench(options) => Ok(bench::run(options)?),
         Command::Image(options) => Ok(image::run(options)?),
+        Command::Status(options) => Ok(status::run(options)?),
         Command::Teardown { data_dir } => Ok(agent::teardown(&data_dir)?),
     }
 }

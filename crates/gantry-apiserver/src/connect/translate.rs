@@ -294,7 +294,7 @@ mod tests {
         ]
         .concat();
         let read = client_of(&node).await;
-        let start = b"\x82\x01\x01\x82\x04\x01out\x82\x04\x02err\x82\x15\x03";
+        let start = b"\x82\x04\x01out\x82\x04\x02err\x82\x15\x03";
         assert_eq!(&read[..start.len()], start);
         assert_eq!(&read[start.len()..start.len() + status.len()], status);
         assert_eq!(&read[start.len() + status.len()..], b"\x88\x02\x03\xe8");

@@ -76,7 +76,7 @@ impl Machine {
         ADDRESS
     }
 
-    /// Starts gantry, and waits until its API answers.
+    /// Starts gantry, and waits until it says that all is ready.
     pub fn start(&mut self) {
         let log = std::fs::File::options()
             .create(true)
@@ -93,17 +93,13 @@ impl Machine {
             .stderr(log)
             .spawn()
             .expect("gantry starts");
-        let server = self.server.insert(child);
-        std::thread::sleep(Duration::from_millis(200));
-        if let Some(status) = server.try_wait().expect("the server can be waited for") {
-            panic!("gantry ended with {status}: {}", self.log());
-        }
-        self.until("the server is ready", || {
-            self.kubectl("get --raw /readyz") == "ok"
-        });
-        self.until("the node is there", || {
-            self.kubectl("get node node-1 -o name") == "node/node-1"
-        });
+        self.server = Some(child);
+        let said = self.gantry(&["status", "--wait", "60"]);
+        assert!(
+            said.contains("DNS answers at 10.43.0.10"),
+            "{said}\n{}",
+            self.log()
+        );
     }
 
     /// Kills gantry, as kill -9 does.
