@@ -5,6 +5,7 @@ use crate::authenticate::{Authenticator, OPEN_PATHS};
 use crate::connect::{self, Connect};
 use crate::deletion;
 use crate::discovery;
+use crate::documents::Documents;
 use crate::health;
 use crate::metrics::{self, Requests};
 use crate::negotiate::Format;
@@ -14,7 +15,6 @@ use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
 use bytes::{Bytes, BytesMut};
-use gantry_api::openapi;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
@@ -41,6 +41,8 @@ pub struct Handler {
     pub connect: Connect,
     /// Counts requests.
     pub requests: Arc<Requests>,
+    /// What is served, as OpenAPI documents.
+    pub documents: Documents,
     /// Where the keys of service accounts' tokens are.
     pub jwks_uri: String,
 }
@@ -48,6 +50,9 @@ pub struct Handler {
 impl Handler {
     /// Answers one request of `user`.
     pub async fn answer(&self, user: Arc<User>, mut request: Request<RequestBody>) -> Response<Body> {
+        if let Some(uri) = request::undeprecated(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         let parsed = request::parse(request.uri().path(), &self.api.kinds);
         let meter = self.requests.begin(&parsed, &request);
         if let Parsed::Resource(target) = &parsed
@@ -223,7 +228,6 @@ impl Handler {
                 let type_ = "application/jwk-set+json";
                 return Ok(respond::with_type(200, type_, self.api.tokens.jwks().to_string()));
             }
-            "/openapi/v3" => return Ok(respond::json(200, &self.openapi_index())),
             _ => {}
         }
         let server = health::Server {
@@ -233,17 +237,8 @@ impl Handler {
         if let Some(answer) = health::answer(&server, path, head.uri.query().unwrap_or("")).await {
             return Ok(answer);
         }
-        if let Some(rest) = path.strip_prefix("/openapi/v3/") {
-            let (group, version) = match rest.split('/').collect::<Vec<_>>().as_slice() {
-                ["api", version] => (String::new(), version.to_string()),
-                ["apis", group, version] => (group.to_string(), version.to_string()),
-                _ => return Err(Status::no_such_path()),
-            };
-            let kinds = self.api.kinds.of(&group, &version);
-            if kinds.is_empty() {
-                return Err(Status::no_such_path());
-            }
-            return Ok(respond::json(200, &openapi::v3(&group, &version, &kinds)));
+        if let Some(answer) = self.documents.answer(&self.api.kinds, &head) {
+            return answer;
         }
         let accept = head
             .headers
@@ -257,19 +252,6 @@ impl Handler {
             return Ok(respond::with_type(200, type_, answer.to_string()));
         }
         Ok(respond::json(200, &answer))
-    }
-
-    fn openapi_index(&self) -> serde_json::Value {
-        let mut paths = json!({});
-        for (group, version) in self.api.kinds.group_versions() {
-            let place = if group.is_empty() {
-                format!("api/{version}")
-            } else {
-                format!("apis/{group}/{version}")
-            };
-            paths[&place] = json!({"serverRelativeURL": format!("/openapi/v3/{place}")});
-        }
-        json!({"paths": paths})
     }
 }
 

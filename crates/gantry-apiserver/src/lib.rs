@@ -13,6 +13,7 @@ mod connect;
 mod deletion;
 mod discovery;
 mod disruption;
+mod documents;
 mod eviction;
 mod filter;
 mod guard;

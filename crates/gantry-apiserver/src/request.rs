@@ -1,6 +1,7 @@
 //! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
 
 use gantry_api::kind::{Kind, Scope, Subresource};
+use http::Uri;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,6 +74,34 @@ pub enum Parsed {
     Other,
     /// Below /api or /apis, but nothing is served there.
     Unknown,
+}
+
+/// The way to say today what a deprecated path such as `/api/v1/watch/pods` says; none for other paths.
+pub fn undeprecated(uri: &Uri) -> Option<Uri> {
+    let parts: Vec<&str> = uri.path().split('/').filter(|p| !p.is_empty()).collect();
+    let (root, rest) = match parts.as_slice() {
+        ["api", version, "watch", rest @ ..] => (format!("/api/{version}"), rest),
+        ["apis", group, version, "watch", rest @ ..] => (format!("/apis/{group}/{version}"), rest),
+        _ => return None,
+    };
+    let (collection, name) = match rest {
+        ["namespaces", _, _] | [_] => (rest, None),
+        ["namespaces", _, _, name] | [_, name] => (&rest[..rest.len() - 1], Some(name)),
+        _ => return None,
+    };
+    let kept = |p: &&str| !p.is_empty() && !p.starts_with("watch=");
+    let query = uri.query().unwrap_or("").split('&').filter(kept);
+    let mut query: Vec<String> = query.map(String::from).collect();
+    query.push("watch=true".into());
+    if let Some(name) = name {
+        let own = format!("metadata.name%3D{name}");
+        match query.iter_mut().find(|p| p.starts_with("fieldSelector=")) {
+            Some(selector) => selector.push_str(&format!(",{own}")),
+            None => query.push(format!("fieldSelector={own}")),
+        }
+    }
+    let path = format!("{root}/{}?{}", collection.join("/"), query.join("&"));
+    path.parse().ok()
 }
 
 /// Parses a request's path.
@@ -169,5 +198,30 @@ mod tests {
         check(&format!("{pod}/p/exec/more"), None);
         check(&format!("{pod}/p/status"), None);
         check("//api/v1//namespaces/ns/services/s/proxy/x", Some(("s", "/x")));
+    }
+
+    #[test]
+    fn deprecated_watches_are_todays() {
+        let check = |path: &str, expected: Option<&str>| {
+            let uri = path.parse().unwrap();
+            let found = undeprecated(&uri).map(|u| u.to_string());
+            assert_eq!(found.as_deref(), expected, "{path}");
+        };
+        check("/api/v1/watch/pods", Some("/api/v1/pods?watch=true"));
+        check(
+            "/api/v1/watch/namespaces/a/pods/b?fieldSelector=x%3Dy&watch=false",
+            Some("/api/v1/namespaces/a/pods?fieldSelector=x%3Dy,metadata.name%3Db&watch=true"),
+        );
+        check(
+            "/api/v1/watch/namespaces/a",
+            Some("/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3Da"),
+        );
+        check(
+            "/apis/apps/v1/watch/deployments?resourceVersion=5",
+            Some("/apis/apps/v1/deployments?resourceVersion=5&watch=true"),
+        );
+        check("/api/v1/namespaces/watch/pods", None);
+        check("/api/v1/pods", None);
+        check("/api/v1/watch", None);
     }
 }

@@ -107,6 +107,7 @@ impl Server {
                 ),
                 connect,
                 requests: Default::default(),
+                documents: Default::default(),
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
                     kinds,

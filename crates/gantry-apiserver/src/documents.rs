@@ -1,0 +1,178 @@
+//! `/openapi/v2` and `/openapi/v3`: what is served, for clients that explain, check and generate.
+//!
+//! Source: k8s.io/kube-openapi/pkg/handler and handler3. Documents are made when they are asked for: they are large, asked
+//! for seldom, and kept by clients under the hash that the index gives.
+
+use crate::request::Kinds;
+use crate::respond::{self, Body};
+use gantry_api::openapi;
+use gantry_api::status::Status;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
+
+/// What is served, as documents.
+#[derive(Default)]
+pub struct Documents {
+    /// Each group version's place and the hash of its document.
+    index: OnceLock<Vec<(String, String)>>,
+}
+
+/// What upstream's index promises of a document that is asked for by its hash.
+const FOREVER: &str = "public, immutable, max-age=31536000";
+
+impl Documents {
+    /// Answers a request for a document; none when the path is another.
+    pub fn answer(&self, kinds: &Kinds, head: &Parts) -> Option<Result<Response<Body>, Status>> {
+        let path = head.uri.path().trim_end_matches('/');
+        match path.strip_prefix("/openapi/")? {
+            "v2" => Some(v2(kinds, &head.headers)),
+            "v3" => {
+                let place = |(place, hash): &(String, String)| {
+                    let url = format!("/openapi/v3/{place}?hash={hash}");
+                    (place.clone(), json!({"serverRelativeURL": url}))
+                };
+                let paths: serde_json::Map<_, _> = self.index(kinds).iter().map(place).collect();
+                Some(Ok(respond::json(200, &json!({"paths": paths}))))
+            }
+            rest => Some(self.v3(kinds, rest.strip_prefix("v3/")?, head)),
+        }
+    }
+
+    fn index(&self, kinds: &Kinds) -> &[(String, String)] {
+        self.index.get_or_init(|| {
+            let places = kinds.group_versions().into_iter().map(|(group, version)| {
+                let text = document(kinds, &group, &version).to_string();
+                let place = match group.as_str() {
+                    "" => format!("api/{version}"),
+                    _ => format!("apis/{group}/{version}"),
+                };
+                (place, hash(&text))
+            });
+            places.collect()
+        })
+    }
+
+    fn v3(&self, kinds: &Kinds, place: &str, head: &Parts) -> Result<Response<Body>, Status> {
+        let index = self.index(kinds);
+        let (_, current) = index
+            .iter()
+            .find(|(p, _)| p == place)
+            .ok_or_else(Status::no_such_path)?;
+        let query = head.uri.query().unwrap_or("");
+        let asked = query.split('&').find_map(|p| p.strip_prefix("hash="));
+        // Whoever asks for a document that is no more is led to the one that is.
+        if let Some(asked) = asked
+            && asked != current
+        {
+            let mut answer = respond::text(StatusCode::MOVED_PERMANENTLY.as_u16(), "");
+            let url = format!("/openapi/v3/{place}?hash={current}");
+            set(&mut answer, header::LOCATION, &url);
+            return Ok(answer);
+        }
+        let (group, version) = match place.split('/').collect::<Vec<_>>().as_slice() {
+            ["apis", group, version] => (*group, *version),
+            ["api", version] => ("", *version),
+            _ => return Err(Status::no_such_path()),
+        };
+        let mut answer = match unchanged(&head.headers, current) {
+            Some(answer) => answer,
+            None => respond::json(200, &document(kinds, group, version)),
+        };
+        set(&mut answer, header::ETAG, &format!("\"{current}\""));
+        if asked.is_some() {
+            set(&mut answer, header::CACHE_CONTROL, FOREVER);
+        }
+        Ok(answer)
+    }
+}
+
+fn document(kinds: &Kinds, group: &str, version: &str) -> Value {
+    openapi::v3(group, version, &kinds.of(group, version))
+}
+
+fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    let takes_json = accept.is_none_or(|accept| {
+        let types = accept
+            .split(',')
+            .map(|t| t.split(';').next().unwrap_or("").trim());
+        let json = |t: &str| matches!(t, "" | "*/*" | "application/*" | "application/json");
+        types.into_iter().any(json)
+    });
+    if !takes_json {
+        return Err(Status::not_acceptable(&["application/json"]));
+    }
+    let all: Vec<_> = kinds.iter().map(AsRef::as_ref).collect();
+    let text = openapi::v2(&all).to_string();
+    let hash = hash(&text);
+    let mut answer = match unchanged(headers, &hash) {
+        Some(answer) => answer,
+        None => respond::with_type(200, "application/json", text),
+    };
+    set(&mut answer, header::ETAG, &format!("\"{hash}\""));
+    Ok(answer)
+}
+
+/// The answer to a client that has the document already.
+fn unchanged(headers: &HeaderMap, hash: &str) -> Option<Response<Body>> {
+    let known = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    let known = known.split(',').any(|tag| tag.trim().trim_matches('"') == hash);
+    known.then(|| respond::text(StatusCode::NOT_MODIFIED.as_u16(), ""))
+}
+
+fn set(answer: &mut Response<Body>, name: header::HeaderName, value: &str) {
+    // Hashes and places hold only what headers may.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+fn hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(documents: &Documents, path: &str, headers: &[(&str, &str)]) -> Option<(u16, HeaderMap)> {
+        let kinds = Kinds::new(gantry_api::kinds::builtin());
+        let mut request = http::Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        Some(match documents.answer(&kinds, &head)? {
+            Ok(answer) => (answer.status().as_u16(), answer.headers().clone()),
+            Err(status) => (status.code, HeaderMap::new()),
+        })
+    }
+
+    #[test]
+    fn documents_are_found_by_their_hash() {
+        let documents = Documents::default();
+        let check = |path: &str, headers: &[(&str, &str)], code: u16| {
+            let (found, headers) = get(&documents, path, headers).unwrap();
+            assert_eq!(found, code, "{path} {headers:?}");
+            headers
+        };
+        let tag = check("/openapi/v3/apis/apps/v1", &[], 200)["etag"].clone();
+        let tag = tag.to_str().unwrap().trim_matches('"').to_string();
+        let path = format!("/openapi/v3/apis/apps/v1?hash={tag}");
+        assert_eq!(check(&path, &[], 200)["cache-control"], FOREVER);
+        let led = check("/openapi/v3/apis/apps/v1?hash=OLD", &[], 301);
+        assert_eq!(led["location"], path);
+        check(&path, &[("if-none-match", &format!("\"{tag}\""))], 304);
+        check("/openapi/v3/apis/none/v1", &[], 404);
+        check("/openapi/v3", &[], 200);
+        let tag = check("/openapi/v2", &[("accept", "application/json")], 200)["etag"].clone();
+        check("/openapi/v2", &[("if-none-match", tag.to_str().unwrap())], 304);
+        let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        check("/openapi/v2", &[("accept", protobuf)], 406);
+        assert!(get(&documents, "/version", &[]).is_none());
+    }
+}
