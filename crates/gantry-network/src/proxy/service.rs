@@ -177,7 +177,8 @@ impl Port<'_> {
             return;
         }
         let reachable = if outside_local { &local } else { &all };
-        used.extend(all.iter().copied());
+        // The local ones may be none of all: they end while others elsewhere are ready.
+        used.extend(all.iter().chain(reachable).copied());
         let verdict = match all.is_empty() {
             true => "goto refuse".to_string(),
             false => {

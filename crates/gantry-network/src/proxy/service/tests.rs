@@ -243,3 +243,50 @@ fn nftables_takes_the_rules() {
         assert!(output.status.success(), "{said}\n{}", set.whole());
     }
 }
+
+/// nft refuses a transaction as a whole when a rule leads to a chain or set that is not there.
+#[test]
+fn what_rules_lead_to_is_there() {
+    let conditions = [
+        json!({"ready": true}),
+        json!({"ready": false, "serving": true, "terminating": true}),
+        json!({"ready": false}),
+    ];
+    let ports = json!([{"name": "http", "protocol": "TCP", "port": 80, "nodePort": 30080}]);
+    for (here, there) in conditions
+        .iter()
+        .flat_map(|h| conditions.iter().map(move |t| (h, t)))
+    {
+        for (inside, outside) in [
+            ("Cluster", "Cluster"),
+            ("Cluster", "Local"),
+            ("Local", "Cluster"),
+            ("Local", "Local"),
+        ] {
+            let spec = json!({"type": "NodePort", "ports": ports, "sessionAffinity": "ClientIP",
+                "internalTrafficPolicy": inside, "externalTrafficPolicy": outside});
+            let ends = json!([
+                {"addresses": ["10.42.0.5"], "nodeName": "here", "conditions": here},
+                {"addresses": ["10.42.1.6"], "nodeName": "there", "conditions": there},
+            ]);
+            let found = rules(&service(spec), &slice(ends), "here", "10.42.0.0/16");
+            for line in found.chains.values().flatten().chain(found.elements.values()) {
+                for (word, next) in line.split([' ', ',']).zip(line.split([' ', ',']).skip(1)) {
+                    let shared = ["refuse", "discard", "masquerade-later"].contains(&next);
+                    if ["goto", "jump"].contains(&word) && !shared {
+                        assert!(
+                            found.chains.contains_key(next),
+                            "{inside} {outside} {here} {there}: {line}"
+                        );
+                    }
+                    if let Some(set) = next.strip_prefix('@') {
+                        assert!(
+                            found.sets.contains_key(set),
+                            "{inside} {outside} {here} {there}: {line}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
