@@ -9,6 +9,7 @@ pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};
 
 use crate::kind::{Kind, NoHooks, Scope};
+use crate::version;
 use columns::{age_column, name_column};
 use serde_json::Value;
 use values::{number, same};
@@ -17,9 +18,10 @@ macro_rules! kinds {
     ($($group:ident { $($kind:ident),* $(,)? })*) => {
         $(mod $group { $(pub mod $kind;)* })*
 
-        /// All built-in kinds.
+        /// All built-in kinds, in every version served.
         pub fn builtin() -> Vec<Kind> {
-            vec![$($($group::$kind::kind(),)*)*]
+            let files: &[fn() -> Kind] = &[$($($group::$kind::kind,)*)*];
+            files.iter().flat_map(|kind| version::all(*kind)).collect()
         }
     };
 }
@@ -41,6 +43,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
     Kind {
         group: group.into(),
         version: "v1".into(),
+        other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
         singular: kind.to_lowercase().into(),
