@@ -71,7 +71,7 @@ pub fn labels(map: &Value) -> String {
 }
 
 /// A LabelSelector as text.
-fn selector(selector: &Value) -> String {
+pub fn selector(selector: &Value) -> String {
     let mut parts: Vec<(&str, String)> = entries(&selector["matchLabels"])
         .map(|(k, v)| (k.as_str(), format!("{k}={}", text(v))))
         .collect();
