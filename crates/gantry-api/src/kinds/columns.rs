@@ -55,6 +55,41 @@ pub fn template_columns() -> [Column; 3] {
     ]
 }
 
+/// Access modes in short, always in the same order.
+pub fn access_modes(modes: &Value) -> String {
+    let short = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let given = short
+        .iter()
+        .filter(|(mode, _)| list(modes).iter().any(|m| m == mode));
+    super::values::joined(given.map(|(_, short)| *short), ",")
+}
+
+/// The storage class of a volume or claim; an older annotation goes before the field.
+pub fn class(object: &Value) -> &str {
+    let older = &object["metadata"]["annotations"][STORAGE_CLASS];
+    text(if older.is_null() {
+        &object["spec"]["storageClassName"]
+    } else {
+        older
+    })
+}
+
+/// The annotation that named storage classes once.
+pub const STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// The phase of an object, unless it is going.
+pub fn phase(object: &Value) -> &str {
+    match crate::meta::is_deleting(object) {
+        true => "Terminating",
+        false => text(&object["status"]["phase"]),
+    }
+}
+
 /// A text, or `<none>`.
 pub fn or_none(value: &str) -> Value {
     if value.is_empty() { "<none>" } else { value }.into()
