@@ -33,6 +33,7 @@ kinds! {
         pod_template, replication_controller, resource_quota, secret, service, service_account,
     }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
+    autoscaling { horizontal_pod_autoscaler }
     batch { job }
     coordination { lease }
     discovery { endpoint_slice }
