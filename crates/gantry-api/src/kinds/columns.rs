@@ -50,7 +50,7 @@ pub fn template_columns() -> [Column; 3] {
         wide("Containers", "string", |o, _| of(o, "name")),
         wide("Images", "string", |o, _| of(o, "image")),
         wide("Selector", "string", |o, _| {
-            selector(&o["spec"]["selector"]).into()
+            label_selector(&o["spec"]["selector"]).into()
         }),
     ]
 }
@@ -106,7 +106,7 @@ pub fn labels(map: &Value) -> String {
 }
 
 /// A LabelSelector as text.
-fn selector(selector: &Value) -> String {
+pub fn label_selector(selector: &Value) -> String {
     let mut parts: Vec<(&str, String)> = entries(&selector["matchLabels"])
         .map(|(k, v)| (k.as_str(), format!("{k}={}", text(v))))
         .collect();
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn selectors() {
-        let check = |value: Value, text: &str| assert_eq!(selector(&value), text);
+        let check = |value: Value, text: &str| assert_eq!(label_selector(&value), text);
         check(json!({}), "<none>");
         check(json!({"matchLabels": {"b": "1", "a": "2"}}), "a=2,b=1");
         let expressions =

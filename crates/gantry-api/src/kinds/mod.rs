@@ -34,7 +34,7 @@ kinds! {
     }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
-    batch { job }
+    batch { cron_job, job }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
