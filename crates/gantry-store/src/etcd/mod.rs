@@ -41,8 +41,6 @@ const COMPACTED: &[u8] = b"compact_rev_key";
 const BEHIND: Duration = Duration::from_secs(3);
 /// Writes under way at once.
 const WRITES: usize = 1024;
-/// How long etcd may take to be there at the start.
-const START: Duration = Duration::from_secs(30);
 
 /// Certificates for etcd, in PEM.
 #[derive(Clone, Default)]
@@ -64,6 +62,8 @@ pub struct EtcdOptions {
     pub prefix: Bytes,
     /// How much history the copy keeps, and how often etcd is made to forget what is older.
     pub history: Limits,
+    /// How long etcd may take to be there at the start.
+    pub patience: Duration,
 }
 
 impl EtcdOptions {
@@ -77,6 +77,7 @@ impl EtcdOptions {
                 bytes: 64 << 20,
                 ..Limits::default()
             },
+            patience: Duration::from_secs(30),
         }
     }
 }
@@ -122,7 +123,9 @@ impl Etcd {
         let (state, cluster) = loop {
             match feed::load(&client, &options.prefix).await {
                 Ok(loaded) => break loaded,
-                Err(failure) if started.elapsed() < START => tracing::warn!("waiting for etcd: {failure}"),
+                Err(failure) if started.elapsed() < options.patience => {
+                    tracing::warn!("waiting for etcd: {failure}");
+                }
                 Err(failure) => return Err(ConnectError::Etcd(failure.to_string())),
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
