@@ -4,6 +4,7 @@
 //! [`kind::Hooks`] give a kind its own behaviour, and [`schema`] knows every field's type. Start reading there.
 
 pub mod apply;
+pub mod cron;
 pub mod field;
 pub mod formats;
 pub mod kind;

@@ -3,6 +3,7 @@
 mod checks;
 mod columns;
 mod diff;
+mod resource_names;
 mod values;
 
 pub use checks::selects;
@@ -27,16 +28,25 @@ macro_rules! kinds {
 }
 
 kinds! {
-    core { config_map, endpoints, event, namespace, node, pod, replication_controller, secret, service, service_account }
+    core {
+        config_map, endpoints, event, limit_range, namespace, node, persistent_volume, persistent_volume_claim, pod,
+        pod_template, replication_controller, resource_quota, secret, service, service_account,
+    }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
-    batch { job }
+    autoscaling { horizontal_pod_autoscaler }
+    batch { cron_job, job }
+    certificates { certificate_signing_request }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
     networking { ingress, ingress_class, ip_address, network_policy, service_cidr }
+    node { runtime_class }
     policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }
     scheduling { priority_class }
+    storage {
+        csi_driver, csi_node, csi_storage_capacity, storage_class, volume_attachment, volume_attributes_class,
+    }
 }
 
 /// A kind with the usual names, the name and age columns, and no behaviour; its file changes what differs.
