@@ -18,3 +18,4 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod version;
+pub mod x509;
