@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod cron;
 pub mod field;
+pub mod flowcontrol;
 pub mod formats;
 pub mod kind;
 pub mod kinds;
