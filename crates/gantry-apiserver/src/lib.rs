@@ -9,6 +9,7 @@ mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;
+mod component_status;
 mod connect;
 mod deletion;
 mod discovery;
