@@ -193,6 +193,15 @@ impl Handler {
             create_denied,
             body,
         };
+        let options = match verb {
+            "create" => Some("CreateOptions"),
+            "update" => Some("UpdateOptions"),
+            "patch" => Some("PatchOptions"),
+            _ => None,
+        };
+        if let Some(kind) = options {
+            call.options.check(kind, call.is_apply())?;
+        }
         match verb {
             "get" => self.api.get(&call).await,
             "create" => match reviews::find(&call.target.kind) {
