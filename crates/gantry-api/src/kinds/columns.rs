@@ -106,11 +106,7 @@ pub fn labels(map: &Value) -> String {
 }
 
 /// A LabelSelector as text.
-<<<<<<< HEAD
-pub fn selector(selector: &Value) -> String {
-=======
 pub fn label_selector(selector: &Value) -> String {
->>>>>>> main
     let mut parts: Vec<(&str, String)> = entries(&selector["matchLabels"])
         .map(|(k, v)| (k.as_str(), format!("{k}={}", text(v))))
         .collect();
