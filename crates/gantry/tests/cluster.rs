@@ -247,6 +247,16 @@ fn unready_and_crashing(machine: &Machine) {
     machine.check("logs crash --previous", "last words");
     machine.check("events --for pod/crash", "Back-off restarting failed container");
     machine.check("describe pod crash", "CrashLoopBackOff");
+    let counts =
+        "get events --field-selector reason=BackOff,involvedObject.name=crash -o jsonpath={.items[*].count}";
+    let counts = machine.kubectl(counts);
+    let count: u32 = counts
+        .parse()
+        .unwrap_or_else(|_| panic!("one event counts: {counts}"));
+    assert!(
+        count < 20,
+        "a container that waits is left alone: {count} times in a few seconds"
+    );
     machine.check("delete pod crash --timeout=30s", "deleted");
 }
 
