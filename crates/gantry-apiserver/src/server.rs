@@ -11,7 +11,7 @@ use crate::respond::{self, Body};
 use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
-use crate::{api_services, bootstrap, kubernetes_service, reviews, services};
+use crate::{api_services, binding, bootstrap, component_status, kubernetes_service, reviews, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
@@ -104,6 +104,7 @@ impl Server {
         let connect = Connect::new(config.kubelet_client.as_ref())?;
         let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
         kinds.extend(reviews::kinds());
+        kinds.extend([binding::kind(), component_status::kind()]);
         let kinds = Arc::new(Kinds::new(kinds));
         let registry = Registry::new(store.clone());
         bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
