@@ -1,5 +1,6 @@
 //! The built-in kinds, one file each. To add one, write its file and name it in the list below.
 
+mod admission_rules;
 mod checks;
 mod columns;
 mod diff;
@@ -31,6 +32,10 @@ kinds! {
     core {
         config_map, endpoints, event, limit_range, namespace, node, persistent_volume, persistent_volume_claim, pod,
         pod_template, replication_controller, resource_quota, secret, service, service_account,
+    }
+    admissionregistration {
+        mutating_admission_policy, mutating_admission_policy_binding, mutating_webhook_configuration,
+        validating_admission_policy, validating_admission_policy_binding, validating_webhook_configuration,
     }
     apiregistration { api_service }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
