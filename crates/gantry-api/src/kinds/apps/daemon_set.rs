@@ -60,6 +60,7 @@ impl Hooks for DaemonSetHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         object["metadata"]["generation"] = 1.into();
         object["status"] = json!({});
         WRITTEN.iter().for_each(|field| object["status"][*field] = 0.into());
@@ -68,6 +69,7 @@ impl Hooks for DaemonSetHooks {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         let mut generation = template_generation(old);
         let template_changed = !same(&object["spec"]["template"], &old["spec"]["template"]);
         if template_changed {
