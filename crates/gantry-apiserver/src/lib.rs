@@ -10,6 +10,7 @@ mod authz;
 mod binding;
 mod bootstrap;
 mod component_status;
+mod compress;
 mod connect;
 mod deletion;
 mod discovery;

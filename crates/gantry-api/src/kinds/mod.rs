@@ -38,6 +38,7 @@ kinds! {
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
+    networking { ingress, ingress_class, ip_address, network_policy, service_cidr }
     node { runtime_class }
     policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }
