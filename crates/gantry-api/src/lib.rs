@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod cron;
 pub mod field;
+pub mod flowcontrol;
 pub mod formats;
 pub mod kind;
 pub mod kinds;
@@ -18,3 +19,4 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod version;
+pub mod x509;

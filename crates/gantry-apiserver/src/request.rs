@@ -1,5 +1,6 @@
 //! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
 
+use crate::group_priority;
 use gantry_api::kind::{Kind, Scope, Subresource};
 use http::Uri;
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ impl Kinds {
     pub fn group_versions(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.0.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
         all.dedup();
+        all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));
         all
     }
 }
