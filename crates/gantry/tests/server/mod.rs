@@ -1,5 +1,8 @@
 //! A gantry without a node, and kubectl to drive it.
 
+// Each test binary uses what it needs.
+#![allow(dead_code)]
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
