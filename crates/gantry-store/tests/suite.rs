@@ -503,25 +503,6 @@ async fn second_open_is_refused() {
     Embedded::open(&path, u64::MAX).unwrap();
 }
 
-#[test]
-fn unknown_format_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("db");
-    drop(Embedded::open(&path, u64::MAX).unwrap());
-    let db = redb::Database::create(&path).unwrap();
-    let tx = db.begin_write().unwrap();
-    tx.open_table(redb::TableDefinition::<&str, u64>::new("meta"))
-        .unwrap()
-        .insert("format", 2)
-        .unwrap();
-    tx.commit().unwrap();
-    drop(db);
-    assert!(matches!(
-        Embedded::open(&path, u64::MAX),
-        Err(OpenError::Format { found: 2, .. })
-    ));
-}
-
 /// The bytes a file takes on disk, holes left out.
 fn used(path: &std::path::Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
