@@ -11,12 +11,13 @@ use crate::discovery;
 use crate::documents::Documents;
 use crate::health;
 use crate::metrics::{self, Requests};
-use crate::negotiate::Format;
+use crate::negotiate::{Format, TYPES};
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
+use crate::view::View;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
@@ -192,6 +193,9 @@ impl Handler {
             create_denied,
             body,
         };
+        if View::of(&call.accept, "").is_none() {
+            return Err(Status::not_acceptable(&TYPES));
+        }
         let options = match verb {
             "create" => Some("CreateOptions"),
             "update" => Some("UpdateOptions"),

@@ -97,7 +97,7 @@ impl Call {
 
     /// How the client wants objects to look.
     pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject"))
+        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
     }
 
     /// An object as the client wants it.
@@ -229,6 +229,12 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
+        if meta::name(&body).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()?
+            )));
+        }
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
