@@ -17,7 +17,8 @@ use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::{Request, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -229,7 +230,11 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
         let (handler, user) = (handler.clone(), user.clone());
         async move {
             let answer = answer(&handler, user.as_ref(), request).await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|status| respond::error(&status, Format::Json)))
+            let mut answer = answer.unwrap_or_else(|status| respond::error(&status, Format::Json));
+            // What only some may read is not for caches between here and them.
+            let private = HeaderValue::from_static("no-cache, private");
+            answer.headers_mut().entry(CACHE_CONTROL).or_insert(private);
+            Ok::<_, Infallible>(answer)
         }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());

@@ -22,7 +22,7 @@ mod tests;
 mod validate;
 mod walk;
 
-use crate::schema::Message;
+use crate::schema::{self, Message};
 use crate::status::Status;
 use compare::{Comparison, compare};
 use element::PathElement;
@@ -193,7 +193,8 @@ impl Writer<'_> {
         if managed.is_empty() && old.is_some() {
             return None;
         }
-        let empty = json!({});
+        // What every object shows is no one's doing.
+        let empty = self.message.map_or_else(|| json!({}), schema::empty);
         // A failure here would be a stored object that its own schema cannot divide: then nobody owns anything.
         let managed = self
             .track(old.unwrap_or(&empty), new, managed, self.manager)

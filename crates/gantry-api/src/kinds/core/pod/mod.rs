@@ -80,7 +80,8 @@ impl Hooks for PodHooks {
         if size(&object["spec"]["schedulingGates"]) > 0 {
             object["status"]["conditions"] = json!([{
                 "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "message": "Scheduling is blocked due to non-empty scheduling gates", "lastProbeTime": null,
+                "lastTransitionTime": object["metadata"]["creationTimestamp"],
             }]);
         }
         scheduling::merge_label_keys(object);
