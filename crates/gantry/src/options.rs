@@ -48,6 +48,12 @@ pub struct Options {
     /// Runs the control plane alone, without a node.
     #[arg(long)]
     pub disable_agent: bool,
+    /// Requests that read, and are under way at once; 0 for no limit.
+    #[arg(long, default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    /// Requests that change something, and are under way at once; 0 for no limit.
+    #[arg(long, default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
     /// Socket of a containerd to use; by default gantry runs its own.
     #[arg(long)]
     pub containerd_endpoint: Option<PathBuf>,

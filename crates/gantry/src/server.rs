@@ -97,7 +97,10 @@ async fn serve(options: Options) -> Result<(), Error> {
             ca_pem: pki.ca_pem().into(),
         }),
     };
-    let server = Server::new(store, config).await?;
+    let server = Server::new(store, config).await?.limited(
+        options.max_requests_inflight,
+        options.max_mutating_requests_inflight,
+    );
     let url = format!(
         "https://{}",
         SocketAddr::new(options.local_address(), options.https_port)
