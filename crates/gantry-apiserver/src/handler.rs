@@ -2,6 +2,9 @@
 
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
+use crate::binding;
+use crate::component_status;
+use crate::compress;
 use crate::connect::{self, Connect};
 use crate::deletion;
 use crate::discovery;
@@ -218,6 +221,7 @@ impl Handler {
                 .to_string()
         };
         let content_type = text(header::CONTENT_TYPE);
+        let gzip = verb != "watch" && compress::accepted(&head.headers);
         // An apply may make the object, for which patch is not permission enough.
         let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
             true => self
@@ -242,7 +246,21 @@ impl Handler {
             create_denied,
             body,
         };
-        match verb {
+        let options = match verb {
+            "create" => Some("CreateOptions"),
+            "update" => Some("UpdateOptions"),
+            "patch" => Some("PatchOptions"),
+            _ => None,
+        };
+        if let Some(kind) = options {
+            call.options.check(kind, call.is_apply())?;
+        }
+        let answer = match verb {
+            "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
+            "list" if component_status::is(&call.target.kind) => {
+                component_status::list(&self.api, &call).await
+            }
+            "create" if binding::is(&call.target.kind) => binding::create_named(&self.api, call).await,
             "get" => self.api.get(&call).await,
             "create" => match reviews::find(&call.target.kind) {
                 Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,
@@ -253,6 +271,10 @@ impl Handler {
             "delete" => deletion::delete(&self.api, &call).await,
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
+        }?;
+        match gzip {
+            true => Ok(compress::gzip(answer).await),
+            false => Ok(answer),
         }
     }
 

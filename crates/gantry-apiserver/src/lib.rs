@@ -9,6 +9,8 @@ mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;
+mod component_status;
+mod compress;
 mod connect;
 mod connection;
 mod deletion;

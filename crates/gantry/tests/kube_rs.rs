@@ -25,7 +25,7 @@ const NAMESPACE: &str = "kube";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_works() {
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), server::free_port());
+    let server = Server::start(data.path(), server::free_port(), &[]);
     let client = client(&server).await;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = Namespace {

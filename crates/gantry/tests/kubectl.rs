@@ -1,68 +1,13 @@
 //! The server from outside: the built binary, driven by stock kubectl.
 
+mod kubectls;
 mod server;
 
+use kubectls::{Kubectl, kubectls};
 use server::{Server, command, free_port};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-/// A kubectl, on one server.
-struct Kubectl<'a> {
-    program: &'a Path,
-    server: &'a Server,
-}
-
-impl Kubectl<'_> {
-    /// Runs it; its output and its errors, trimmed.
-    fn run(&self, args: &[&str]) -> String {
-        let output = Command::new(self.program)
-            .args(["--kubeconfig", self.server.kubeconfig(), "--request-timeout=10s"])
-            .args(args)
-            .output()
-            .expect("kubectl runs");
-        let text = [output.stdout, output.stderr].concat();
-        String::from_utf8_lossy(&text).trim().to_string()
-    }
-
-    #[track_caller]
-    fn check(&self, args: &str, expected: &str) {
-        let args: Vec<&str> = args.split(' ').collect();
-        let output = self.run(&args);
-        assert!(
-            output.contains(expected),
-            "{} {args:?} said:\n{output}\nexpected:\n{expected}",
-            self.program.display()
-        );
-    }
-}
-
-/// Every kubectl there is: those that GANTRY_TEST_KUBECTLS lists, with colons between, and those in PATH that are named
-/// kubectl or, for a version, kubectl.1.33.
-fn kubectls() -> Vec<PathBuf> {
-    let listed = std::env::var_os("GANTRY_TEST_KUBECTLS").unwrap_or_default();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path)
-        .filter_map(|folder| folder.read_dir().ok())
-        .flat_map(|entries| entries.flatten())
-        .map(|entry| entry.path())
-        .filter(|p| {
-            let name = p.file_name().unwrap_or_default().to_string_lossy();
-            name == "kubectl" || name.starts_with("kubectl.1.")
-        });
-    let mut seen = Vec::new();
-    let mut found: Vec<PathBuf> = std::env::split_paths(&listed).chain(in_path).collect();
-    found.retain(|program| {
-        let real = program.canonicalize().ok();
-        let new = real.as_ref().is_some_and(|real| !seen.contains(real));
-        seen.extend(real);
-        new
-    });
-    if found.is_empty() {
-        println!("skipped: kubectl is not in PATH");
-    }
-    found
-}
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
@@ -95,7 +40,7 @@ fn live_through_a_kill(program: &Path) {
         &CONFIG_MAP.replace("\"data\"", "\"datum\""),
     );
 
-    let server = Server::start(data.path(), port);
+    let server = Server::start(data.path(), port, &[]);
     let kubectl = Kubectl {
         program,
         server: &server,
@@ -155,7 +100,7 @@ fn live_through_a_kill(program: &Path) {
     assert_eq!(String::from_utf8_lossy(&second.stderr).trim().lines().count(), 1);
 
     drop(server);
-    let server = Server::start(data.path(), port);
+    let server = Server::start(data.path(), port, &[]);
     let kubectl = Kubectl {
         program,
         server: &server,
@@ -186,7 +131,7 @@ fn users_are_told_apart() {
     };
     let data = tempfile::tempdir().expect("a folder");
     let port = free_port();
-    let server = Server::start(data.path(), port);
+    let server = Server::start(data.path(), port, &[]);
     let kubectl = Kubectl {
         program: &program,
         server: &server,

@@ -20,7 +20,7 @@ fn nodes_client_works() {
 fn check(library: Option<Library>, script: &str) {
     let Some(library) = library else { return };
     let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path(), server::free_port());
+    let server = Server::start(data.path(), server::free_port(), &[]);
     library.check(script, server.kubeconfig().as_ref(), |program| {
         Command::new(program)
     });

@@ -11,9 +11,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one over `data`, and waits until it is ready.
-    pub fn start(data: &Path, port: u16) -> Server {
+    /// Starts one over `data`, with further options, and waits until it is ready.
+    pub fn start(data: &Path, port: u16, options: &[String]) -> Server {
         let child = command(data, port)
+            .args(options)
             .stderr(Stdio::null())
             .spawn()
             .expect("gantry starts");
