@@ -35,7 +35,6 @@ kinds! {
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
     batch { cron_job, job }
-    certificates { certificate_signing_request }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
