@@ -370,6 +370,7 @@ impl Api {
     pub fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
         admission::Request {
             api: self,
+            user: &call.user,
             kind: &call.target.kind,
             subresource: call.target.subresource.as_deref().unwrap_or(""),
             namespace: call.namespace().unwrap_or(""),
