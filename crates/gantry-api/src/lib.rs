@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod cron;
+pub mod duration;
 pub mod field;
 pub mod flowcontrol;
 pub mod formats;
