@@ -4,6 +4,7 @@
 //! [`kind::Hooks`] give a kind its own behaviour, and [`schema`] knows every field's type. Start reading there.
 
 pub mod apply;
+pub mod custom_resource;
 pub mod field;
 pub mod formats;
 pub mod kind;
@@ -16,3 +17,5 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
+pub mod version_priority;

@@ -8,7 +8,7 @@ use gantry_api::apply::{Reset, Writer};
 use gantry_api::field;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
-use gantry_api::{meta, schema};
+use gantry_api::meta;
 use http::Response;
 use serde_json::{Value, json};
 use serde_saphyr::options::DuplicateKeyPolicy;
@@ -87,7 +87,7 @@ impl<'a> Tracker<'a> {
     pub fn writer(&self) -> Writer<'_> {
         let kind = &self.call.target.kind;
         Writer {
-            message: schema::message_for(&kind.group, &kind.version, &kind.kind),
+            schema: kind.schema(),
             api_version: &self.api_version,
             kind: &kind.kind,
             subresource: self.call.target.subresource.as_deref().unwrap_or(""),

@@ -53,7 +53,7 @@ impl Handler {
         if let Some(uri) = request::undeprecated(request.uri()) {
             *request.uri_mut() = uri;
         }
-        let parsed = request::parse(request.uri().path(), &self.api.kinds);
+        let parsed = request::parse(request.uri().path(), &self.api.kinds.now());
         let meter = self.requests.begin(&parsed, &request);
         if let Parsed::Resource(target) = &parsed
             && target.connects().is_some()
@@ -237,7 +237,8 @@ impl Handler {
         if let Some(answer) = health::answer(&server, path, head.uri.query().unwrap_or("")).await {
             return Ok(answer);
         }
-        if let Some(answer) = self.documents.answer(&self.api.kinds, &head) {
+        let kinds = self.api.kinds.now();
+        if let Some(answer) = self.documents.answer(&kinds, &head) {
             return answer;
         }
         let accept = head
@@ -246,7 +247,7 @@ impl Handler {
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let answer = discovery::answer(path, &self.api.kinds, aggregated).ok_or_else(Status::no_such_path)?;
+        let answer = discovery::answer(path, &kinds, aggregated).ok_or_else(Status::no_such_path)?;
         if aggregated && matches!(path, "/api" | "/apis") {
             let type_ = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
             return Ok(respond::with_type(200, type_, answer.to_string()));

@@ -6,7 +6,7 @@ use crate::options::FieldValidation;
 use crate::services::Reservation;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, schema};
+use gantry_api::{field, meta};
 use serde_json::{Value, json};
 
 /// A request's object, checked against the schema: known fields of the right types.
@@ -65,8 +65,8 @@ pub fn decode(
             kind.version, kind.kind
         )));
     }
-    if let Some(message) = schema::message_for(&kind.group, &kind.version, &kind.kind) {
-        let unknown = schema::check(message, &mut object).map_err(cannot)?;
+    if let Some(schema) = kind.schema() {
+        let unknown = schema.check(&mut object).map_err(cannot)?;
         match validation {
             FieldValidation::Strict if !unknown.is_empty() => {
                 return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));

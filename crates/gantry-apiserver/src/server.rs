@@ -6,7 +6,7 @@ use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
 use crate::handler::Handler;
 use crate::negotiate::Format;
 use crate::registry::Registry;
-use crate::request::Kinds;
+use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
@@ -91,10 +91,10 @@ impl Server {
         let connect = Connect::new(config.kubelet_client.as_ref())?;
         let mut kinds = gantry_api::kinds::builtin();
         kinds.extend(reviews::kinds());
-        let kinds = Arc::new(Kinds::new(kinds));
+        let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
-        bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
-        let authorizer = Authorizer::start(&store, &kinds).await?;
+        bootstrap::run(&registry, &kinds.now(), config.tls.client_ca).await?;
+        let authorizer = Authorizer::start(&store, &kinds.now()).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
         let server = Server {

@@ -8,7 +8,7 @@ use crate::kinds::checks::{Errors, immutable};
 use crate::kinds::columns::{column, wide};
 use crate::kinds::core::event as core;
 use crate::kinds::values::{given, number, remove, text};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use serde_json::Value;
 
 /// The kind.
@@ -17,7 +17,7 @@ pub fn kind() -> Kind {
     Kind {
         short_names: vec!["ev".into()],
         storage_prefix: stored.storage_prefix,
-        selectable_fields: vec![
+        selectable_fields: selectable(&[
             ("regarding.kind", "regarding.kind"),
             ("regarding.namespace", "regarding.namespace"),
             ("regarding.name", "regarding.name"),
@@ -28,7 +28,7 @@ pub fn kind() -> Kind {
             ("reason", "reason"),
             ("reportingController", "reportingController"),
             ("type", "type"),
-        ],
+        ]),
         columns: columns(),
         hooks: Box::new(EventHooks),
         ..usual("events.k8s.io", "Event", "events", Scope::Namespaced)
@@ -47,7 +47,7 @@ fn columns() -> Vec<Column> {
         wide("First Seen", "string", |o, now| core::first_seen(&in_core(o), now).into()),
         wide("Count", "string", |o, _| core::count(&in_core(o)).into()),
         Column {
-            format: "name",
+            format: "name".into(),
             ..wide("Name", "string", |o, _| crate::meta::name(o).into())
         },
     ]
