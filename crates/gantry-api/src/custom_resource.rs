@@ -11,6 +11,7 @@ use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
 use serde_json::{Value, json};
 use smol_str::{SmolStr, format_smolstr};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a kind has that a CustomResourceDefinition made.
@@ -52,6 +53,7 @@ fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
     Kind {
         group: group.into(),
         version: text(&version["name"]).into(),
+        other_versions: Vec::new(),
         kind: text(&names["kind"]).into(),
         plural: plural.into(),
         list_kind: text(&names["listKind"]).into(),
@@ -313,8 +315,13 @@ impl Hooks for CustomHooks {
         errors
     }
 
-    fn to_storage(&self, object: &mut Value) {
+    fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        if self.api_version == self.stored_version {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
         object["apiVersion"] = self.stored_version.as_str().into();
+        Cow::Owned(object)
     }
 
     /// What was written under another schema is read as if it were written under this one.

@@ -4,15 +4,19 @@ use crate::custom_resource::Custom;
 use crate::field;
 use crate::schema::{self, Schema};
 use crate::structural::json_path::JsonPath;
+use crate::version::Version;
 use serde_json::Value;
 use smol_str::SmolStr;
+use std::borrow::Cow;
 
 /// One served resource. Built-in kinds make theirs at start; a CustomResourceDefinition makes one at run time.
 pub struct Kind {
     /// API group; empty for the core group.
     pub group: SmolStr,
-    /// Version served and stored.
+    /// Version served and, unless the hooks convert, stored.
     pub version: SmolStr,
+    /// Other versions in which the same stored objects are served. Each becomes a kind of its own.
+    pub other_versions: Vec<Version>,
     /// The kind's name, such as `Pod`.
     pub kind: SmolStr,
     /// The resource's name in paths, such as `pods`.
@@ -265,15 +269,20 @@ pub trait Hooks: Send + Sync {
         }
     }
 
-    /// Turns an object into the form it is stored in. Kinds that share stored objects convert here.
-    fn to_storage(&self, object: &mut Value) {
-        let _ = object;
+    /// The form of an object that is stored. Kinds that share stored objects convert here.
+    fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        Cow::Borrowed(object)
     }
 
     /// Turns a stored object into the kind's own form.
     #[allow(clippy::wrong_self_convention, reason = "the hook, not the object, is self")]
     fn from_storage(&self, object: &mut Value) {
         let _ = object;
+    }
+
+    /// The form of an object that the columns read.
+    fn printed<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        Cow::Borrowed(object)
     }
 
     /// Checks a change.

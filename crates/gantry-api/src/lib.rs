@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod custom_resource;
+pub mod cron;
 pub mod field;
 pub mod formats;
 pub mod kind;
@@ -19,3 +20,4 @@ pub mod selector;
 pub mod status;
 pub mod structural;
 pub mod version_priority;
+pub mod version;

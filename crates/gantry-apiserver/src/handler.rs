@@ -2,6 +2,7 @@
 
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
+use crate::compress;
 use crate::connect::{self, Connect};
 use crate::deletion;
 use crate::discovery;
@@ -167,6 +168,7 @@ impl Handler {
                 .to_string()
         };
         let content_type = text(header::CONTENT_TYPE);
+        let gzip = verb != "watch" && compress::accepted(&head.headers);
         // An apply may make the object, for which patch is not permission enough.
         let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
             true => self
@@ -193,7 +195,7 @@ impl Handler {
             create_denied,
             body,
         };
-        match verb {
+        let answer = match verb {
             "get" => self.api.get(&call).await,
             "create" => match reviews::find(&call.target.kind) {
                 Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,
@@ -204,6 +206,10 @@ impl Handler {
             "delete" => deletion::delete(&self.api, &call).await,
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
+        }?;
+        match gzip {
+            true => Ok(compress::gzip(answer).await),
+            false => Ok(answer),
         }
     }
 

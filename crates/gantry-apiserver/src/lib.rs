@@ -9,6 +9,7 @@ mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;
+mod compress;
 mod connect;
 mod deletion;
 mod discovery;

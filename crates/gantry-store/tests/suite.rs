@@ -1,6 +1,9 @@
 //! One suite for every backend, and what only the durable one promises.
 
+mod common;
+
 use bytes::Bytes;
+use common::EtcdServer;
 use gantry_store::*;
 use std::future::Future;
 use std::pin::Pin;
@@ -46,6 +49,15 @@ async fn embedded() {
             Embedded::open(&dir.path().join("db"), u64::MAX).unwrap(),
         ))
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd() {
+    for (name, case) in CASES {
+        let Some(server) = EtcdServer::start() else { return };
+        println!("etcd: {name}");
+        case(Arc::new(server.connect().await)).await;
     }
 }
 

@@ -209,6 +209,24 @@ pub fn quantity(value: &Value) -> Quantity {
     Quantity::from_json(value).unwrap_or(Quantity::ZERO)
 }
 
+/// A quantity must not be less than nothing.
+pub fn basic_quantity(errors: &mut Errors, path: &Path, value: &Value) {
+    let amount = quantity(value).value();
+    if amount < 0 {
+        errors.push(Error::invalid(path, amount, "must be a valid resource quantity"));
+    }
+}
+
+/// A quantity must be more than nothing.
+pub fn positive_quantity(errors: &mut Errors, path: &Path, value: &Value) {
+    if quantity(value) <= Quantity::ZERO {
+        errors.push(Error::invalid(path, value.clone(), POSITIVE));
+    }
+}
+
+/// What is said of a number that is not above 0.
+pub const POSITIVE: &str = "must be greater than zero";
+
 /// A resource's amount must not be negative, and whole unless the resource is divisible.
 pub fn resource_value(errors: &mut Errors, path: &Path, resource: &str, value: &Value) {
     let amount = quantity(value);

@@ -9,6 +9,7 @@ mod references;
 mod resources;
 mod scheduling;
 mod security;
+mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,9 @@ mod validate;
 mod volume;
 
 pub use default::template as default_template;
-pub use scheduling::taint_effect;
+pub use container::overhead as validate_overhead;
+pub use scheduling::{node_selector, taint_effect, tolerations};
+pub use sources::{access_modes, default as default_volume_source, csi_driver_name, secret_in_namespace, source as volume_source, volume_mode};
 pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, template as validate_template};
 
 use crate::field::Error;
