@@ -2,6 +2,8 @@
 
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
+use crate::binding;
+use crate::component_status;
 use crate::compress;
 use crate::connect::{self, Connect};
 use crate::deletion;
@@ -196,6 +198,11 @@ impl Handler {
             body,
         };
         let answer = match verb {
+            "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
+            "list" if component_status::is(&call.target.kind) => {
+                component_status::list(&self.api, &call).await
+            }
+            "create" if binding::is(&call.target.kind) => binding::create_named(&self.api, call).await,
             "get" => self.api.get(&call).await,
             "create" => match reviews::find(&call.target.kind) {
                 Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,

@@ -40,18 +40,21 @@ impl Check {
             Check::Ping => Ok(()),
             Check::Shutdown if server.ending => Err("process is shutting down".into()),
             Check::Shutdown => Ok(()),
-            Check::Etcd | Check::EtcdReadiness => {
-                let request = RangeRequest {
-                    limit: 1,
-                    ..RangeRequest::all(b"/registry/namespaces/")
-                };
-                match tokio::time::timeout(PATIENCE, server.api.registry.store().range(request)).await {
-                    Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(format!("the store cannot be read: {error}")),
-                    Err(_) => Err("the store does not answer".into()),
-                }
-            }
+            Check::Etcd | Check::EtcdReadiness => store(server.api).await,
         }
+    }
+}
+
+/// Whether the store can be read.
+pub async fn store(api: &Api) -> Result<(), String> {
+    let request = RangeRequest {
+        limit: 1,
+        ..RangeRequest::all(b"/registry/namespaces/")
+    };
+    match tokio::time::timeout(PATIENCE, api.registry.store().range(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("the store cannot be read: {error}")),
+        Err(_) => Err("the store does not answer".into()),
     }
 }
 

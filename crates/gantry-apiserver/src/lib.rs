@@ -9,6 +9,7 @@ mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;
+mod component_status;
 mod compress;
 mod connect;
 mod deletion;

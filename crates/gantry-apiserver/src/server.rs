@@ -10,7 +10,7 @@ use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
-use crate::{bootstrap, kubernetes_service, reviews, services};
+use crate::{binding, bootstrap, component_status, kubernetes_service, reviews, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
@@ -91,6 +91,7 @@ impl Server {
         let connect = Connect::new(config.kubelet_client.as_ref())?;
         let mut kinds = gantry_api::kinds::builtin();
         kinds.extend(reviews::kinds());
+        kinds.extend([binding::kind(), component_status::kind()]);
         let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
         bootstrap::run(&registry, &kinds.now(), config.tls.client_ca).await?;

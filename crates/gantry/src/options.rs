@@ -1,5 +1,6 @@
 //! The options of `gantry server`, on the command line and in a file.
 
+use crate::datastore::Datastore;
 use clap::Parser;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -15,6 +16,9 @@ pub struct Options {
     /// Where the cluster's data lives.
     #[arg(long, default_value = "/var/lib/gantry")]
     pub data_dir: PathBuf,
+    /// Where its state is.
+    #[command(flatten)]
+    pub datastore: Datastore,
     /// Address the API listens on.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
@@ -210,6 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn etcd_is_named_in_either_place() {
+        let check = |text: &str, args: &[&str]| {
+            let store = read(text, args).unwrap().datastore;
+            assert_eq!(
+                store.datastore_endpoint,
+                ["https://a:2379", "https://b:2379"],
+                "{text}"
+            );
+            assert_eq!(store.datastore_cafile, Some("ca".into()), "{text}");
+        };
+        check(
+            "datastore-endpoint: [https://a:2379, https://b:2379]\ndatastore-cafile: ca",
+            &[],
+        );
+        check(
+            "datastore-endpoint: https://a:2379,https://b:2379\ndatastore-cafile: ca",
+            &[],
+        );
+        let args = [
+            "--datastore-endpoint=https://a:2379,https://b:2379",
+            "--datastore-cafile=ca",
+        ];
+        check("", &args);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |text: &str, part: &str| {
             let why = read(text, &[]).err().unwrap();
@@ -222,5 +252,10 @@ mod tests {
         check("cluster-cidr: pods", "\"pods\" is no network for pods");
         check("cluster-cidr: 10.42.0.1/16", "give one with 8 to 24 bits");
         check("a: [", "is wrong");
+        check("datastore-cafile: a", "--datastore-endpoint");
+        check(
+            "datastore-endpoint: https://a\ndatastore-certfile: a",
+            "--datastore-keyfile",
+        );
     }
 }

@@ -32,6 +32,24 @@ pub fn optional_format(errors: &mut Errors, path: &Path, value: &Value, rule: fn
     }
 }
 
+/// A name in a domain, such as `example.com/controller`, must be there and well formed.
+pub fn domain_prefixed_path(errors: &mut Errors, path: &Path, value: &str) {
+    if value.is_empty() {
+        errors.push(Error::required(path, ""));
+        return;
+    }
+    match value.split_once('/') {
+        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => {
+            format(errors, path, host, formats::dns_subdomain);
+            format(errors, path, rest, formats::http_path);
+        }
+        _ => {
+            let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+            errors.push(Error::invalid(path, value, detail));
+        }
+    }
+}
+
 /// A text must be there.
 pub fn required(errors: &mut Errors, path: &Path, value: &Value) {
     if text(value).is_empty() {

@@ -36,9 +36,11 @@ kinds! {
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
     batch { cron_job, job }
+    certificates { certificate_signing_request }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
+    networking { ingress, ingress_class, ip_address, network_policy, service_cidr }
     node { runtime_class }
     policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }

@@ -1,5 +1,8 @@
 //! An etcd for tests, where the machine has one.
 
+// Each test binary uses what it needs.
+#![allow(dead_code)]
+
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::{Etcd, EtcdOptions, Tls};
 use std::net::{Ipv4Addr, TcpListener};
@@ -47,7 +50,6 @@ impl EtcdServer {
     }
 
     /// Kills it and starts it again on the same data.
-    #[allow(dead_code)]
     pub fn restart(&mut self) {
         self.stop();
         self.child = spawn(self.dir.path(), self.ports, self.tls.ca.is_some());
@@ -61,6 +63,11 @@ impl EtcdServer {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.ports[0]
+    }
+
+    /// Where its files are: with TLS, the certificate and key `client.crt` and `client.key`, and the CA `pki/ca.crt`.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The options of a store there, of all keys.
@@ -127,6 +134,8 @@ fn certificates(dir: &Path) -> Tls {
     };
     let pki = Pki::open(&dir.join("pki"), &names).unwrap();
     let client = pki.issue_client("gantry", &[]).unwrap();
+    std::fs::write(dir.join("client.crt"), &client.certificate_pem).unwrap();
+    std::fs::write(dir.join("client.key"), &client.key_pem).unwrap();
     Tls {
         ca: Some(pki.ca_pem().into()),
         identity: Some((client.certificate_pem.into(), client.key_pem.into())),

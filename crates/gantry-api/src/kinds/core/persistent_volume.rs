@@ -139,7 +139,7 @@ impl Hooks for PersistentVolumeHooks {
         affinity(&mut errors, &path.child("nodeAffinity"), &spec["nodeAffinity"]);
         sources(&mut errors, &path, spec, crate::meta::name(object));
         if policy == "Recycle" && is_root(text(&spec["hostPath"]["path"])) {
-            errors.push(Error::forbidden(&at, "may not be 'recycle' for a hostPath mount of '/'"));
+            errors.push(Error::forbidden(at, "may not be 'recycle' for a hostPath mount of '/'"));
         }
         let class = text(&spec["storageClassName"]);
         if !class.is_empty() {

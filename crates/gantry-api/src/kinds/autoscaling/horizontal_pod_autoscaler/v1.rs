@@ -3,7 +3,7 @@
 //! Source: pkg/apis/autoscaling/v1/conversion.go.
 
 use super::{USUAL_UTILIZATION, cpu_metric};
-use crate::kinds::values::{default_to, given, list, map_of, remove, size, text};
+use crate::kinds::values::{default_to, given, list, map_of, remove, size};
 use crate::version::Conversion;
 use serde_json::{Map, Value, json};
 
@@ -386,7 +386,7 @@ mod tests {
             from_stored(&mut object);
             assert_eq!(object["spec"][SPEC_PERCENT], metrics[0]["resource"]["target"]["averageUtilization"]);
             assert_eq!(object["metadata"], json!({"name": "a"}));
-            assert_eq!(text(&object["spec"]["behavior"]), "");
+            assert_eq!(object["spec"].get("behavior"), None);
         };
         check(json!({}), json!([cpu_metric(80)]));
         check(json!({SPEC_PERCENT: 30}), json!([cpu_metric(30)]));
