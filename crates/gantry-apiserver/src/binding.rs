@@ -48,7 +48,7 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     for _ in 0..TRIES {
         let old = api.registry.get(kind, call.namespace(), name).await?;
         let pod = bound(&old, &body).map_err(|why| Status::conflict("", "pods/binding", name, &why))?;
-        if call.options.dry_run()? {
+        if call.options.dry_run() {
             return Ok(done(call));
         }
         let revision = registry::revision_of(&old);

@@ -197,6 +197,15 @@ impl Handler {
             create_denied,
             body,
         };
+        let options = match verb {
+            "create" => Some("CreateOptions"),
+            "update" => Some("UpdateOptions"),
+            "patch" => Some("PatchOptions"),
+            _ => None,
+        };
+        if let Some(kind) = options {
+            call.options.check(kind, call.is_apply())?;
+        }
         let answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {

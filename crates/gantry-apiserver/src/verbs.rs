@@ -213,16 +213,9 @@ impl Api {
     /// Creates an object, from a client's body or from an applied configuration.
     pub async fn create_object(&self, call: &Call, body: Value) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let tracker = Tracker::of(
-            call,
-            if call.is_apply() {
-                "PatchOptions"
-            } else {
-                "CreateOptions"
-            },
-        )?;
+        let tracker = Tracker::of(call);
         let mut warnings = Vec::new();
-        let mut decoded = pipeline::decode(kind, body, call.options.field_validation()?, &mut warnings)?;
+        let mut decoded = pipeline::decode(kind, body, call.options.field_validation(), &mut warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
         if !meta::text(decoded.object(), "resourceVersion").is_empty() {
             return Err(Status::bad_request(
@@ -239,7 +232,7 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
-        if call.options.dry_run()? {
+        if call.options.dry_run() {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
         let stored = self.registry.create(kind, &validated).await?;
@@ -250,7 +243,6 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
-        Tracker::of(call, "UpdateOptions")?;
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
@@ -261,7 +253,6 @@ impl Api {
             serde_json::from_slice::<Value>(&call.body)
                 .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))
         };
-        Tracker::of(call, "PatchOptions")?;
         match call.media_type() {
             apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
@@ -319,7 +310,7 @@ impl Api {
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
-            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)
+            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation(), &mut warnings)
                 .map_err(|status| call.of_patch(status))?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
@@ -347,7 +338,7 @@ impl Api {
         let kind = &call.target.kind;
         decoded.default(kind);
         if !call.is_apply() {
-            Tracker::of(call, "UpdateOptions")?.track(&mut decoded, Some(old));
+            Tracker::of(call).track(&mut decoded, Some(old));
         }
         let part: fn(&mut Value, &Value) = match call.subresource() {
             Some(Subresource::Status) => only_status,
@@ -371,7 +362,7 @@ impl Api {
         if apply::only_times_differ(validated.object(), old) {
             return Ok(old.clone());
         }
-        if call.options.dry_run()? || validated.object() == old {
+        if call.options.dry_run() || validated.object() == old {
             return Ok(validated.object().clone());
         }
         let revision = registry::revision_of(old);

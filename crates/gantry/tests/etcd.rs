@@ -2,18 +2,20 @@
 
 #[path = "../../gantry-store/tests/common/mod.rs"]
 mod common;
+mod kubectls;
 mod server;
 
 use common::EtcdServer;
-use server::{Server, free_port, no_kubectl};
+use kubectls::{Kubectl, kubectls};
+use server::{Server, free_port};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 #[test]
 fn servers_see_each_others_writes() {
-    if no_kubectl() {
+    let Some(program) = kubectls().into_iter().next() else {
         return;
-    }
+    };
     let Some(etcd) = EtcdServer::start_tls() else {
         return;
     };
@@ -25,19 +27,25 @@ fn servers_see_each_others_writes() {
         format!("--datastore-keyfile={}", file("client.key")),
     ];
     let data = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let first = Server::start_with(data[0].path(), free_port(), &options);
+    let first = Server::start(data[0].path(), free_port(), &options);
     // Both must sign with the same keys.
     std::fs::create_dir(data[1].path().join("pki")).unwrap();
     for key in data[0].path().join("pki").read_dir().unwrap() {
         let key = key.unwrap();
         std::fs::copy(key.path(), data[1].path().join("pki").join(key.file_name())).unwrap();
     }
-    let second = Server::start_with(data[1].path(), free_port(), &options);
+    let second = Server::start(data[1].path(), free_port(), &options);
 
-    let mut watch = Command::new("kubectl")
+    let of = |server| Kubectl {
+        program: &program,
+        server,
+    };
+    let (first, second) = (of(&first), of(&second));
+
+    let mut watch = Command::new(&program)
         .args([
             "--kubeconfig",
-            &second.kubeconfig,
+            second.server.kubeconfig(),
             "get",
             "configmaps",
             "--watch",

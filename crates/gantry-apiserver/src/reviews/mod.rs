@@ -97,10 +97,9 @@ pub async fn answer(
 ) -> Result<Response<Body>, Status> {
     let mut warnings = Vec::new();
     let body = call.object()?;
-    let validation = call.options.field_validation()?;
+    let validation = call.options.field_validation();
     let mut decoded = pipeline::decode(&call.target.kind, body, validation, &mut warnings)?;
     decoded.place(call.target.namespace.as_deref(), None)?;
-    call.options.dry_run()?;
     let asked = Asked {
         api,
         authenticator,

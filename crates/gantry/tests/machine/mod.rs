@@ -288,15 +288,18 @@ impl Machine {
 
     fn command(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> Command {
         let mut command = self.inside("kubectl");
-        command
-            .arg("--kubeconfig")
-            .arg(self.data().join("admin.kubeconfig"))
-            .args(words);
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(words);
         command.env("HOME", self.dir.path());
         command
     }
 
-    fn inside(&self, program: &str) -> Command {
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data().join("admin.kubeconfig")
+    }
+
+    /// A command that runs on the machine.
+    pub fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/run/netns/{}", self.namespace))

@@ -4,7 +4,7 @@ use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format, label_selector, optional_one_of};
-use crate::kinds::columns::{age_column, column, name_column, selector};
+use crate::kinds::columns::{age_column, column, label_selector as selector_text, name_column};
 use crate::kinds::values::{default_to, drop_zero, given, list, list_mut, map_of, number, size, text};
 use crate::kinds::{count_generation, usual};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ pub fn kind() -> Kind {
         short_names: vec!["netpol".into()],
         columns: vec![
             name_column(),
-            column("Pod-Selector", "string", |o, _| selector(&o["spec"]["podSelector"]).into()),
+            column("Pod-Selector", "string", |o, _| selector_text(&o["spec"]["podSelector"]).into()),
             age_column(),
         ],
         hooks: Box::new(NetworkPolicyHooks),
