@@ -6,6 +6,7 @@ mod diff;
 mod resource_names;
 mod values;
 
+pub use apiextensions::custom_resource_definition::{FINALIZER as DEFINITION_FINALIZER, set_condition};
 pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};
 
@@ -33,6 +34,7 @@ kinds! {
         config_map, endpoints, event, limit_range, namespace, node, persistent_volume, persistent_volume_claim, pod,
         pod_template, replication_controller, resource_quota, secret, service, service_account,
     }
+    apiextensions { custom_resource_definition }
     apiregistration { api_service }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
