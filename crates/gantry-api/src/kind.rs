@@ -3,6 +3,7 @@
 use crate::field;
 use serde_json::Value;
 use smol_str::SmolStr;
+use std::borrow::Cow;
 
 /// One served resource. Built-in kinds make theirs at start; a CustomResourceDefinition makes one at run time.
 pub struct Kind {
@@ -248,9 +249,9 @@ pub trait Hooks: Send + Sync {
         }
     }
 
-    /// Turns an object into the form it is stored in. Kinds that share stored objects convert here.
-    fn to_storage(&self, object: &mut Value) {
-        let _ = object;
+    /// An object in the form it is stored in. Kinds that share stored objects convert here.
+    fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        Cow::Borrowed(object)
     }
 
     /// Turns a stored object into the kind's own form.

@@ -76,8 +76,7 @@ fn number(before: &[u8], number: u64, after: &[u8], out: &mut Vec<u8>) {
 
 /// An object as it is stored.
 pub fn encode(kind: &Kind, object: &Value) -> Result<Vec<u8>, Status> {
-    let mut stored = object.clone();
-    kind.hooks.to_storage(&mut stored);
+    let stored = kind.hooks.to_storage(object);
     let mut out = Vec::with_capacity(1024);
     out.push(b'{');
     for field in ["apiVersion", "kind"] {

@@ -10,6 +10,7 @@ use crate::kinds::core::event as core;
 use crate::kinds::values::{given, number, remove, text};
 use crate::kinds::usual;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The kind.
 pub fn kind() -> Kind {
@@ -95,8 +96,8 @@ struct EventHooks;
 impl Hooks for EventHooks {
     fn prepare_create(&self, _: &mut Value) {}
 
-    fn to_storage(&self, object: &mut Value) {
-        to_core(object);
+    fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        Cow::Owned(in_core(object))
     }
 
     fn from_storage(&self, object: &mut Value) {
