@@ -22,6 +22,7 @@ mod health;
 mod kubernetes_service;
 mod list;
 mod list_options;
+mod lookups;
 mod metrics;
 mod negotiate;
 mod options;
