@@ -115,6 +115,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
+                    watches: Default::default(),
                 },
             }),
             acceptor,
