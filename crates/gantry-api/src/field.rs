@@ -146,6 +146,8 @@ pub struct Error {
     pub field: String,
     /// The offending value; shown for some kinds only.
     pub value: Value,
+    /// Whether the value is too much to be shown.
+    unshown: bool,
     /// What to do about it.
     pub detail: String,
 }
@@ -157,7 +159,16 @@ impl Error {
             kind,
             field: field.into(),
             value,
+            unshown: false,
             detail: detail.into(),
+        }
+    }
+
+    /// A value is malformed, in a way that showing it would not tell.
+    pub fn malformed(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Error {
+            unshown: true,
+            ..Error::new(ErrorKind::Invalid, field, Value::Null, detail)
         }
     }
 
@@ -214,7 +225,7 @@ impl Error {
     /// The text without the field's path, as a `Status` cause carries it.
     pub fn detail_text(&self) -> String {
         let mut text = self.kind.text().to_string();
-        if self.kind.shows_value() {
+        if self.kind.shows_value() && !self.unshown {
             text.push_str(&format!(": {}", self.value));
         }
         if !self.detail.is_empty() {

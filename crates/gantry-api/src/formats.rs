@@ -311,12 +311,34 @@ pub fn parse_ip(value: &str) -> Option<IpAddr> {
     parts.next().is_none().then(|| IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
-/// An IP address.
+/// An IP address, written in the one way that all programs read alike.
 pub fn ip(value: &str) -> Problems {
-    match parse_ip(value) {
-        Some(_) => Vec::new(),
-        None => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
+    if parse_ip(value).is_none() {
+        return vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()];
     }
+    let mut problems = Vec::new();
+    if has_leading_zeros(value) {
+        problems.push("must not have leading 0s".into());
+    }
+    if is_mapped(value) {
+        problems.push("must not be an IPv4-mapped IPv6 address".into());
+    }
+    problems
+}
+
+/// Whether a part of an IPv4 address could be taken for an octal number.
+fn has_leading_zeros(address: &str) -> bool {
+    !address.contains(':')
+        && address
+            .split('.')
+            .any(|part| part.len() > 1 && part.starts_with('0'))
+}
+
+/// Whether an IPv4 address is written as an IPv6 one.
+fn is_mapped(address: &str) -> bool {
+    address
+        .parse::<Ipv6Addr>()
+        .is_ok_and(|ip| ip.to_ipv4_mapped().is_some())
 }
 
 /// An address range, such as `10.0.0.0/8`.
@@ -328,12 +350,118 @@ pub fn parse_cidr(value: &str) -> Option<(IpAddr, u8)> {
     (length <= most).then_some((address, length))
 }
 
-/// An address range in CIDR notation.
+/// An address range in CIDR notation, written in the one way that all programs read alike.
 pub fn cidr(value: &str) -> Problems {
-    match parse_cidr(value) {
-        Some(_) => Vec::new(),
-        None => vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()],
+    let (Some((address, length)), Some((text, digits))) = (parse_cidr(value), value.split_once('/')) else {
+        return vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()];
+    };
+    let zeros = has_leading_zeros(text) || digits.len() > 1 && digits.starts_with(['0', '+']);
+    let host_bits = match address {
+        IpAddr::V4(ip) => ip.to_bits().checked_shl(length.into()).unwrap_or(0) != 0,
+        IpAddr::V6(ip) => ip.to_bits().checked_shl(length.into()).unwrap_or(0) != 0,
+    };
+    match () {
+        _ if zeros => vec!["must not have leading 0s in IP or prefix length".into()],
+        _ if is_mapped(text) => vec!["must not have an IPv4-mapped IPv6 address".into()],
+        _ if host_bits => vec!["must not have bits set beyond the prefix length".into()],
+        _ => Vec::new(),
     }
+}
+
+/// An IP address that all software reads alike.
+pub fn strict_ip(value: &str) -> Problems {
+    if parse_ip(value).is_none() {
+        return ip(value);
+    }
+    match value.parse::<IpAddr>() {
+        Err(_) => vec!["must not have leading 0s".into()],
+        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
+            vec!["must not be an IPv4-mapped IPv6 address".into()]
+        }
+        Ok(_) => Vec::new(),
+    }
+}
+
+/// An IP address in the one way to write it.
+pub fn canonical_ip(value: &str) -> Problems {
+    let problems = strict_ip(value);
+    match parse_ip(value).map(|ip| ip.to_string()) {
+        Some(canonical) if problems.is_empty() && canonical != value => {
+            vec![format!("must be in canonical form ({canonical:?})")]
+        }
+        _ => problems,
+    }
+}
+
+/// An address range that all software reads alike.
+pub fn strict_cidr(value: &str) -> Problems {
+    let Some((address, length)) = parse_cidr(value) else {
+        return cidr(value);
+    };
+    let (written, digits) = value.split_once('/').unwrap_or((value, ""));
+    let problem = match written.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => "must not have an IPv4-mapped IPv6 address",
+        Ok(_) if digits.len() > 1 && digits.starts_with('0') => {
+            "must not have leading 0s in IP or prefix length"
+        }
+        Ok(_) if network(address, length) != address => "must not have bits set beyond the prefix length",
+        Ok(_) => return Vec::new(),
+        Err(_) => "must not have leading 0s in IP or prefix length",
+    };
+    vec![problem.into()]
+}
+
+/// An address range in the one way to write it.
+pub fn canonical_cidr(value: &str) -> Problems {
+    let problems = strict_cidr(value);
+    match parse_cidr(value).map(|(address, length)| format!("{address}/{length}")) {
+        Some(canonical) if problems.is_empty() && canonical != value => {
+            vec![format!("must be in canonical form ({canonical:?})")]
+        }
+        _ => problems,
+    }
+}
+
+/// The first address of a range.
+pub fn network(address: IpAddr, length: u8) -> IpAddr {
+    let length = u32::from(length);
+    match address {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(length)).unwrap_or(0);
+            Ipv4Addr::from(u32::from(ip) & mask).into()
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(length)).unwrap_or(0);
+            Ipv6Addr::from(u128::from(ip) & mask).into()
+        }
+    }
+}
+
+/// A DNS-1123 subdomain with `*` for its first label.
+pub fn wildcard_dns_subdomain(value: &str) -> Problems {
+    let mut problems = Vec::new();
+    if value.len() > 253 {
+        problems.push(too_long(253, "characters"));
+    }
+    if !value
+        .strip_prefix("*.")
+        .is_some_and(|rest| rest.split('.').all(is_label))
+    {
+        let rule = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must \
+                    consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character";
+        let regex = format!("\\*\\.{LABEL}(\\.{LABEL})*");
+        problems.push(must_match(rule, &regex, &["*.example.com"]));
+    }
+    problems
+}
+
+/// The path after a domain, such as `controller` in `example.com/controller`.
+pub fn http_path(value: &str) -> Problems {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    if !value.is_empty() && value.bytes().all(fits) {
+        return Vec::new();
+    }
+    vec!["Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')".into()]
 }
 
 /// An address that traffic may be sent to from anywhere in the cluster.
@@ -399,10 +527,44 @@ mod tests {
         check(percent, &["0%", "25%"], &["%", "25", "-1%"]);
         check(
             ip,
-            &["10.0.0.1", "::1", "010.0.0.1"],
-            &["", "10.0.0", "10.0.0.256", "x"],
+            &["10.0.0.1", "::1", "0.0.0.0"],
+            &["", "10.0.0", "10.0.0.256", "x", "010.0.0.1", "::ffff:10.0.0.1"],
         );
-        check(cidr, &["10.0.0.0/8", "fd00::/64"], &["10.0.0.0", "10.0.0.0/33"]);
+        check(
+            cidr,
+            &["10.0.0.0/8", "10.1.2.3/32", "0.0.0.0/0", "fd00::/64", "::/0"],
+            &[
+                "10.0.0.0",
+                "10.0.0.0/33",
+                "10.0.0.1/8",
+                "010.0.0.0/8",
+                "10.0.0.0/08",
+                "fd00::1/64",
+                "::ffff:10.0.0.0/24",
+            ],
+        );
+        check(
+            strict_ip,
+            &["10.0.0.1", "FE80::1"],
+            &["x", "010.0.0.1", "::ffff:1.2.3.4"],
+        );
+        check(
+            canonical_ip,
+            &["10.0.0.1", "fe80::1"],
+            &["x", "010.0.0.1", "FE80::1"],
+        );
+        check(
+            strict_cidr,
+            &["10.0.0.0/8", "::/0"],
+            &["x", "10.0.0.1/8", "010.0.0.0/8", "10.0.0.0/08"],
+        );
+        check(
+            canonical_cidr,
+            &["10.0.0.0/8", "fd00::/8"],
+            &["FD00::/8", "10.0.0.1/8"],
+        );
+        check(wildcard_dns_subdomain, &["*.a.b"], &["*", "a.b", "*.A", "*.*.b"]);
+        check(http_path, &["a/b"], &["", "a b"]);
         check(
             endpoint_ip,
             &["10.0.0.1"],

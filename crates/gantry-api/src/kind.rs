@@ -1,6 +1,7 @@
 //! What a kind is: its descriptor and its hooks. Routes, discovery, tables, keys and caches derive from these.
 
 use crate::field;
+use crate::version::Version;
 use serde_json::Value;
 use smol_str::SmolStr;
 use std::borrow::Cow;
@@ -9,8 +10,10 @@ use std::borrow::Cow;
 pub struct Kind {
     /// API group; empty for the core group.
     pub group: SmolStr,
-    /// Version served and stored.
+    /// Version served and, unless the hooks convert, stored.
     pub version: SmolStr,
+    /// Other versions in which the same stored objects are served. Each becomes a kind of its own.
+    pub other_versions: Vec<Version>,
     /// The kind's name, such as `Pod`.
     pub kind: SmolStr,
     /// The resource's name in paths, such as `pods`.
@@ -91,6 +94,8 @@ pub enum Subresource {
     Eviction,
     /// `ephemeralcontainers` of pods: the whole pod, of which only the ephemeral containers are written.
     EphemeralContainers,
+    /// `approval` of certificate signing requests: the whole request, of which only the conditions are written.
+    Approval,
     /// `resize` of pods: the whole pod, of which only the containers' resources are written.
     Resize,
 }
@@ -111,6 +116,7 @@ impl Subresource {
             Subresource::Proxy => "proxy",
             Subresource::Eviction => "eviction",
             Subresource::EphemeralContainers => "ephemeralcontainers",
+            Subresource::Approval => "approval",
             Subresource::Resize => "resize",
         }
     }
@@ -121,6 +127,7 @@ impl Subresource {
             Subresource::Status
             | Subresource::Scale
             | Subresource::EphemeralContainers
+            | Subresource::Approval
             | Subresource::Resize => &["get", "patch", "update"],
             Subresource::Finalize => &["update"],
             Subresource::Binding | Subresource::Token | Subresource::Eviction => &["create"],
@@ -165,6 +172,7 @@ impl Subresource {
             | Subresource::Finalize
             | Subresource::Log
             | Subresource::EphemeralContainers
+            | Subresource::Approval
             | Subresource::Resize => local(kind.kind.clone()),
         }
     }
@@ -213,6 +221,12 @@ pub trait Hooks: Send + Sync {
         }
     }
 
+    /// Notes who asks for a new object, before `prepare_create`. `requester` gives `username`, `uid`, `groups` and
+    /// `extra`.
+    fn note_requester(&self, object: &mut Value, requester: &dyn Fn() -> Value) {
+        let _ = (object, requester);
+    }
+
     /// Keeps what an ordinary update may not change. The server has kept the status when it is a subresource.
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         let _ = (object, old);
@@ -249,7 +263,7 @@ pub trait Hooks: Send + Sync {
         }
     }
 
-    /// An object in the form it is stored in. Kinds that share stored objects convert here.
+    /// The form of an object that is stored. Kinds that share stored objects convert here.
     fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         Cow::Borrowed(object)
     }
@@ -258,6 +272,11 @@ pub trait Hooks: Send + Sync {
     #[allow(clippy::wrong_self_convention, reason = "the hook, not the object, is self")]
     fn from_storage(&self, object: &mut Value) {
         let _ = object;
+    }
+
+    /// The form of an object that the columns read.
+    fn printed<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        Cow::Borrowed(object)
     }
 
     /// Checks a change.

@@ -4,7 +4,9 @@
 //! [`kind::Hooks`] give a kind its own behaviour, and [`schema`] knows every field's type. Start reading there.
 
 pub mod apply;
+pub mod cron;
 pub mod field;
+pub mod flowcontrol;
 pub mod formats;
 pub mod kind;
 pub mod kinds;
@@ -16,3 +18,5 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod version;
+pub mod x509;

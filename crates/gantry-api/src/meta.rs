@@ -7,6 +7,8 @@ use crate::formats;
 use crate::kind::{Kind, Scope};
 use crate::kinds::{annotations, format, labels};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// `metadata.name`, or nothing.
 pub fn name(object: &Value) -> &str {
@@ -25,6 +27,14 @@ pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
         .and_then(|m| m.get(field))
         .and_then(Value::as_str)
         .unwrap_or("")
+}
+
+/// The time as objects note it, for the few kinds whose status says when it changed.
+pub fn now() -> String {
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0);
+    now.ok()
+        .and_then(|now| now.format(&Rfc3339).ok())
+        .unwrap_or_default()
 }
 
 /// Whether deletion has begun.

@@ -1,11 +1,10 @@
 //! Server-side apply, and who is noted as the owner of what a write changes.
 
-use crate::options::FieldValidation;
+use crate::options::{FieldValidation, is_print};
 use crate::pipeline::Decoded;
 use crate::respond::Body;
 use crate::verbs::{Api, Call, TRIES, rfc3339};
 use gantry_api::apply::{Reset, Writer};
-use gantry_api::field;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
 use gantry_api::{meta, schema};
@@ -17,7 +16,7 @@ use time::OffsetDateTime;
 /// The media type of an apply.
 pub const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 
-/// Managers' names may be this long.
+/// A manager's name is cut at this length.
 const NAME_LIMIT: usize = 128;
 /// So many values may come out of a document's aliases.
 const ALIAS_LIMIT: usize = 100_000;
@@ -39,40 +38,10 @@ pub struct Tracker<'a> {
 }
 
 impl<'a> Tracker<'a> {
-    /// Reads the manager's name: `fieldManager`, or else the first word of the client's User-Agent. `options` is the
-    /// name under which errors are reported, such as `CreateOptions`.
-    pub fn of(call: &'a Call, options: &str) -> Result<Self, Status> {
+    /// Reads the manager's name: `fieldManager`, or else the first word of the client's User-Agent.
+    pub fn of(call: &'a Call) -> Self {
         let name = call.options.text("fieldManager");
-        let mut errors = Vec::new();
-        if name.len() > NAME_LIMIT {
-            let detail = format!("may not be more than {NAME_LIMIT} bytes");
-            errors.push(field::Error::new(
-                field::ErrorKind::TooLong,
-                "fieldManager",
-                Value::Null,
-                detail,
-            ));
-        }
-        for (at, c) in name.char_indices().filter(|(_, c)| !is_print(*c)) {
-            let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
-            errors.push(field::Error::invalid("fieldManager", name, detail));
-        }
-        if call.is_apply() && name.is_empty() {
-            errors.push(field::Error::required(
-                "fieldManager",
-                "is required for apply patch",
-            ));
-        }
-        if options == "PatchOptions" && !call.is_apply() && call.options.has("force") {
-            errors.push(field::Error::forbidden(
-                "force",
-                "may not be specified for non-apply patch",
-            ));
-        }
-        if !errors.is_empty() {
-            return Err(Status::invalid("meta.k8s.io", options, "", &errors));
-        }
-        Ok(Tracker {
+        Tracker {
             call,
             api_version: call.target.kind.api_version(),
             manager: match name {
@@ -80,7 +49,7 @@ impl<'a> Tracker<'a> {
                 name => name.to_string(),
             },
             now: rfc3339(OffsetDateTime::now_utc()),
-        })
+        }
     }
 
     /// The write as field management sees it.
@@ -113,10 +82,6 @@ impl<'a> Tracker<'a> {
             };
         }
     }
-}
-
-fn is_print(c: char) -> bool {
-    c == ' ' || !(c.is_control() || c.is_whitespace())
 }
 
 fn of_user_agent(agent: &str) -> String {
@@ -162,9 +127,9 @@ fn same_but(a: &Value, b: &Value, ignored: &str) -> bool {
 impl Api {
     /// Server-side apply: changes the object, or makes it.
     pub async fn apply(&self, call: &Call) -> Result<Response<Body>, Status> {
-        let tracker = Tracker::of(call, "PatchOptions")?;
+        let tracker = Tracker::of(call);
         let force = call.options.flag("force");
-        let (mut patch, warnings) = parse(&call.body, call.options.field_validation()?)?;
+        let (mut patch, warnings) = parse(&call.body, call.options.field_validation())?;
         let scale = call.subresource() == Some(Subresource::Scale);
         if scale {
             patch = of_scale(&patch, call)?;

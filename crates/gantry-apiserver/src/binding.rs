@@ -1,15 +1,39 @@
-//! `pods/binding`: gives a pod its node. Source: pkg/registry/core/pod/storage.
+//! `pods/binding` and, for older clients, `bindings`: gives a pod its node. Source: pkg/registry/core/pod/storage.
 
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
+use crate::reviews;
 use crate::verbs::{Api, Call, TRIES, done, rfc3339};
 use gantry_api::field;
+use gantry_api::kind::{Kind, Scope, Subresource};
 use gantry_api::meta;
 use gantry_api::status::Status;
 use http::Response;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+
+/// The kind of bindings that are made beside the pods instead of under one. They are answered and never stored.
+pub fn kind() -> Kind {
+    reviews::virtual_kind("", "Binding", "bindings", Scope::Namespaced)
+}
+
+/// Whether a kind is that of bindings.
+pub fn is(kind: &Kind) -> bool {
+    kind.group.is_empty() && kind.plural == "bindings"
+}
+
+/// Creates a binding that names its pod itself.
+pub async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, Status> {
+    let name = meta::name(&call.object()?).to_string();
+    if name.is_empty() {
+        return Err(Status::bad_request("name is required"));
+    }
+    call.target.kind = api.kinds.get("", "v1", "pods").ok_or_else(Status::no_such_path)?;
+    call.target.name = Some(name);
+    call.target.subresource = Some(Subresource::Binding.name().into());
+    create(api, &call).await
+}
 
 /// Creates a binding.
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
@@ -24,7 +48,7 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     for _ in 0..TRIES {
         let old = api.registry.get(kind, call.namespace(), name).await?;
         let pod = bound(&old, &body).map_err(|why| Status::conflict("", "pods/binding", name, &why))?;
-        if call.options.dry_run()? {
+        if call.options.dry_run() {
             return Ok(done(call));
         }
         let revision = registry::revision_of(&old);

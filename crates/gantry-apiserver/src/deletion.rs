@@ -4,6 +4,8 @@
 
 use crate::filter::Filter;
 use crate::list::Objects;
+use crate::negotiate;
+use crate::options;
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
@@ -13,6 +15,7 @@ use futures::future::try_join_all;
 use gantry_api::field;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
+use gantry_api::schema;
 use gantry_api::status::Status;
 use http::Response;
 use serde_json::{Value, json};
@@ -34,6 +37,8 @@ pub struct Options {
     /// The version the object must have; empty when it may be any.
     pub revision: String,
     propagation: Propagation,
+    /// Whether a deletion that is not yet done is told by its code, as clients of old `orphanDependents` expect.
+    accepted: bool,
     /// Whether nothing is to change.
     pub dry_run: bool,
 }
@@ -48,68 +53,74 @@ enum Propagation {
 
 impl Options {
     fn read(call: &Call) -> Result<Self, Status> {
-        let body = match call.body.is_empty() {
-            true => json!({}),
-            false => call.object()?,
-        };
-        Options::of(&body, call)
+        match call.body.is_empty() {
+            true => Options::of(&asked(call)?),
+            false => Options::of(&sent(call)?),
+        }
     }
 
-    /// The options in `body`, and in the query of `call` where the body is silent.
-    pub fn of(body: &Value, call: &Call) -> Result<Self, Status> {
-        let grace = match body["gracePeriodSeconds"].as_i64() {
-            Some(seconds) => Some(seconds),
-            None => call
-                .options
-                .number("gracePeriodSeconds")?
-                .and_then(|s| i64::try_from(s).ok()),
-        };
-        let policy = body["propagationPolicy"]
-            .as_str()
-            .unwrap_or_else(|| call.options.text("propagationPolicy"));
+    /// The options in `body`.
+    pub fn of(body: &Value) -> Result<Self, Status> {
+        let policy = body["propagationPolicy"].as_str();
         let orphan = body["orphanDependents"].as_bool();
-        let invalid = |error| Status::invalid("meta.k8s.io", "DeleteOptions", "", &[error]);
+        let mut errors = Vec::new();
+        if let (Some(policy), Some(_)) = (policy, orphan) {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            errors.push(field::Error::invalid("propagationPolicy", policy, why));
+        }
         let propagation = match (policy, orphan) {
-            ("", None) => Propagation::Unsaid,
-            ("", Some(true)) | ("Orphan", None) => Propagation::Orphan,
-            ("", Some(false)) | ("Background", None) => Propagation::Background,
-            ("Foreground", None) => Propagation::Foreground,
-            (other, None) => {
-                let supported = ["Background", "Foreground", "Orphan", "nil"];
-                return Err(invalid(field::Error::not_supported(
+            (None, None) => Propagation::Unsaid,
+            (Some("Orphan"), _) | (None, Some(true)) => Propagation::Orphan,
+            (Some("Background"), _) | (None, Some(false)) => Propagation::Background,
+            (Some("Foreground"), _) => Propagation::Foreground,
+            (Some(other), _) => {
+                let supported = ["Foreground", "Background", "Orphan", "nil"];
+                errors.push(field::Error::not_supported(
                     "propagationPolicy",
                     other,
                     &supported,
-                )));
-            }
-            (policy, Some(_)) => {
-                let why = "orphanDependents and deletionPropagation cannot be both set";
-                return Err(invalid(field::Error::invalid("propagationPolicy", policy, why)));
+                ));
+                Propagation::Unsaid
             }
         };
+        let dry_run: Vec<String> = body["dryRun"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|v| v.as_str().unwrap_or("").to_string())
+            .collect();
+        options::dry_run(&mut errors, &dry_run);
+        if !errors.is_empty() {
+            return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", &errors));
+        }
         let precondition = |name: &str| body["preconditions"][name].as_str().unwrap_or("").to_string();
         Ok(Options {
-            grace: grace.map(|g| g.max(0)),
+            // A negative period is the shortest there is.
+            grace: body["gracePeriodSeconds"]
+                .as_i64()
+                .map(|g| if g < 0 { 1 } else { g }),
             uid: precondition("uid"),
             revision: precondition("resourceVersion"),
             propagation,
-            dry_run: call.options.dry_run()? || body["dryRun"].as_array().is_some_and(|d| !d.is_empty()),
+            accepted: orphan == Some(false),
+            dry_run: !dry_run.is_empty(),
         })
     }
 
     fn check(&self, kind: &Kind, object: &Value) -> Result<(), Status> {
-        for (label, demanded, field) in [
-            ("UID", &self.uid, "uid"),
-            ("ResourceVersion", &self.revision, "resourceVersion"),
+        for (label, demanded, field, why) in [
+            ("UID", &self.uid, "uid", "deleted and then recreated"),
+            ("ResourceVersion", &self.revision, "resourceVersion", "modified"),
         ] {
             let actual = meta::text(object, field);
             if !demanded.is_empty() && demanded != actual {
                 let why = format!(
-                    "Precondition failed: {label} in precondition: {demanded}, {label} in object meta: {actual}"
+                    "the {label} in the precondition ({demanded}) does not match the {label} in record ({actual}). The \
+                     object might have been {why}"
                 );
                 return Err(Status::conflict(
                     &kind.group,
-                    &kind.plural,
+                    &kind.kind,
                     meta::name(object),
                     &why,
                 ));
@@ -117,6 +128,37 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The options that a body holds. The query does not count beside it.
+fn sent(call: &Call) -> Result<Value, Status> {
+    let mut body = negotiate::read(&call.content_type, &call.body, None)?;
+    let kind = body["kind"].as_str().unwrap_or("");
+    if !matches!(kind, "" | "DeleteOptions") {
+        return Err(Status::bad_request(
+            "decoded object cannot be converted to DeleteOptions",
+        ));
+    }
+    if let Some(message) = schema::message_for("", "v1", "DeleteOptions") {
+        schema::check(message, &mut body).map_err(Status::bad_request)?;
+    }
+    Ok(body)
+}
+
+/// The options that a query asks for.
+fn asked(call: &Call) -> Result<Value, Status> {
+    let mut options = json!({});
+    if let Some(seconds) = call.options.number("gracePeriodSeconds")? {
+        options["gracePeriodSeconds"] = seconds.into();
+    }
+    if call.options.has("propagationPolicy") {
+        options["propagationPolicy"] = call.options.text("propagationPolicy").into();
+    }
+    if call.options.has("orphanDependents") {
+        options["orphanDependents"] = call.options.flag("orphanDependents").into();
+    }
+    options["dryRun"] = call.options.all("dryRun").into();
+    Ok(options)
 }
 
 /// What is left of an object once its deletion was asked for.
@@ -133,7 +175,7 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let options = Options::read(call)?;
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
     match delete_object(api, call, &options, object).await? {
-        Outcome::Going(object) => Ok(call.answer(200, &object, &[])),
+        Outcome::Going(object) => Ok(call.answer(if options.accepted { 202 } else { 200 }, &object, &[])),
         Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object, &[])),
         Outcome::Gone(object) => {
             let mut details =
@@ -301,6 +343,7 @@ mod tests {
             uid: String::new(),
             revision: String::new(),
             propagation,
+            accepted: false,
             dry_run: false,
         }
     }

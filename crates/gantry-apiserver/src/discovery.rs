@@ -1,8 +1,13 @@
 //! Discovery: which groups, versions and resources are served. All of it derives from the kinds.
 
 use crate::request::Kinds;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use gantry_api::kind::{Kind, Scope};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
 pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
@@ -26,20 +31,114 @@ pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
     }
 }
 
+/// The paths served, for whoever asks at `/`.
+pub fn paths(kinds: &Kinds) -> Value {
+    let own = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/apis",
+        "/apis/",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
+    let mut paths: BTreeSet<String> = own.map(String::from).into();
+    for (group, version) in kinds.group_versions() {
+        let place = match group.as_str() {
+            "" => format!("/api/{version}"),
+            _ => format!("/apis/{group}/{version}"),
+        };
+        paths.insert(format!("/openapi/v3{place}"));
+        paths.insert(place);
+        if !group.is_empty() {
+            paths.insert(format!("/apis/{group}"));
+        }
+    }
+    json!({"paths": paths})
+}
+
+/// The built-in groups, those that clients should look at first before the others; further groups follow by name.
+///
+/// Source: apiVersionPriorities in pkg/controlplane/apiserver/aggregator.go.
+const GROUPS: [&str; 21] = [
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
+
+/// The group versions served: groups by their rank, and of each the preferred version first.
+fn ordered(kinds: &Kinds) -> Vec<(String, String)> {
+    let mut all = kinds.group_versions();
+    let rank = |group: &str| GROUPS.iter().position(|g| *g == group).unwrap_or(GROUPS.len());
+    all.sort_by_cached_key(|(group, version)| (rank(group), group.clone(), Reverse(maturity(version))));
+    all
+}
+
+/// How ripe a version is: stable before beta before alpha, and the newer before the older.
+fn maturity(version: &str) -> (u8, u32, u32) {
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let rest = version.strip_prefix('v').unwrap_or("");
+    let (major, rest) = rest.split_at(digits(rest));
+    let (stage, minor) = match rest.strip_prefix("beta") {
+        Some(minor) => (2, minor),
+        None => match rest.strip_prefix("alpha") {
+            Some(minor) => (1, minor),
+            None if rest.is_empty() && !major.is_empty() => (3, ""),
+            None => (0, ""),
+        },
+    };
+    (stage, major.parse().unwrap_or(0), minor.parse().unwrap_or(0))
+}
+
+/// What changes when a kind's objects come to be stored in another form.
+fn storage_version_hash(kind: &Kind) -> String {
+    const KEPT: usize = 8;
+    let own = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
+    let stored = kind.hooks.to_storage(&own);
+    let version = stored["apiVersion"].as_str().unwrap_or("");
+    // The core group has an empty name here.
+    let name = match version.contains('/') {
+        true => format!("{version}/{}", kind.kind),
+        false => format!("/{version}/{}", kind.kind),
+    };
+    STANDARD.encode(&Sha256::digest(name)[..KEPT])
+}
+
 fn groups(kinds: &Kinds) -> Vec<String> {
-    let mut groups: Vec<String> = kinds
-        .group_versions()
+    let named = ordered(kinds)
         .into_iter()
         .map(|(g, _)| g)
-        .filter(|g| !g.is_empty())
-        .collect();
+        .filter(|g| !g.is_empty());
+    let mut groups: Vec<String> = named.collect();
     groups.dedup();
     groups
 }
 
 fn group(kinds: &Kinds, name: &str) -> Value {
-    let versions: Vec<Value> = kinds
-        .group_versions()
+    let versions: Vec<Value> = ordered(kinds)
         .into_iter()
         .filter(|(g, _)| g == name)
         .map(|(g, v)| json!({"groupVersion": format!("{g}/{v}"), "version": v}))
@@ -67,6 +166,9 @@ fn entries(kind: &Kind) -> Vec<Value> {
     if !kind.categories.is_empty() {
         main["categories"] = json!(kind.categories);
     }
+    if kind.verbs.contains(&"watch") {
+        main["storageVersionHash"] = storage_version_hash(kind).into();
+    }
     let mut all = vec![main];
     for sub in &kind.subresources {
         let body = sub.body(kind);
@@ -86,7 +188,7 @@ fn entries(kind: &Kind) -> Vec<Value> {
 /// The aggregated form, version v2.
 fn all(kinds: &Kinds, core: bool) -> Value {
     let mut items: Vec<Value> = Vec::new();
-    for (group, version) in kinds.group_versions() {
+    for (group, version) in ordered(kinds) {
         if group.is_empty() != core {
             continue;
         }
@@ -135,4 +237,23 @@ fn aggregated_entry(kind: &Kind) -> Value {
         entry["subresources"] = subs.into();
     }
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_versions_come_first() {
+        let mut versions = [
+            "v1alpha2", "v1", "v1beta1", "v2", "v10", "v1beta2", "v2alpha1", "x",
+        ];
+        versions.sort_by_key(|v| Reverse(maturity(v)));
+        assert_eq!(
+            versions,
+            [
+                "v10", "v2", "v1", "v1beta2", "v1beta1", "v2alpha1", "v1alpha2", "x"
+            ]
+        );
+    }
 }

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let (mut body, name) = (call.object()?, call.name()?);
     check(&body, name)?;
-    let options = Options::of(&body["deleteOptions"], call)?;
+    let options = Options::of(&body["deleteOptions"])?;
     admission::admit(&api.admission(call, None), &mut body).await?;
     let kind = &call.target.kind;
     let mut last = registry::modified(kind, name);

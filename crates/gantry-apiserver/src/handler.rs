@@ -2,18 +2,22 @@
 
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
+use crate::binding;
+use crate::component_status;
+use crate::compress;
 use crate::connect::{self, Connect};
 use crate::deletion;
 use crate::discovery;
 use crate::documents::Documents;
 use crate::health;
 use crate::metrics::{self, Requests};
-use crate::negotiate::Format;
+use crate::negotiate::{Format, TYPES};
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
+use crate::view::View;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
@@ -91,7 +95,7 @@ impl Handler {
     ) -> Result<Response<Body>, Status> {
         match parsed {
             Parsed::Resource(target) => self.resource(user, target, request, format).await,
-            Parsed::Unknown => Err(Status::no_such_path()),
+            Parsed::Unknown => self.nothing(request.uri().path()),
             Parsed::Other => self.other(&user, request.into_parts().0).await,
         }
     }
@@ -107,25 +111,20 @@ impl Handler {
         let options = Options::parse(head.uri.query().unwrap_or(""));
         let kind = target.kind.clone();
         let connects = target.connects();
-        let verb = match (&head.method, target.name.is_some()) {
-            (method, _) if let Some(subresource) = connects => connect::verb(subresource, method)
-                .ok_or_else(|| Status::method_not_supported(&kind.group, &kind.plural, method.as_str()))?,
+        let named = target.name.is_some();
+        let verb = match (&head.method, named) {
+            (method, _) if let Some(subresource) = connects => {
+                connect::verb(subresource, method).ok_or_else(Status::method_not_allowed)?
+            }
             (&Method::GET, true) => "get",
             (&Method::GET, false) if options.flag("watch") => "watch",
             (&Method::GET, false) => "list",
-            (&Method::POST, false) => "create",
-            (&Method::POST, true) if target.subresource.is_some() => "create",
-            (&Method::PUT, true) => "update",
-            (&Method::PATCH, true) => "patch",
+            (&Method::POST, _) => "create",
+            (&Method::PUT, _) => "update",
+            (&Method::PATCH, _) => "patch",
             (&Method::DELETE, true) => "delete",
             (&Method::DELETE, false) => "deletecollection",
-            (method, _) => {
-                return Err(Status::method_not_supported(
-                    &kind.group,
-                    &kind.plural,
-                    method.as_str(),
-                ));
-            }
+            _ => return Err(Status::method_not_allowed()),
         };
         let namespace = match (kind.plural.as_str(), &target.name) {
             ("namespaces", Some(name)) => name.as_str(),
@@ -147,8 +146,8 @@ impl Handler {
             ..Attributes::of(&user, verb)
         };
         self.api.authorizer.allow(&attributes)?;
-        if !kind.verbs.contains(&verb) && target.subresource.is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
+        if connects.is_none() && !target.takes(verb) {
+            return Err(Status::method_not_allowed());
         }
         if let Some(subresource) = connects {
             let request = connect::Request {
@@ -167,6 +166,7 @@ impl Handler {
                 .to_string()
         };
         let content_type = text(header::CONTENT_TYPE);
+        let gzip = verb != "watch" && compress::accepted(&head.headers);
         // An apply may make the object, for which patch is not permission enough.
         let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
             true => self
@@ -193,7 +193,24 @@ impl Handler {
             create_denied,
             body,
         };
-        match verb {
+        if View::of(&call.accept, "").is_none() {
+            return Err(Status::not_acceptable(&TYPES));
+        }
+        let options = match verb {
+            "create" => Some("CreateOptions"),
+            "update" => Some("UpdateOptions"),
+            "patch" => Some("PatchOptions"),
+            _ => None,
+        };
+        if let Some(kind) = options {
+            call.options.check(kind, call.is_apply())?;
+        }
+        let answer = match verb {
+            "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
+            "list" if component_status::is(&call.target.kind) => {
+                component_status::list(&self.api, &call).await
+            }
+            "create" if binding::is(&call.target.kind) => binding::create_named(&self.api, call).await,
             "get" => self.api.get(&call).await,
             "create" => match reviews::find(&call.target.kind) {
                 Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,
@@ -204,6 +221,26 @@ impl Handler {
             "delete" => deletion::delete(&self.api, &call).await,
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
+        }?;
+        match gzip {
+            true => Ok(compress::gzip(answer).await),
+            false => Ok(answer),
+        }
+    }
+
+    /// Nothing is served at this path: an error of the API below its groups, a page of text elsewhere.
+    fn nothing(&self, path: &str) -> Result<Response<Body>, Status> {
+        let mut parts = path.split('/').filter(|p| !p.is_empty());
+        let inside = match parts.next() {
+            Some("api") => true,
+            Some("apis") => parts
+                .next()
+                .is_some_and(|group| self.api.kinds.iter().any(|k| k.group == group)),
+            _ => false,
+        };
+        match inside {
+            true => Err(Status::no_such_path()),
+            false => Ok(respond::no_such_page()),
         }
     }
 
@@ -217,16 +254,21 @@ impl Handler {
                 ..Attributes::of(user, &verb)
             })?;
         }
+        let get = head.method == Method::GET;
         match path {
+            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds))),
             "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
-            "/version" | "/version/" => return Ok(respond::json(200, &version())),
-            "/.well-known/openid-configuration" => {
+            "/version" | "/version/" if get => return Ok(respond::json(200, &version())),
+            "/.well-known/openid-configuration" if get => {
                 let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
                 return Ok(respond::json(200, &answer));
             }
-            "/openid/v1/jwks" => {
+            "/openid/v1/jwks" if get => {
                 let type_ = "application/jwk-set+json";
                 return Ok(respond::with_type(200, type_, self.api.tokens.jwks().to_string()));
+            }
+            "/version" | "/version/" | "/.well-known/openid-configuration" | "/openid/v1/jwks" => {
+                return Err(Status::method_not_allowed());
             }
             _ => {}
         }
@@ -246,7 +288,12 @@ impl Handler {
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let answer = discovery::answer(path, &self.api.kinds, aggregated).ok_or_else(Status::no_such_path)?;
+        let Some(answer) = discovery::answer(path, &self.api.kinds, aggregated) else {
+            return self.nothing(path);
+        };
+        if !get {
+            return Err(Status::method_not_allowed());
+        }
         if aggregated && matches!(path, "/api" | "/apis") {
             let type_ = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
             return Ok(respond::with_type(200, type_, answer.to_string()));
@@ -271,7 +318,8 @@ async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
 
 fn version() -> serde_json::Value {
     json!({
-        "major": "1", "minor": "36", "gitVersion": concat!("v1.36.0+gantry", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR")),
+        "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "35", "gitVersion": concat!("v1.36.0+gantry", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR")),
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "", "goVersion": "",
         "compiler": "rustc", "platform": "linux/amd64",
     })

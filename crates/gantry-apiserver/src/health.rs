@@ -40,18 +40,21 @@ impl Check {
             Check::Ping => Ok(()),
             Check::Shutdown if server.ending => Err("process is shutting down".into()),
             Check::Shutdown => Ok(()),
-            Check::Etcd | Check::EtcdReadiness => {
-                let request = RangeRequest {
-                    limit: 1,
-                    ..RangeRequest::all(b"/registry/namespaces/")
-                };
-                match tokio::time::timeout(PATIENCE, server.api.registry.store().range(request)).await {
-                    Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(format!("the store cannot be read: {error}")),
-                    Err(_) => Err("the store does not answer".into()),
-                }
-            }
+            Check::Etcd | Check::EtcdReadiness => store(server.api).await,
         }
+    }
+}
+
+/// Whether the store can be read.
+pub async fn store(api: &Api) -> Result<(), String> {
+    let request = RangeRequest {
+        limit: 1,
+        ..RangeRequest::all(b"/registry/namespaces/")
+    };
+    match tokio::time::timeout(PATIENCE, api.registry.store().range(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("the store cannot be read: {error}")),
+        Err(_) => Err("the store does not answer".into()),
     }
 }
 
@@ -65,9 +68,10 @@ pub struct Server<'a> {
 
 /// Answers a path of health checks; `None` when nothing is checked there.
 pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Response<Body>> {
-    let (group, one) = match path.trim_matches('/').split_once('/') {
+    let path = path.strip_prefix('/')?;
+    let (group, one) = match path.split_once('/') {
         Some((group, one)) => (group, Some(one)),
-        None => (path.trim_matches('/'), None),
+        None => (path, None),
     };
     let checks: &[Check] = match group {
         "livez" | "healthz" => &[Check::Ping, Check::Etcd],

@@ -4,11 +4,14 @@
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
 mod admission;
+mod api_services;
 mod apply;
 mod authenticate;
 mod authz;
 mod binding;
 mod bootstrap;
+mod component_status;
+mod compress;
 mod connect;
 mod deletion;
 mod discovery;
@@ -16,6 +19,7 @@ mod disruption;
 mod documents;
 mod eviction;
 mod filter;
+mod group_priority;
 mod guard;
 mod handler;
 mod health;
@@ -31,6 +35,7 @@ mod registry;
 mod request;
 mod respond;
 mod reviews;
+mod runtime_config;
 pub mod server;
 pub mod services;
 mod stored;
@@ -43,5 +48,6 @@ mod watch;
 
 pub use connect::{KubeletIdentity, KubeletIdentityError};
 pub use respond::Body;
+pub use runtime_config::{RuntimeConfig, RuntimeConfigError};
 pub use server::{Config, Local, ServeError, Server};
 pub use tls::{Certificate, TlsError, TlsFiles};

@@ -100,7 +100,7 @@ impl ListOptions {
             ));
         }
         invalid(errors)?;
-        let limit = options.number("limit")?.unwrap_or(0) as usize;
+        let limit = options.number("limit")?.map_or(0, |l| l.max(0) as usize);
         let version = match (continues, version(options)?) {
             (true, Some(1..)) => {
                 return Err(Status::bad_request(

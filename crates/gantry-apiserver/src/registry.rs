@@ -144,7 +144,7 @@ fn write_error(kind: &Kind, name: &str, error: WriteError) -> Status {
         WriteError::Precondition { current: None } => Status::not_found(&kind.group, &kind.plural, name),
         WriteError::Precondition { current: Some(_) } => modified(kind, name),
         // Upstream passes etcd's error on as it is: 500 without a reason.
-        full @ WriteError::Full { .. } => Status::new(500, "", full.to_string()),
+        full @ (WriteError::Full { .. } | WriteError::Quota) => Status::new(500, "", full.to_string()),
         other => Status::internal(other),
     }
 }

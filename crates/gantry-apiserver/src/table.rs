@@ -12,7 +12,8 @@ pub fn columns(kind: &Kind) -> Value {
 
 /// The row of an object, with ages as of `now`.
 pub fn row(kind: &Kind, object: &Value, include: Include, now: i64) -> Value {
-    let cells: Vec<Value> = kind.columns.iter().map(|c| (c.cell)(object, now)).collect();
+    let printed = kind.hooks.printed(object);
+    let cells: Vec<Value> = kind.columns.iter().map(|c| (c.cell)(&printed, now)).collect();
     match include {
         Include::None => json!({"cells": cells}),
         Include::Metadata => json!({"cells": cells, "object": view::metadata(object)}),

@@ -32,7 +32,7 @@ impl Api {
         };
         let mut warnings = Vec::new();
         let body = call.object()?;
-        let validation = call.options.field_validation()?;
+        let validation = call.options.field_validation();
         let kind = reviews::virtual_kind(GROUP, "TokenRequest", "tokenrequests", Scope::Namespaced);
         let mut request = pipeline::decode(&kind, body, validation, &mut warnings)?
             .object()

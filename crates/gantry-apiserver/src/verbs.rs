@@ -15,7 +15,7 @@ use crate::stored::{self, Head};
 use crate::view::View;
 use crate::watch::Watches;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::{Scope, Subresource};
+use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
@@ -100,7 +100,7 @@ impl Call {
 
     /// How the client wants objects to look.
     pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject"))
+        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
     }
 
     /// An object as the client wants it.
@@ -193,17 +193,7 @@ impl Api {
             Some(Subresource::Binding) => return binding::create(self, call).await,
             Some(Subresource::Eviction) => return eviction::create(self, call).await,
             Some(Subresource::Token) => return self.create_token(call).await,
-            Some(_) => {
-                return Err(Status::method_not_supported(
-                    &call.target.kind.group,
-                    &call.target.kind.plural,
-                    "create",
-                ));
-            }
-        }
-        let kind = &call.target.kind;
-        if kind.scope == Scope::Namespaced && call.namespace().is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+            Some(_) => return Err(Status::method_not_allowed()),
         }
         let body = call.object()?;
         self.create_object(call, body).await
@@ -212,16 +202,9 @@ impl Api {
     /// Creates an object, from a client's body or from an applied configuration.
     pub async fn create_object(&self, call: &Call, body: Value) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let tracker = Tracker::of(
-            call,
-            if call.is_apply() {
-                "PatchOptions"
-            } else {
-                "CreateOptions"
-            },
-        )?;
+        let tracker = Tracker::of(call);
         let mut warnings = Vec::new();
-        let mut decoded = pipeline::decode(kind, body, call.options.field_validation()?, &mut warnings)?;
+        let mut decoded = pipeline::decode(kind, body, call.options.field_validation(), &mut warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
         if !meta::text(decoded.object(), "resourceVersion").is_empty() {
             return Err(Status::bad_request(
@@ -238,7 +221,7 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
-        if call.options.dry_run()? {
+        if call.options.dry_run() {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
         let stored = self.registry.create(kind, &validated).await?;
@@ -249,7 +232,12 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
-        Tracker::of(call, "UpdateOptions")?;
+        if meta::name(&body).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()?
+            )));
+        }
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
@@ -260,7 +248,6 @@ impl Api {
             serde_json::from_slice::<Value>(&call.body)
                 .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))
         };
-        Tracker::of(call, "PatchOptions")?;
         match call.media_type() {
             apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
@@ -278,12 +265,12 @@ impl Api {
                     Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
                     _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
                 };
-                let message = schema::message_for(group, version, name)
-                    .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
+                let message =
+                    schema::message_for(group, version, name).ok_or_else(|| Status::no_such_patch_type())?;
                 self.change(call, &mut |object| patch::strategic(object, &change, message))
                     .await
             }
-            _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
+            _ => Err(Status::no_such_patch_type()),
         }
     }
 
@@ -313,7 +300,7 @@ impl Api {
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
-            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation()?, &mut warnings)
+            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation(), &mut warnings)
                 .map_err(|status| call.of_patch(status))?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
@@ -341,7 +328,7 @@ impl Api {
         let kind = &call.target.kind;
         decoded.default(kind);
         if !call.is_apply() {
-            Tracker::of(call, "UpdateOptions")?.track(&mut decoded, Some(old));
+            Tracker::of(call).track(&mut decoded, Some(old));
         }
         let part: fn(&mut Value, &Value) = match call.subresource() {
             Some(Subresource::Status) => only_status,
@@ -365,7 +352,7 @@ impl Api {
         if apply::only_times_differ(validated.object(), old) {
             return Ok(old.clone());
         }
-        if call.options.dry_run()? || validated.object() == old {
+        if call.options.dry_run() || validated.object() == old {
             return Ok(validated.object().clone());
         }
         let revision = registry::revision_of(old);
@@ -382,6 +369,7 @@ impl Api {
     pub fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
         admission::Request {
             api: self,
+            user: &call.user,
             kind: &call.target.kind,
             subresource: call.target.subresource.as_deref().unwrap_or(""),
             namespace: call.namespace().unwrap_or(""),

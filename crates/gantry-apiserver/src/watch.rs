@@ -49,8 +49,8 @@ pub async fn start(
 ) -> Result<Response<Body>, Status> {
     let store = api.registry.store().clone();
     let timeout = match call.options.number("timeoutSeconds")? {
-        None | Some(0) => TIMEOUT.mul_f64(rand::rng().random_range(1.0..2.0)),
-        Some(seconds) => Duration::from_secs(seconds),
+        Some(seconds @ 1..) => Duration::from_secs(seconds.unsigned_abs()),
+        _ => TIMEOUT.mul_f64(rand::rng().random_range(1.0..2.0)),
     };
     let now = Instant::now();
     let kind = &call.target.kind;

@@ -21,6 +21,11 @@ pub enum WriteError {
         /// What they may use.
         limit: u64,
     },
+    /// The database of the etcd below reached its quota.
+    #[error(
+        "etcdserver: mvcc: database space exceeded; raise etcd's quota, or compact and defragment it, then disarm its alarm"
+    )]
+    Quota,
     /// The backend failed; the write may or may not have happened.
     #[error("the store cannot write: {0}")]
     Backend(String),

@@ -193,6 +193,11 @@ impl Hub {
         }
     }
 
+    /// Notes that nothing more comes up to a revision.
+    pub(crate) fn advance(&mut self, revision: Revision) {
+        self.published = revision;
+    }
+
     /// Hands events to every watcher that wants them, and drops those that are too slow.
     pub(crate) fn publish(&mut self, events: &[Arc<Event>]) {
         for event in events {

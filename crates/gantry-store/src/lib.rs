@@ -7,6 +7,7 @@
 
 mod embedded;
 mod error;
+mod etcd;
 mod hub;
 mod memory;
 mod plan;
@@ -16,6 +17,7 @@ mod state;
 
 pub use embedded::{Embedded, OpenError, Options};
 pub use error::{ReadError, WriteError};
+pub use etcd::{ConnectError, Etcd, EtcdOptions, Tls};
 pub use memory::Memory;
 pub use retention::Limits;
 

@@ -54,6 +54,20 @@ impl Core {
         self.hub().publish(events);
     }
 
+    /// Says that everything up to a revision is visible, though the last revisions changed nothing here.
+    pub(crate) fn advance(&self, revision: Revision) {
+        self.write().revision = revision;
+        self.hub().advance(revision);
+    }
+
+    /// Puts another state in place of this one, with which no watch can go on: all end.
+    pub(crate) fn replace(&self, state: State) {
+        let mut hub = self.hub();
+        hub.close();
+        hub.advance(state.revision);
+        *self.write() = state;
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Option<Entry> {
         self.read().get(key)
     }

@@ -56,7 +56,7 @@ impl Retention {
         }
         if state.events() > self.limits.events || state.history() > self.limits.bytes || state.is_pressed() {
             // Half of it, so that the next time is not at once.
-            at = at.max(state.revision - state.events() as u64 / 2);
+            at = at.max(state.middle());
         }
         (at > state.compacted).then_some(at)
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 const PAGE: u64 = 4096;
 const PAGE_HEAD: u64 = 32;
 /// What a record has besides key and value, on its page.
-const RECORD_HEAD: u64 = 40;
+const RECORD_HEAD: u64 = 49;
 
 /// One version of a key; `version == 0` is a tombstone.
 struct Version {
@@ -67,8 +67,8 @@ pub(crate) struct State {
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
     keys: BTreeMap<Bytes, Versions>,
-    /// The key that each revision after `compacted` touched.
-    log: VecDeque<Bytes>,
+    /// What each revision after `compacted` touched, in order. In etcd, revisions may touch no key of ours, or several.
+    log: VecDeque<(Revision, Bytes)>,
     live: u64,
     history: u64,
     limit: u64,
@@ -103,6 +103,12 @@ impl State {
     /// How many changes history holds.
     pub(crate) fn events(&self) -> usize {
         self.log.len()
+    }
+
+    /// The revision at the middle of history.
+    pub(crate) fn middle(&self) -> Revision {
+        let change = self.log.get(self.log.len().saturating_sub(1) / 2);
+        change.map_or(self.compacted, |(revision, _)| *revision)
     }
 
     /// About how many bytes on disk only history needs.
@@ -144,7 +150,7 @@ impl State {
         let (key, revision) = (entry.key.clone(), entry.mod_revision);
         let tombstone = entry.version == 0;
         if revision > self.compacted {
-            self.log.push_back(self.shared_key(&key));
+            self.log.push_back((revision, self.shared_key(&key)));
         }
         self.insert(entry);
         if revision <= self.compacted {
@@ -217,7 +223,8 @@ impl State {
     pub(crate) fn apply(&mut self, events: &[Arc<Event>]) {
         for event in events {
             self.revision = event.entry.mod_revision;
-            self.log.push_back(event.entry.key.clone());
+            self.log
+                .push_back((event.entry.mod_revision, event.entry.key.clone()));
             self.insert(event.entry.clone());
         }
     }
@@ -307,17 +314,21 @@ impl State {
             seen: after,
         };
         let until = until.min(self.revision);
-        for revision in (after + 1..=until).take(looked) {
-            past.seen = revision;
-            let key = &self.log[(revision - self.compacted - 1) as usize];
-            if !wanted(key) {
-                continue;
-            }
-            self.push_event(revision, key, &mut past);
-            if past.events.len() == found {
+        let start = self.log.partition_point(|(revision, _)| *revision <= after);
+        for (n, (revision, key)) in self.log.range(start..).enumerate() {
+            if *revision > until {
                 break;
             }
+            // Whole revisions only.
+            if *revision > past.seen && (n >= looked || past.events.len() >= found) {
+                return Ok(past);
+            }
+            past.seen = *revision;
+            if wanted(key) {
+                self.push_event(*revision, key, &mut past);
+            }
         }
+        past.seen = until.max(after);
         Ok(past)
     }
 
@@ -364,7 +375,8 @@ impl State {
     pub(crate) fn compact(&mut self, at: Revision) -> Result<Vec<Revision>, ReadError> {
         self.check(at)?;
         let mut doomed = Vec::new();
-        for key in self.log.drain(..(at - self.compacted) as usize) {
+        let end = self.log.partition_point(|(revision, _)| *revision <= at);
+        for (_, key) in self.log.drain(..end) {
             let Some(versions) = self.keys.get_mut(&key) else {
                 continue;
             };

@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod cluster_dns;
+mod datastore;
 mod image;
 mod kubeconfig;
 mod local;

@@ -1,6 +1,8 @@
 //! The options of `gantry server`, on the command line and in a file.
 
+use crate::datastore::Datastore;
 use clap::Parser;
+use gantry_apiserver::RuntimeConfig;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -15,6 +17,9 @@ pub struct Options {
     /// Where the cluster's data lives.
     #[arg(long, default_value = "/var/lib/gantry")]
     pub data_dir: PathBuf,
+    /// Where its state is.
+    #[command(flatten)]
+    pub datastore: Datastore,
     /// Address the API listens on.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
@@ -48,6 +53,9 @@ pub struct Options {
     /// Runs the control plane alone, without a node.
     #[arg(long)]
     pub disable_agent: bool,
+    /// API versions to serve or not, such as `resource.k8s.io/v1beta1=true,api/alpha=true`.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = RuntimeConfig::parse)]
+    pub runtime_config: RuntimeConfig,
     /// Socket of a containerd to use; by default gantry runs its own.
     #[arg(long)]
     pub containerd_endpoint: Option<PathBuf>,
@@ -210,6 +218,32 @@ mod tests {
     }
 
     #[test]
+    fn etcd_is_named_in_either_place() {
+        let check = |text: &str, args: &[&str]| {
+            let store = read(text, args).unwrap().datastore;
+            assert_eq!(
+                store.datastore_endpoint,
+                ["https://a:2379", "https://b:2379"],
+                "{text}"
+            );
+            assert_eq!(store.datastore_cafile, Some("ca".into()), "{text}");
+        };
+        check(
+            "datastore-endpoint: [https://a:2379, https://b:2379]\ndatastore-cafile: ca",
+            &[],
+        );
+        check(
+            "datastore-endpoint: https://a:2379,https://b:2379\ndatastore-cafile: ca",
+            &[],
+        );
+        let args = [
+            "--datastore-endpoint=https://a:2379,https://b:2379",
+            "--datastore-cafile=ca",
+        ];
+        check("", &args);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |text: &str, part: &str| {
             let why = read(text, &[]).err().unwrap();
@@ -222,5 +256,10 @@ mod tests {
         check("cluster-cidr: pods", "\"pods\" is no network for pods");
         check("cluster-cidr: 10.42.0.1/16", "give one with 8 to 24 bits");
         check("a: [", "is wrong");
+        check("datastore-cafile: a", "--datastore-endpoint");
+        check(
+            "datastore-endpoint: https://a\ndatastore-certfile: a",
+            "--datastore-keyfile",
+        );
     }
 }

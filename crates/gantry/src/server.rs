@@ -2,6 +2,7 @@
 
 use crate::agent;
 use crate::cluster_dns;
+use crate::datastore::DatastoreError;
 use crate::local;
 use crate::options::Options;
 use crate::renewal::Renewal;
@@ -11,14 +12,9 @@ use gantry_auth::{MASTERS, User};
 use gantry_client::Informers;
 use gantry_cluster::{kubeconfig, pki};
 use gantry_scheduler::Scheduler;
-use gantry_store::{Embedded, OpenError};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// The store's ceiling on kept data, in bytes.
-const STORE_LIMIT: u64 = 8 << 30;
 
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +27,7 @@ pub enum Error {
     ServiceRange(#[from] RangeError),
     /// The store could not be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] DatastoreError),
     /// The certificates could not be made.
     #[error(transparent)]
     Pki(#[from] pki::PkiError),
@@ -70,7 +66,7 @@ async fn serve(options: Options) -> Result<(), Error> {
     let data = &options.data_dir;
     let service_range = Range::parse(&options.service_cidr)?;
     std::fs::create_dir_all(data).map_err(|e| Error::DataDir(data.display().to_string(), e))?;
-    let store = Arc::new(Embedded::open(&data.join("store.redb"), STORE_LIMIT)?);
+    let store = options.datastore.open(data).await?;
     let address = SocketAddr::new(options.bind_address, options.https_port);
     let listener = TcpListener::bind(address)
         .await
@@ -97,7 +93,7 @@ async fn serve(options: Options) -> Result<(), Error> {
             ca_pem: pki.ca_pem().into(),
         }),
     };
-    let server = Server::new(store, config).await?;
+    let server = Server::serving(store, config, &options.runtime_config).await?;
     let url = format!(
         "https://{}",
         SocketAddr::new(options.local_address(), options.https_port)

@@ -1,6 +1,7 @@
 //! A whole cluster from outside: the built binary as control plane and node in a network namespace of its own, with real
 //! containerd and stock kubectl. Needs root; says so when it cannot run.
 
+mod clients;
 mod machine;
 
 use machine::{IMAGE, Machine, possible};
@@ -246,11 +247,21 @@ fn unready_and_crashing(machine: &Machine) {
     machine.check("logs crash --previous", "last words");
     machine.check("events --for pod/crash", "Back-off restarting failed container");
     machine.check("describe pod crash", "CrashLoopBackOff");
+    let counts =
+        "get events --field-selector reason=BackOff,involvedObject.name=crash -o jsonpath={.items[*].count}";
+    let counts = machine.kubectl(counts);
+    let count: u32 = counts
+        .parse()
+        .unwrap_or_else(|_| panic!("one event counts: {counts}"));
+    assert!(
+        count < 20,
+        "a container that waits is left alone: {count} times in a few seconds"
+    );
     machine.check("delete pod crash --timeout=30s", "deleted");
 }
 
 #[test]
-fn images_are_imported_and_listed() {
+fn images_are_listed_and_pods_are_measured() {
     if !possible() {
         return;
     }
@@ -268,6 +279,12 @@ fn images_are_imported_and_listed() {
         said.contains("is no image archive") && said.lines().count() == 1,
         "{said}"
     );
+    let said = machine.bench_pods(&["--count", "2", "--rounds", "2", "--output", "json"]);
+    let rows: serde_json::Value =
+        serde_json::from_str(&said).unwrap_or_else(|_| panic!("no figures: {said}"));
+    let sort = |row: &serde_json::Value| (row["requests"].clone(), row["failed"].clone());
+    let sorts: Vec<_> = rows.as_array().into_iter().flatten().map(sort).collect();
+    assert_eq!(sorts, vec![(4.into(), 0.into()); 3], "{said}");
     machine.end();
     let said = machine.gantry(&["image", "ls"]);
     assert!(

@@ -1,98 +1,18 @@
 //! The server from outside: the built binary, driven by stock kubectl.
 
+mod kubectls;
+mod server;
+
+use kubectls::{Kubectl, kubectls};
+use server::{Server, command, free_port};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// A running server; dropping it kills it as a power cut would.
-struct Server {
-    child: Child,
-    kubeconfig: String,
-}
-
-impl Server {
-    fn start(data: &Path, port: u16) -> Server {
-        let child = command(data, port)
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("gantry starts");
-        let kubeconfig = data.join("admin.kubeconfig").display().to_string();
-        let server = Server { child, kubeconfig };
-        let end = Instant::now() + Duration::from_secs(30);
-        while server.kubectl(&["get", "--raw", "/readyz"]) != "ok" {
-            assert!(Instant::now() < end, "the server is not ready after 30 s");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        server
-    }
-
-    /// Runs kubectl; its output and its errors, trimmed.
-    fn kubectl(&self, args: &[&str]) -> String {
-        let output = Command::new("kubectl")
-            .args(["--kubeconfig", &self.kubeconfig, "--request-timeout=10s"])
-            .args(args)
-            .output()
-            .expect("kubectl runs");
-        let text = [output.stdout, output.stderr].concat();
-        String::from_utf8_lossy(&text).trim().to_string()
-    }
-
-    #[track_caller]
-    fn check(&self, args: &str, expected: &str) {
-        let args: Vec<&str> = args.split(' ').collect();
-        let output = self.kubectl(&args);
-        assert!(
-            output.contains(expected),
-            "kubectl {args:?} said:\n{output}\nexpected:\n{expected}"
-        );
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().expect("the server can be killed");
-        self.child.wait().expect("the server can be waited for");
-    }
-}
-
-fn command(data: &Path, port: u16) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-    command.arg("server").arg("--data-dir").arg(data);
-    command.args([
-        "--disable-agent",
-        "--bind-address",
-        "127.0.0.1",
-        "--https-port",
-        &port.to_string(),
-    ]);
-    command.stdin(Stdio::null());
-    command
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .expect("a free port")
-        .local_addr()
-        .expect("an address")
-        .port()
-}
+use std::process::Command;
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("a file can be written");
     path.display().to_string()
-}
-
-fn no_kubectl() -> bool {
-    let missing = Command::new("kubectl")
-        .args(["version", "--client"])
-        .output()
-        .is_err();
-    if missing {
-        println!("skipped: kubectl is not in PATH");
-    }
-    missing
 }
 
 const CONFIG_MAP: &str =
@@ -103,9 +23,12 @@ const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadat
 
 #[test]
 fn objects_live_through_kubectl_and_through_a_kill() {
-    if no_kubectl() {
-        return;
+    for program in kubectls() {
+        live_through_a_kill(&program);
     }
+}
+
+fn live_through_a_kill(program: &Path) {
     let data = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let map = write(data.path(), "map.json", CONFIG_MAP);
@@ -117,52 +40,56 @@ fn objects_live_through_kubectl_and_through_a_kill() {
         &CONFIG_MAP.replace("\"data\"", "\"datum\""),
     );
 
-    let server = Server::start(data.path(), port);
-    server.check("get namespaces", "kube-system");
-    server.check("api-resources", "deploy ");
-    server.check("explain deployment.spec.replicas", "FIELD: replicas <integer>");
-    server.check(&format!("create -f {map}"), "configmap/settings created");
-    server.check(
+    let server = Server::start(data.path(), port, &[]);
+    let kubectl = Kubectl {
+        program,
+        server: &server,
+    };
+    kubectl.check("get namespaces", "kube-system");
+    kubectl.check("api-resources", "deploy ");
+    kubectl.check("explain deployment.spec.replicas", "FIELD: replicas <integer>");
+    kubectl.check(&format!("create -f {map}"), "configmap/settings created");
+    kubectl.check(
         &format!("create -f {map}"),
         "configmaps \"settings\" already exists",
     );
-    server.check(
+    kubectl.check(
         &format!("create --validate=strict -f {unknown}"),
         "strict decoding error: unknown field \"datum\"",
     );
-    server.check("get configmap settings -o jsonpath={.data.a}", "1");
-    server.check(
+    kubectl.check("get configmap settings -o jsonpath={.data.a}", "1");
+    kubectl.check(
         "label configmap settings tier=front",
         "configmap/settings labeled",
     );
-    server.check("get configmaps -l tier=front -o name", "configmap/settings");
-    server.check(
+    kubectl.check("get configmaps -l tier=front -o name", "configmap/settings");
+    kubectl.check(
         "get configmaps --field-selector metadata.name=other",
         "No resources found",
     );
-    server.check(
+    kubectl.check(
         "patch configmap settings --type=merge -p {\"data\":{\"b\":\"2\"}}",
         "configmap/settings patched",
     );
-    server.check("get configmap settings -o jsonpath={.data.b}", "2");
-    server.check(
+    kubectl.check("get configmap settings -o jsonpath={.data.b}", "2");
+    kubectl.check(
         &format!("apply -f {bad}"),
         "`selector` does not match template `labels`",
     );
-    server.check(&format!("apply -f {good}"), "deployment.apps/web created");
-    server.check(&format!("apply -f {good}"), "deployment.apps/web unchanged");
-    server.check("scale deployment web --replicas=3", "deployment.apps/web scaled");
-    server.check("get deployment web", "0/3");
-    server.check(
+    kubectl.check(&format!("apply -f {good}"), "deployment.apps/web created");
+    kubectl.check(&format!("apply -f {good}"), "deployment.apps/web unchanged");
+    kubectl.check("scale deployment web --replicas=3", "deployment.apps/web scaled");
+    kubectl.check("get deployment web", "0/3");
+    kubectl.check(
         "set image deployment/web c=web:2",
         "deployment.apps/web image updated",
     );
-    server.check("rollout history deployment/web", "2");
-    server.check(
+    kubectl.check("rollout history deployment/web", "2");
+    kubectl.check(
         "get widgets",
         "the server doesn't have a resource type \"widgets\"",
     );
-    server.check("get configmap missing", "configmaps \"missing\" not found");
+    kubectl.check("get configmap missing", "configmaps \"missing\" not found");
 
     let second = command(data.path(), free_port()).output().expect("gantry runs");
     assert_eq!(
@@ -173,10 +100,14 @@ fn objects_live_through_kubectl_and_through_a_kill() {
     assert_eq!(String::from_utf8_lossy(&second.stderr).trim().lines().count(), 1);
 
     drop(server);
-    let server = Server::start(data.path(), port);
-    server.check("get configmap settings -o jsonpath={.data.b}", "2");
-    server.check("delete deployment web", "deleted");
-    server.check("get deployments", "No resources found");
+    let server = Server::start(data.path(), port, &[]);
+    let kubectl = Kubectl {
+        program,
+        server: &server,
+    };
+    kubectl.check("get configmap settings -o jsonpath={.data.b}", "2");
+    kubectl.check("delete deployment web", "deleted");
+    kubectl.check("get deployments", "No resources found");
 }
 
 #[test]
@@ -195,23 +126,27 @@ fn a_taken_port_is_one_clear_line() {
 
 #[test]
 fn users_are_told_apart() {
-    if no_kubectl() {
+    let Some(program) = kubectls().into_iter().next() else {
         return;
-    }
+    };
     let data = tempfile::tempdir().expect("a folder");
     let port = free_port();
-    let server = Server::start(data.path(), port);
-    server.check("get pods --as ann", "User \"ann\" cannot list resource \"pods\"");
-    server.check(
+    let server = Server::start(data.path(), port, &[]);
+    let kubectl = Kubectl {
+        program: &program,
+        server: &server,
+    };
+    kubectl.check("get pods --as ann", "User \"ann\" cannot list resource \"pods\"");
+    kubectl.check(
         "get pods --as ann --as-group system:masters",
         "No resources found",
     );
     let account = r#"{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bot"}}"#;
     let account = write(data.path(), "account.json", account);
-    server.check(&format!("create -f {account}"), "serviceaccount/bot created");
+    kubectl.check(&format!("create -f {account}"), "serviceaccount/bot created");
     let request = write(data.path(), "request.json", "{}");
     let path = "/api/v1/namespaces/default/serviceaccounts/bot/token";
-    let answer = server.kubectl(&["create", "--raw", path, "-f", &request]);
+    let answer = kubectl.run(&["create", "--raw", path, "-f", &request]);
     let token = answer
         .split("\"token\":\"")
         .nth(1)
@@ -221,7 +156,7 @@ fn users_are_told_apart() {
     let ca = data.path().join("pki/ca.crt").display().to_string();
     let with = |token: &str| {
         let args = ["--kubeconfig=/dev/null", "get", "pods", "--server", &url];
-        let output = Command::new("kubectl")
+        let output = Command::new(&program)
             .args(args)
             .args(["--certificate-authority", &ca, "--token", token])
             .output()

@@ -32,6 +32,24 @@ pub fn optional_format(errors: &mut Errors, path: &Path, value: &Value, rule: fn
     }
 }
 
+/// A name in a domain, such as `example.com/controller`, must be there and well formed.
+pub fn domain_prefixed_path(errors: &mut Errors, path: &Path, value: &str) {
+    if value.is_empty() {
+        errors.push(Error::required(path, ""));
+        return;
+    }
+    match value.split_once('/') {
+        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => {
+            format(errors, path, host, formats::dns_subdomain);
+            format(errors, path, rest, formats::http_path);
+        }
+        _ => {
+            let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+            errors.push(Error::invalid(path, value, detail));
+        }
+    }
+}
+
 /// A text must be there.
 pub fn required(errors: &mut Errors, path: &Path, value: &Value) {
     if text(value).is_empty() {
@@ -208,6 +226,24 @@ pub fn port(errors: &mut Errors, path: &Path, port: &Value) {
 pub fn quantity(value: &Value) -> Quantity {
     Quantity::from_json(value).unwrap_or(Quantity::ZERO)
 }
+
+/// A quantity must not be less than nothing.
+pub fn basic_quantity(errors: &mut Errors, path: &Path, value: &Value) {
+    let amount = quantity(value).value();
+    if amount < 0 {
+        errors.push(Error::invalid(path, amount, "must be a valid resource quantity"));
+    }
+}
+
+/// A quantity must be more than nothing.
+pub fn positive_quantity(errors: &mut Errors, path: &Path, value: &Value) {
+    if quantity(value) <= Quantity::ZERO {
+        errors.push(Error::invalid(path, value.clone(), POSITIVE));
+    }
+}
+
+/// What is said of a number that is not above 0.
+pub const POSITIVE: &str = "must be greater than zero";
 
 /// A resource's amount must not be negative, and whole unless the resource is divisible.
 pub fn resource_value(errors: &mut Errors, path: &Path, resource: &str, value: &Value) {

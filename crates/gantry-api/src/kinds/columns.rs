@@ -21,6 +21,13 @@ pub fn age_column() -> Column {
     })
 }
 
+/// The moment of the object's creation. Kinds that upstream has no printer for show it instead of an age.
+pub fn created_column() -> Column {
+    column("Created At", "date", |o, _| {
+        crate::meta::text(o, "creationTimestamp").into()
+    })
+}
+
 /// A column that is always shown.
 pub fn column(name: &'static str, type_: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
     Column {
@@ -50,9 +57,44 @@ pub fn template_columns() -> [Column; 3] {
         wide("Containers", "string", |o, _| of(o, "name")),
         wide("Images", "string", |o, _| of(o, "image")),
         wide("Selector", "string", |o, _| {
-            selector(&o["spec"]["selector"]).into()
+            label_selector(&o["spec"]["selector"]).into()
         }),
     ]
+}
+
+/// Access modes in short, always in the same order.
+pub fn access_modes(modes: &Value) -> String {
+    let short = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let given = short
+        .iter()
+        .filter(|(mode, _)| list(modes).iter().any(|m| m == mode));
+    super::values::joined(given.map(|(_, short)| *short), ",")
+}
+
+/// The storage class of a volume or claim; an older annotation goes before the field.
+pub fn class(object: &Value) -> &str {
+    let older = &object["metadata"]["annotations"][STORAGE_CLASS];
+    text(if older.is_null() {
+        &object["spec"]["storageClassName"]
+    } else {
+        older
+    })
+}
+
+/// The annotation that named storage classes once.
+pub const STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// The phase of an object, unless it is going.
+pub fn phase(object: &Value) -> &str {
+    match crate::meta::is_deleting(object) {
+        true => "Terminating",
+        false => text(&object["status"]["phase"]),
+    }
 }
 
 /// A text, or `<none>`.
@@ -71,7 +113,7 @@ pub fn labels(map: &Value) -> String {
 }
 
 /// A LabelSelector as text.
-fn selector(selector: &Value) -> String {
+pub fn label_selector(selector: &Value) -> String {
     let mut parts: Vec<(&str, String)> = entries(&selector["matchLabels"])
         .map(|(k, v)| (k.as_str(), format!("{k}={}", text(v))))
         .collect();
@@ -168,7 +210,7 @@ mod tests {
 
     #[test]
     fn selectors() {
-        let check = |value: Value, text: &str| assert_eq!(selector(&value), text);
+        let check = |value: Value, text: &str| assert_eq!(label_selector(&value), text);
         check(json!({}), "<none>");
         check(json!({"matchLabels": {"b": "1", "a": "2"}}), "a=2,b=1");
         let expressions =

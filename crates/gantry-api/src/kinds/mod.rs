@@ -3,12 +3,14 @@
 mod checks;
 mod columns;
 mod diff;
+mod resource_names;
 mod values;
 
 pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};
 
 use crate::kind::{Kind, NoHooks, Scope};
+use crate::version;
 use columns::{age_column, name_column};
 use serde_json::Value;
 use values::{number, same};
@@ -17,23 +19,35 @@ macro_rules! kinds {
     ($($group:ident { $($kind:ident),* $(,)? })*) => {
         $(mod $group { $(pub mod $kind;)* })*
 
-        /// All built-in kinds.
+        /// All built-in kinds, in every version served.
         pub fn builtin() -> Vec<Kind> {
-            vec![$($($group::$kind::kind(),)*)*]
+            let files: &[fn() -> Kind] = &[$($($group::$kind::kind,)*)*];
+            files.iter().flat_map(|kind| version::all(*kind)).collect()
         }
     };
 }
 
 kinds! {
-    core { config_map, endpoints, event, namespace, node, pod, replication_controller, secret, service, service_account }
+    core {
+        config_map, endpoints, event, limit_range, namespace, node, persistent_volume, persistent_volume_claim, pod,
+        pod_template, replication_controller, resource_quota, secret, service, service_account,
+    }
+    apiregistration { api_service }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
-    batch { job }
+    autoscaling { horizontal_pod_autoscaler }
+    batch { cron_job, job }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
+    flowcontrol { flow_schema, priority_level_configuration }
+    networking { ingress, ingress_class, ip_address, network_policy, service_cidr }
+    node { runtime_class }
     policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }
     scheduling { priority_class }
+    storage {
+        csi_driver, csi_node, csi_storage_capacity, storage_class, volume_attachment, volume_attributes_class,
+    }
 }
 
 /// A kind with the usual names, the name and age columns, and no behaviour; its file changes what differs.
@@ -41,6 +55,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
     Kind {
         group: group.into(),
         version: "v1".into(),
+        other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
         singular: kind.to_lowercase().into(),

@@ -234,7 +234,7 @@ fn merge_list(old: Vec<Value>, patch: &[Value], field: Option<&'static Field>) -
         return Ok(old);
     };
     if old.iter().chain(patch).any(Value::is_array) {
-        return Err(unprocessable("lists of lists are not supported".into()));
+        return Err(unprocessable());
     }
     if all.any(|item| mem::discriminant(item) != mem::discriminant(first)) {
         return Err(failed(format!(

@@ -64,6 +64,7 @@ pub fn virtual_kind(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind
     Kind {
         group: group.into(),
         version: "v1".into(),
+        other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
         singular: kind.to_lowercase().into(),
@@ -94,10 +95,9 @@ pub async fn answer(
 ) -> Result<Response<Body>, Status> {
     let mut warnings = Vec::new();
     let body = call.object()?;
-    let validation = call.options.field_validation()?;
+    let validation = call.options.field_validation();
     let mut decoded = pipeline::decode(&call.target.kind, body, validation, &mut warnings)?;
     decoded.place(call.target.namespace.as_deref(), None)?;
-    call.options.dry_run()?;
     let asked = Asked {
         api,
         authenticator,

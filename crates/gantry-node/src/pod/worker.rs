@@ -296,6 +296,7 @@ impl Worker {
             return Ok(());
         };
         let sandbox_config = sandbox::config(&self.shared.config, pod, newest.attempt);
+        let mut acted = plan.kill_pod || plan.sandbox.is_some() || !plan.kill.is_empty();
         for name in &plan.start {
             let Some(container) = spec::container(pod, name) else {
                 continue;
@@ -313,6 +314,7 @@ impl Worker {
             };
             match start.run(container, &mut self.restarts).await {
                 Ok(()) => {
+                    acted = true;
                     self.reasons.remove(name);
                 }
                 Err(not) => {
@@ -325,8 +327,10 @@ impl Worker {
         }
         self.refresh(pod).await?;
         self.publish(pod, false);
-        // An init container may have ended already, and what follows it can start.
-        self.changed.notify_one();
+        if acted {
+            // An init container may have ended already, and what follows it can start. What only waits has its time.
+            self.changed.notify_one();
+        }
         Ok(())
     }
 

@@ -1,12 +1,14 @@
-//! `gantry bench api`: what a Kubernetes API server does under load, whoever made it.
+//! `gantry bench`: what a Kubernetes cluster does under load, whoever made it.
 //!
-//! Everything happens in a namespace of its own, which is deleted at the end. [`connection`] sends requests, [`load`]
-//! drives many connections and measures them, [`fan_out`] measures watches, [`report`] shows the figures.
+//! Everything happens in a namespace of its own, which is deleted at the end. `api` is here: [`connection`] sends
+//! requests, [`load`] drives many connections and measures them, [`fan_out`] measures watches. [`pods`] measures how
+//! soon pods run. [`report`] shows the figures.
 
 mod connection;
 mod fan_out;
 mod histogram;
 mod load;
+mod pods;
 mod report;
 
 use crate::kubeconfig::{self, KubeconfigError};
@@ -30,6 +32,28 @@ pub struct Options {
 enum Command {
     /// Measures creates, gets, lists, patches, deletes and watches of an API server.
     Api(Api),
+    /// Measures how long pods take from their creation until they run.
+    Pods(Pods),
+}
+
+/// Options of `gantry bench pods`.
+#[derive(clap::Args)]
+struct Pods {
+    #[command(flatten)]
+    pods: pods::Options,
+    #[command(flatten)]
+    show: Show,
+}
+
+/// How the figures are shown.
+#[derive(Clone, clap::Args)]
+struct Show {
+    /// For people, or for programs.
+    #[arg(long, default_value = "table")]
+    output: Output,
+    /// The JSON output of another run: shows how many times its figures these are.
+    #[arg(long)]
+    compare: Option<PathBuf>,
 }
 
 /// Options of `gantry bench api`.
@@ -62,12 +86,8 @@ struct Api {
     /// The server's process on this machine, whose memory is then shown, too.
     #[arg(long)]
     pid: Option<u32>,
-    /// For people, or for programs.
-    #[arg(long, default_value = "table")]
-    output: Output,
-    /// The JSON output of another run: shows how many times its figures these are.
-    #[arg(long)]
-    compare: Option<PathBuf>,
+    #[command(flatten)]
+    show: Show,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -99,6 +119,15 @@ pub enum Error {
     /// The server refused what has to be.
     #[error("{0} was answered with {1}: {2}")]
     Refused(String, u16, String),
+    /// The container runtime failed.
+    #[error(transparent)]
+    Runtime(#[from] gantry_node::cri::CriError),
+    /// A pod did not stay.
+    #[error("the pod {0} is {1}; choose an image that runs until it is ended with --image")]
+    Ended(String, String),
+    /// A watch ended, or said what is no event.
+    #[error("the watch of pods ended early")]
+    Watch,
     /// Something did not happen in time.
     #[error("not in {0:?}: {1}")]
     Late(Duration, &'static str),
@@ -109,8 +138,8 @@ pub enum Error {
     #[error("interrupted; what was made is deleted")]
     Interrupted,
     /// The system refused threads or signals.
-    #[error("the runtime could not start: {0}")]
-    Runtime(#[from] std::io::Error),
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
 }
 
 /// How long the server may take to make a namespace usable, and to empty it.
@@ -118,8 +147,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs the command.
 pub fn run(options: Options) -> Result<(), Error> {
-    let Command::Api(options) = options.command;
-    let other = options.compare.as_ref().map(|path| {
+    let show = match &options.command {
+        Command::Api(options) => &options.show,
+        Command::Pods(options) => &options.show,
+    };
+    let other = show.compare.as_ref().map(|path| {
         let wrong = |why: String| Error::Compare(path.clone(), why);
         let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
         report::parse(&text).map_err(wrong)
@@ -129,8 +161,11 @@ pub fn run(options: Options) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let figures = runtime.block_on(measure(&options))?;
-    match options.output {
+    let figures = match &options.command {
+        Command::Api(options) => runtime.block_on(measure(options)),
+        Command::Pods(options) => runtime.block_on(pods::measure(&options.pods)),
+    }?;
+    match show.output {
         Output::Table => print!("{}", report::table(&figures, other.as_deref())),
         Output::Json => println!("{}", report::json(&figures)),
     }
@@ -139,21 +174,32 @@ pub fn run(options: Options) -> Result<(), Error> {
 
 async fn measure(options: &Api) -> Result<Vec<Figures>, Error> {
     let target = Target::new(kubeconfig::read(&options.kubeconfig)?)?;
+    in_namespace(&target, async |namespace| {
+        let bench = Bench {
+            options,
+            target: &target,
+            namespace,
+        };
+        bench.all().await
+    })
+    .await
+}
+
+/// Works in a namespace made for it, and deletes that.
+async fn in_namespace<F>(target: &Target, work: F) -> Result<Vec<Figures>, Error>
+where
+    F: AsyncFnOnce(&str) -> Result<Vec<Figures>, Error>,
+{
     let namespace = format!("gantry-bench-{}", std::process::id());
-    let mut control = Connection::open(&target).await?;
+    let mut control = Connection::open(target).await?;
     let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
     must(&mut control, Method::POST, "/api/v1/namespaces", &body).await?;
-    let bench = Bench {
-        options,
-        target: &target,
-        namespace: &namespace,
-    };
     let result = tokio::select! {
-        result = bench.all() => result,
+        result = work(&namespace) => result,
         signal = tokio::signal::ctrl_c() => signal.map_err(Error::from).and(Err(Error::Interrupted)),
     };
     // The first connection may have been closed in the meantime.
-    let mut control = Connection::open(&target).await?;
+    let mut control = Connection::open(target).await?;
     let path = format!("/api/v1/namespaces/{namespace}");
     must(&mut control, Method::DELETE, &path, &Value::Null).await?;
     let gone = async {
@@ -165,6 +211,26 @@ async fn measure(options: &Api) -> Result<Vec<Figures>, Error> {
     let gone = tokio::time::timeout(PATIENCE, gone).await;
     let gone = gone.map_err(|_| Error::Late(PATIENCE, "the benchmark's namespace is gone"))?;
     result.and_then(|figures| gone.map(|()| figures))
+}
+
+/// Pods are refused before a controller has made the namespace's default service account.
+async fn wait_for_account(target: &Target, namespace: &str) -> Result<(), Error> {
+    let mut connection = Connection::open(target).await?;
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
+    let wait = async {
+        while connection
+            .send(Method::GET, &path, "", Bytes::new())
+            .await?
+            .status
+            != 200
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .map_err(|_| Error::Late(PATIENCE, "the namespace has its default service account"))?
 }
 
 /// Sends what has to succeed.
@@ -246,7 +312,7 @@ impl Bench<'_> {
             found.push(made);
         }
         if self.wanted(Part::Pods) {
-            self.wait_for_account().await?;
+            wait_for_account(self.target, self.namespace).await?;
             let pods = self.path("pods");
             let load = load("create Pods", connections, count);
             let made = load
@@ -299,25 +365,5 @@ impl Bench<'_> {
 
     fn path(&self, resource: &str) -> String {
         format!("/api/v1/namespaces/{}/{resource}", self.namespace)
-    }
-
-    /// Pods are refused before a controller has made the namespace's default service account.
-    async fn wait_for_account(&self) -> Result<(), Error> {
-        let mut connection = Connection::open(self.target).await?;
-        let path = self.path("serviceaccounts/default");
-        let wait = async {
-            while connection
-                .send(Method::GET, &path, "", Bytes::new())
-                .await?
-                .status
-                != 200
-            {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(PATIENCE, wait)
-            .await
-            .map_err(|_| Error::Late(PATIENCE, "the namespace has its default service account"))?
     }
 }

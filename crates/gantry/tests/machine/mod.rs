@@ -136,6 +136,16 @@ impl Machine {
         )
     }
 
+    /// Runs `gantry bench pods`, also against the machine's containerd: what it printed.
+    pub fn bench_pods(&self, args: &[&str]) -> String {
+        let socket = self.data().join("agent/containerd/containerd.sock");
+        let mut command = self.inside(env!("CARGO_BIN_EXE_gantry"));
+        command.args(["bench", "pods", "--kubeconfig"]);
+        command.arg(self.data().join("admin.kubeconfig"));
+        command.arg("--containerd-endpoint").arg(socket);
+        text(&command.args(args).output().expect("gantry runs"))
+    }
+
     /// Runs kubectl on the words of `line`, of which '…' in quotes is one: what it printed.
     pub fn kubectl(&self, line: &str) -> String {
         text(&self.command(&words(line)).output().expect("kubectl runs"))
@@ -278,15 +288,18 @@ impl Machine {
 
     fn command(&self, words: &[impl AsRef<std::ffi::OsStr>]) -> Command {
         let mut command = self.inside("kubectl");
-        command
-            .arg("--kubeconfig")
-            .arg(self.data().join("admin.kubeconfig"))
-            .args(words);
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(words);
         command.env("HOME", self.dir.path());
         command
     }
 
-    fn inside(&self, program: &str) -> Command {
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data().join("admin.kubeconfig")
+    }
+
+    /// A command that runs on the machine.
+    pub fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/run/netns/{}", self.namespace))

@@ -1,12 +1,18 @@
 //! Job. Source: pkg/apis/batch/validation/validation.go and pkg/registry/batch/job/strategy.go.
 
+mod indexes;
+mod spec;
+mod status;
+
+pub(super) use spec::spec as validate_spec;
+
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::checks::{Errors, immutable, label_selector, nonnegative, one_of, optional_one_of, selects};
+use crate::kinds::checks::{Errors, immutable, label_selector, selects};
 use crate::kinds::columns::{age_column, between, column, name_column, template_columns};
 use crate::kinds::core::pod;
-use crate::kinds::values::{default_to, flag, given, keep, list, map_of, number, size, text};
+use crate::kinds::values::{default_if_zero, default_to, flag, given, keep, list_mut, map_of, number, size, text};
 use crate::kinds::{count_generation, start_generation, usual};
 use serde_json::Value;
 
@@ -39,10 +45,9 @@ pub fn kind() -> Kind {
 /// Labels that tie pods to their job: its name and UID, each under its present and its older key.
 const NAME_LABELS: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
 const UID_LABELS: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
-const MOST_INDEXES: i64 = 100_000;
 
 fn state(object: &Value) -> &'static str {
-    let has = |kind: &str| condition(object, kind);
+    let has = |kind: &str| status::is(object, kind, "True");
     if has("Complete") {
         "Complete"
     } else if has("Failed") {
@@ -53,10 +58,6 @@ fn state(object: &Value) -> &'static str {
         let others = ["Suspended", "FailureTarget", "SuccessCriteriaMet"];
         others.into_iter().find(|kind| has(kind)).unwrap_or("Running")
     }
-}
-
-fn condition(object: &Value, kind: &str) -> bool {
-    list(&object["status"]["conditions"]).iter().any(|c| c["type"] == kind && c["status"] == "True")
 }
 
 fn completions(object: &Value) -> String {
@@ -73,6 +74,7 @@ struct JobHooks;
 impl Hooks for JobHooks {
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
+        default_patterns(spec);
         if !given(&spec["completions"]) && !given(&spec["parallelism"]) {
             default_to(spec, "completions", 1);
         }
@@ -94,6 +96,7 @@ impl Hooks for JobHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
         if flag(&object["spec"]["manualSelector"]) {
             return;
@@ -108,6 +111,7 @@ impl Hooks for JobHooks {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         count_generation(object, old);
     }
 
@@ -118,7 +122,7 @@ impl Hooks for JobHooks {
         let (path, spec) = (Path::new("spec"), &object["spec"]);
         let (selector, labels) = (&spec["selector"], &spec["template"]["metadata"]["labels"]);
         generated(&mut errors, object);
-        job_spec(&mut errors, &path, spec);
+        spec::spec(&mut errors, &path, spec);
         if given(selector) {
             label_selector(&mut errors, &path.child("selector"), selector);
         } else {
@@ -155,31 +159,32 @@ impl Hooks for JobHooks {
             errors.push(Error::invalid(at, new["completions"].clone(), detail));
         }
         immutable(&mut errors, &path.child("selector"), &new["selector"], &before["selector"]);
-        let template = mutable_template(new, old);
-        immutable(&mut errors, &path.child("template"), &new["template"], &template);
-        for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+        template(&mut errors, &path.child("template"), &new["template"], old);
+        for field in [
+            "completionMode",
+            "podFailurePolicy",
+            "backoffLimitPerIndex",
+            "managedBy",
+            "successPolicy",
+        ] {
             immutable(&mut errors, &path.child(field), &new[field], &before[field]);
         }
         errors
     }
 
     fn validate_subresource(&self, _: Subresource, object: &Value, old: &Value) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let (path, status) = (Path::new("status"), &object["status"]);
-        for field in ["active", "succeeded", "failed", "ready", "terminating"] {
-            nonnegative(&mut errors, &path.child(field), &status[field]);
-        }
-        if condition(object, "Complete") && condition(object, "Failed") {
-            let detail = "cannot set Complete=True and Failed=true conditions";
-            errors.push(Error::invalid(path.child("conditions"), Value::Null, detail));
-        }
-        for (kind, needed) in [("Failed", "FailureTarget"), ("Complete", "SuccessCriteriaMet")] {
-            if condition(object, kind) && !condition(old, kind) && !condition(object, needed) {
-                let detail = format!("cannot set {kind}=True condition without the {needed}=true condition");
-                errors.push(Error::invalid(path.child("conditions"), Value::Null, detail));
+        status::update(object, old)
+    }
+}
+
+/// A condition of pods that is named counts when it is true.
+pub(super) fn default_patterns(spec: &mut Value) {
+    if let Some(policy) = spec.get_mut("podFailurePolicy") {
+        for rule in list_mut(policy, "rules") {
+            for pattern in list_mut(rule, "onPodConditions") {
+                default_if_zero(pattern, "status", "True");
             }
         }
-        errors
     }
 }
 
@@ -208,85 +213,29 @@ fn generated(errors: &mut Errors, object: &Value) {
     }
 }
 
-/// The old template, with what may change in a suspended job that never started as it is now.
-fn mutable_template(new: &Value, old: &Value) -> Value {
-    let mut template = old["spec"]["template"].clone();
-    if !flag(&old["spec"]["suspend"]) || given(&old["status"]["startTime"]) {
-        return template;
+/// A template stays, but for where its pods run and what they get while the job is suspended and has none.
+fn template(errors: &mut Errors, path: &Path, new: &Value, old: &Value) {
+    let before = &old["spec"]["template"];
+    let rests = !given(&old["status"]["startTime"]) || status::is(old, "Suspended", "True");
+    if !flag(&old["spec"]["suspend"]) || !rests || number(&old["status"]["active"]) != 0 {
+        immutable(errors, path, new, before);
+        return;
     }
-    let now = &new["template"];
+    let mut fixed = before["spec"].clone();
     for field in ["nodeSelector", "tolerations", "schedulingGates"] {
-        keep(map_of(&mut template, "spec"), &now["spec"], field);
+        keep(&mut fixed, &new["spec"], field);
     }
-    for field in ["annotations", "labels"] {
-        keep(map_of(&mut template, "metadata"), &now["metadata"], field);
-    }
-    let affinity = map_of(map_of(&mut template, "spec"), "affinity");
-    keep(affinity, &now["spec"]["affinity"], "nodeAffinity");
-    template
-}
-
-/// The rules of a job's spec, alone or in a CronJob's template.
-fn job_spec(errors: &mut Errors, path: &Path, spec: &Value) {
-    for field in [
-        "parallelism",
-        "completions",
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "ttlSecondsAfterFinished",
-        "backoffLimitPerIndex",
-        "maxFailedIndexes",
-    ] {
-        nonnegative(errors, &path.child(field), &spec[field]);
-    }
-    if given(&spec["maxFailedIndexes"]) && !given(&spec["backoffLimitPerIndex"]) {
-        errors.push(Error::required(path.child("backoffLimitPerIndex"), "when maxFailedIndexes is specified"));
-    }
-    let modes = ["Indexed", "NonIndexed"];
-    optional_one_of(errors, &path.child("completionMode"), &spec["completionMode"], &modes);
-    if spec["completionMode"] == "Indexed" {
-        indexed(errors, path, spec);
-    } else {
-        for field in ["backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"] {
-            if given(&spec[field]) {
-                let detail = "requires indexed completion mode";
-                errors.push(Error::invalid(path.child(field), spec[field].clone(), detail));
-            }
+    let affinity = &new["spec"]["affinity"];
+    keep(map_of(&mut fixed, "affinity"), affinity, "nodeAffinity");
+    for list in ["containers", "initContainers"] {
+        let given = crate::kinds::values::list(&new["spec"][list]);
+        let containers = list_mut(&mut fixed, list);
+        if containers.len() == given.len() {
+            let pairs = containers.iter_mut().zip(given).filter(|(old, new)| old["name"] == new["name"]);
+            pairs.for_each(|(old, new)| keep(old, new, "resources"));
         }
     }
-    let policies: &[&str] = match given(&spec["podFailurePolicy"]) {
-        true => &["Failed"],
-        false => &["Failed", "TerminatingOrFailed"],
-    };
-    optional_one_of(errors, &path.child("podReplacementPolicy"), &spec["podReplacementPolicy"], policies);
-    pod::validate_template(errors, &path.child("template"), &spec["template"]);
-    let path = path.child("template");
-    let path = path.child("spec");
-    let (at, restart) = (path.child("restartPolicy"), &spec["template"]["spec"]["restartPolicy"]);
-    one_of(errors, &at, restart, &["OnFailure", "Never"]);
-    if given(&spec["podFailurePolicy"]) && restart == "OnFailure" {
-        let detail = "only \"Never\" is supported when podFailurePolicy is specified";
-        errors.push(Error::invalid(at, restart.clone(), detail));
-    }
-}
-
-fn indexed(errors: &mut Errors, path: &Path, spec: &Value) {
-    let (completions, failed) = (&spec["completions"], &spec["maxFailedIndexes"]);
-    if !given(completions) {
-        errors.push(Error::required(path.child("completions"), "when completion mode is Indexed"));
-    }
-    if number(&spec["parallelism"]) > MOST_INDEXES {
-        let detail = format!("must be less than or equal to {MOST_INDEXES} when completion mode is Indexed");
-        errors.push(Error::invalid(path.child("parallelism"), spec["parallelism"].clone(), detail));
-    }
-    if given(completions) && number(failed) > number(completions) {
-        let detail = "must be less than or equal to completions";
-        errors.push(Error::invalid(path.child("maxFailedIndexes"), failed.clone(), detail));
-    }
-    if number(failed) > MOST_INDEXES {
-        let detail = format!("must be less than or equal to {MOST_INDEXES}");
-        errors.push(Error::invalid(path.child("maxFailedIndexes"), failed.clone(), detail));
-    }
+    immutable(errors, &path.child("spec"), &new["spec"], &fixed);
 }
 
 #[cfg(test)]
@@ -314,7 +263,7 @@ mod tests {
         check(|_| {}, &[]);
         check(
             |o| o["spec"]["template"]["spec"]["restartPolicy"] = "Always".into(),
-            &["spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: \"OnFailure\", \"Never\""],
+            &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],
         );
         check(
             |o| o["spec"]["backoffLimitPerIndex"] = 1.into(),

@@ -52,7 +52,7 @@ fn columns() -> Vec<Column> {
 }
 
 /// How long ago it was first seen.
-pub fn first_seen(event: &Value, now: i64) -> String {
+fn first_seen(event: &Value, now: i64) -> String {
     match text(&event["firstTimestamp"]) {
         "" => age(text(&event["eventTime"]), now),
         first => age(first, now),
@@ -60,7 +60,7 @@ pub fn first_seen(event: &Value, now: i64) -> String {
 }
 
 /// How long ago it was last seen.
-pub fn last_seen(event: &Value, now: i64) -> String {
+fn last_seen(event: &Value, now: i64) -> String {
     if given(&event["series"]) {
         return age(text(&event["series"]["lastObservedTime"]), now);
     }
@@ -71,7 +71,7 @@ pub fn last_seen(event: &Value, now: i64) -> String {
 }
 
 /// How often it was seen.
-pub fn count(event: &Value) -> i64 {
+fn count(event: &Value) -> i64 {
     match given(&event["series"]) {
         true => number(&event["series"]["count"]),
         false => number(&event["count"]).max(1),
@@ -79,7 +79,7 @@ pub fn count(event: &Value) -> i64 {
 }
 
 /// What it is about.
-pub fn object_of(about: &Value) -> String {
+fn object_of(about: &Value) -> String {
     let kind = text(&about["kind"]).to_lowercase();
     match text(&about["name"]) {
         "" => kind,
@@ -88,7 +88,7 @@ pub fn object_of(about: &Value) -> String {
 }
 
 /// Who reported it.
-pub fn source(event: &Value) -> String {
+fn source(event: &Value) -> String {
     let or = |a: &Value, b: &Value| if text(a).is_empty() { text(b).to_string() } else { text(a).to_string() };
     let component = or(&event["source"]["component"], &event["reportingComponent"]);
     match or(&event["source"]["host"], &event["reportingInstance"]).as_str() {

@@ -3,9 +3,8 @@
 //! Source: pkg/apis/events/v1/conversion.go and pkg/apis/core/validation/events.go.
 
 use crate::field::{Error, Path};
-use crate::kind::{Column, Hooks, Kind, Scope};
+use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, immutable};
-use crate::kinds::columns::{column, wide};
 use crate::kinds::core::event as core;
 use crate::kinds::values::{given, number, remove, text};
 use crate::kinds::usual;
@@ -30,28 +29,10 @@ pub fn kind() -> Kind {
             ("reportingController", "reportingController"),
             ("type", "type"),
         ],
-        columns: columns(),
+        columns: stored.columns,
         hooks: Box::new(EventHooks),
         ..usual("events.k8s.io", "Event", "events", Scope::Namespaced)
     }
-}
-
-fn columns() -> Vec<Column> {
-    vec![
-        column("Last Seen", "string", |o, now| core::last_seen(&in_core(o), now).into()),
-        column("Type", "string", |o, _| text(&o["type"]).into()),
-        column("Reason", "string", |o, _| text(&o["reason"]).into()),
-        column("Object", "string", |o, _| core::object_of(&o["regarding"]).into()),
-        wide("Subobject", "string", |o, _| text(&o["regarding"]["fieldPath"]).into()),
-        wide("Source", "string", |o, _| core::source(&in_core(o)).into()),
-        column("Message", "string", |o, _| text(&o["note"]).trim().into()),
-        wide("First Seen", "string", |o, now| core::first_seen(&in_core(o), now).into()),
-        wide("Count", "string", |o, _| core::count(&in_core(o)).into()),
-        Column {
-            format: "name",
-            ..wide("Name", "string", |o, _| crate::meta::name(o).into())
-        },
-    ]
 }
 
 /// This group's name of each field, and the core group's.
@@ -97,6 +78,10 @@ impl Hooks for EventHooks {
     fn prepare_create(&self, _: &mut Value) {}
 
     fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        Cow::Owned(in_core(object))
+    }
+
+    fn printed<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         Cow::Owned(in_core(object))
     }
 

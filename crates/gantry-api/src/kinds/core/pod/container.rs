@@ -6,6 +6,7 @@ use crate::formats;
 use crate::kinds::checks::{
     Errors, format, one_of, optional_one_of, port, quantity, required, required_format, resource_value,
 };
+use crate::kinds::resource_names;
 use crate::kinds::values::{entries, flag, given, list, number, text};
 use serde_json::Value;
 
@@ -367,6 +368,12 @@ fn env_from(errors: &mut Errors, path: &Path, sources: &[Value]) {
     }
 }
 
+/// The rules for what a runtime needs for each pod: those of limits.
+pub fn overhead(errors: &mut Errors, path: &Path, fixed: &Value) {
+    let limits = serde_json::json!({"limits": fixed});
+    resources(errors, path, &limits, &Around::of(&Value::Null), false);
+}
+
 /// The rules for requests and limits of a container or, `pod_level`, of the pod.
 pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &Around, pod_level: bool) {
     let (limits, requests) = (&resources["limits"], &resources["requests"]);
@@ -375,7 +382,10 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
     for (amounts, at) in [(limits, &at_limits), (requests, &at_requests)] {
         for (name, amount) in entries(amounts) {
             let path = at.key(name);
-            resource_name(errors, &path, name, pod_level);
+            match pod_level {
+                true => resource_names::of_pod(errors, &path, name),
+                false => resource_names::of_container(errors, &path, name),
+            }
             resource_value(errors, &path, name, amount);
             compute |= matches!(name.as_str(), "cpu" | "memory");
             let overcommits = !name.contains('/') && !name.starts_with("hugepages-");
@@ -424,28 +434,6 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
             };
             errors.push(error);
         }
-    }
-}
-
-fn resource_name(errors: &mut Errors, path: &Path, name: &str, pod_level: bool) {
-    let before = errors.len();
-    format(errors, path, name, formats::qualified_name);
-    if errors.len() > before {
-        return;
-    }
-    if name.contains('/') {
-        if !name.contains("kubernetes.io/") && name.starts_with("requests.") {
-            let detail = "doesn't follow extended resource name standard";
-            errors.push(Error::invalid(path, name, detail));
-        }
-        return;
-    }
-    let standard = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
-    if pod_level && (!standard || name == "ephemeral-storage") {
-        errors.push(Error::not_supported(path, name, &["cpu", "hugepages-", "memory"]));
-    } else if !standard {
-        errors.push(Error::invalid(path, name, "must be a standard resource type or fully qualified"));
-        errors.push(Error::invalid(path, name, "must be a standard resource for containers"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Defaults of pods and pod templates. Source: pkg/apis/core/v1/defaults.go and conversion.go.
 
-use super::resources;
+use super::{resources, sources};
 use crate::kinds::values::{
     default_if_zero, default_to, drop_zero, entries, field_mut, flag, given, keep, list_mut, map_of, text,
 };
@@ -146,9 +146,6 @@ fn volume(volume: &mut Value) {
             default_to(source, "defaultMode", mode);
         }
     }
-    if let Some(path) = field_mut(volume, "hostPath") {
-        default_to(path, "type", "");
-    }
     if let Some(downward) = field_mut(volume, "downwardAPI") {
         list_mut(downward, "items").iter_mut().for_each(field_reference);
     }
@@ -169,14 +166,7 @@ fn volume(volume: &mut Value) {
         let policy = pull_policy(image.get("reference").map_or("", text));
         default_if_zero(image, "pullPolicy", policy);
     }
-    if let Some(disk) = field_mut(volume, "iscsi") {
-        default_if_zero(disk, "iscsiInterface", "default");
-    }
-    if let Some(disk) = field_mut(volume, "rbd") {
-        default_if_zero(disk, "pool", "rbd");
-        default_if_zero(disk, "user", "admin");
-        default_if_zero(disk, "keyring", "/etc/ceph/keyring");
-    }
+    sources::default(volume);
 }
 
 /// Requests that are not given are the limits.
@@ -194,6 +184,10 @@ fn requests_from_limits(resources: &mut Value) {
 
 /// Images tagged latest, by name or by omission, are always pulled.
 fn pull_policy(image: &str) -> &'static str {
+    // What is no image's name has no tag either.
+    if image.contains(|c: char| !(c.is_ascii_alphanumeric() || "._-/:@+".contains(c))) {
+        return "IfNotPresent";
+    }
     let (name, digest) = image.split_once('@').unwrap_or((image, ""));
     let tag = match name.rsplit('/').next().and_then(|last| last.split_once(':')) {
         Some((_, tag)) => tag,

@@ -3,12 +3,14 @@
 mod columns;
 mod container;
 mod default;
+mod disabled;
 mod handlers;
 mod mounts;
 mod references;
 mod resources;
 mod scheduling;
 mod security;
+mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,10 @@ mod validate;
 mod volume;
 
 pub use default::template as default_template;
-pub use scheduling::taint_effect;
+pub use disabled::drop_disabled;
+pub use container::overhead as validate_overhead;
+pub use scheduling::{node_selector, taint_effect, tolerations};
+pub use sources::{access_modes, default as default_volume_source, csi_driver_name, secret_in_namespace, source as volume_source, volume_mode};
 pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, template as validate_template};
 
 use crate::field::Error;
@@ -69,18 +74,21 @@ impl Hooks for PodHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        drop_disabled(object, None, "/spec");
         object["metadata"]["generation"] = 1.into();
         object["status"] = json!({"phase": "Pending", "qosClass": resources::qos_class(&object["spec"])});
         if size(&object["spec"]["schedulingGates"]) > 0 {
             object["status"]["conditions"] = json!([{
                 "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "message": "Scheduling is blocked due to non-empty scheduling gates", "lastProbeTime": null,
+                "lastTransitionTime": object["metadata"]["creationTimestamp"],
             }]);
         }
         scheduling::merge_label_keys(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        drop_disabled(object, Some(old), "/spec");
         if !same(&object["spec"], &old["spec"]) {
             object["metadata"]["generation"] = (number(&old["metadata"]["generation"]) + 1).into();
         }

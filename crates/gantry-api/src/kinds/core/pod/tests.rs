@@ -99,7 +99,6 @@ fn environment_and_resources() {
             "spec.containers[0].resources.requests: Invalid value: \"1500m\": must be less than or equal to cpu limit of 1",
             "spec.containers[0].resources.requests: Invalid value: \"1\": must be equal to example.com/gpu limit of 2",
             "spec.containers[0].resources.requests[memory]: Invalid value: \"-1\": must be greater than or equal to 0",
-            "spec.containers[0].resources.requests[storage]: Invalid value: \"storage\": must be a standard resource type",
             "spec.containers[0].resources.requests[storage]: Invalid value: \"storage\": must be a standard resource for",
         ],
     );

@@ -1,12 +1,14 @@
 //! The rules for volumes, and for where containers mount them.
 
+use super::sources;
 use super::references::{FILE_FIELDS, field_reference, resource_reference};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{
     Errors, annotations, format, labels, optional_one_of, quantity, required, required_format,
 };
-use crate::kinds::values::{given, list, number, text};
+use crate::kinds::core::persistent_volume_claim::claim_spec;
+use crate::kinds::values::{entries, given, list, number, text};
 use crate::quantity::Quantity;
 use serde_json::Value;
 
@@ -84,7 +86,6 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
                     let detail = "SizeLimit field must be a valid resource quantity";
                     errors.push(Error::forbidden(path.child("sizeLimit"), detail));
                 }
-            "hostPath" => host_path(errors, &path, value),
             "gitRepo" => {
                 need(&["repository"]);
                 descending(errors, &path.child("directory"), text(&value["directory"]));
@@ -97,25 +98,7 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
                 need(&["name"]);
                 files(errors, &path, value);
             }
-            "nfs" => {
-                need(&["server", "path"]);
-                let at = text(&value["path"]);
-                if !at.starts_with('/') {
-                    errors.push(Error::invalid(path.child("path"), at, "must be an absolute path"));
-                }
-            }
             "persistentVolumeClaim" => need(&["claimName"]),
-            "iscsi" => need(&["targetPortal", "iqn"]),
-            "glusterfs" => need(&["endpoints", "path"]),
-            "gcePersistentDisk" => need(&["pdName"]),
-            "awsElasticBlockStore" | "cinder" | "portworxVolume" => need(&["volumeID"]),
-            "rbd" => need(&["image"]),
-            "flexVolume" => need(&["driver"]),
-            "azureFile" => need(&["secretName", "shareName"]),
-            "azureDisk" => need(&["diskName", "diskURI"]),
-            "vsphereVolume" => need(&["volumePath"]),
-            "photonPersistentDisk" => need(&["pdID"]),
-            "scaleIO" => need(&["gateway", "system", "volumeName"]),
             "downwardAPI" => {
                 mode(errors, &path, value, "defaultMode");
                 for item in list(&value["items"]) {
@@ -126,7 +109,10 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
             "csi" => csi(errors, &path, value),
             "ephemeral" => ephemeral(errors, &path, volume, pod),
             "image" => {
-                need(&["reference"]);
+                // A template may leave it to whoever makes the pod.
+                if pod.is_some() {
+                    need(&["reference"]);
+                }
                 optional_one_of(
                     errors,
                     &path.child("pullPolicy"),
@@ -134,7 +120,7 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
                     &["Always", "IfNotPresent", "Never"],
                 );
             }
-            _ => {}
+            other => sources::source(errors, &path, other, value, None),
         }
     }
     if !found {
@@ -142,46 +128,20 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
     }
 }
 
-fn host_path(errors: &mut Errors, path: &Path, value: &Value) {
-    let at = text(&value["path"]);
-    if at.is_empty() {
-        errors.push(Error::required(path.child("path"), ""));
-        return;
-    }
-    no_backsteps(errors, &path.child("path"), at);
-    let types = [
-        "",
-        "BlockDevice",
-        "CharDevice",
-        "Directory",
-        "DirectoryOrCreate",
-        "File",
-        "FileOrCreate",
-        "Socket",
-    ];
-    optional_one_of(errors, &path.child("type"), &value["type"], &types);
-}
-
 fn csi(errors: &mut Errors, path: &Path, value: &Value) {
-    let driver = text(&value["driver"]);
-    let at = path.child("driver");
-    if driver.is_empty() {
-        errors.push(Error::required(at, ""));
-    } else if driver.len() > 63 {
-        errors.push(Error::too_long(at, 63));
-    } else {
-        format(errors, &at, &driver.to_lowercase(), formats::dns_subdomain);
-    }
+    sources::csi_driver_name(errors, &path.child("driver"), text(&value["driver"]));
     if given(&value["nodePublishSecretRef"]) {
-        let path = path.child("nodePublishSecretRef");
-        let name = text(&value["nodePublishSecretRef"]["name"]);
-        required_format(errors, &path.child("name"), name, formats::dns_subdomain);
+        match text(&value["nodePublishSecretRef"]["name"]) {
+            "" => required(errors, &path.child("nodePublishSecretRef").child("name"), &Value::Null),
+            // Upstream leaves the reference out of this path.
+            name => format(errors, &path.child("name"), name, formats::dns_subdomain),
+        }
     }
 }
 
-fn ephemeral(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
+fn ephemeral(errors: &mut Errors, source: &Path, volume: &Value, pod: Option<&str>) {
     let claim = &volume["ephemeral"]["volumeClaimTemplate"];
-    let path = path.child("volumeClaimTemplate");
+    let path = source.child("volumeClaimTemplate");
     if !given(claim) {
         errors.push(Error::required(path, ""));
         return;
@@ -189,19 +149,18 @@ fn ephemeral(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>
     let at = path.child("metadata");
     annotations(errors, &at.child("annotations"), &claim["metadata"]["annotations"]);
     labels(errors, &at.child("labels"), &claim["metadata"]["labels"]);
-    let (path, spec) = (path.child("spec"), &claim["spec"]);
-    if list(&spec["accessModes"]).is_empty() {
-        errors.push(Error::required(path.child("accessModes"), "at least 1 access mode is required"));
+    for (field, value) in entries(&claim["metadata"]) {
+        // A template sets labels and annotations alone.
+        if !matches!(field.as_str(), "annotations" | "labels") && given(value) {
+            errors.push(Error::forbidden(at.child(field), "cannot be set"));
+        }
     }
-    let at = path.child("resources");
-    if !given(&spec["resources"]["requests"]["storage"]) {
-        errors.push(Error::required(at.child("[storage]"), ""));
-    }
+    claim_spec(errors, &path.child("spec"), &claim["spec"], false);
     if let Some(pod) = pod.filter(|p| !p.is_empty()) {
         let name = format!("{pod}-{}", text(&volume["name"]));
         for problem in formats::dns_subdomain(&name) {
             let detail = format!("PVC name {name:?}: {problem}");
-            errors.push(Error::invalid(path.child("name"), volume["name"].clone(), detail));
+            errors.push(Error::invalid(source.child("name"), volume["name"].clone(), detail));
         }
     }
 }
@@ -303,7 +262,9 @@ fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
             }
             for file in claimed.into_iter().filter(|p| !p.is_empty()) {
                 if paths.contains(&file) {
-                    errors.push(Error::invalid(path, file, "conflicting duplicate paths"));
+                    // Upstream shows the name of what the files are from, if it has one.
+                    let shown = if kind == "downwardAPI" { file } else { text(&value["name"]) };
+                    errors.push(Error::invalid(path, shown, "conflicting duplicate paths"));
                 } else {
                     paths.push(file);
                 }

@@ -1,0 +1,107 @@
+//! ComponentStatus: how the parts of the control plane do, asked of them anew each time. Deprecated, and still read.
+//!
+//! Source: pkg/registry/core/componentstatus/rest.go.
+
+use crate::health;
+use crate::respond::Body;
+use crate::reviews;
+use crate::table;
+use crate::verbs::{Api, Call};
+use crate::view::{self, View};
+use gantry_api::kind::{Column, Kind, Scope};
+use gantry_api::meta;
+use gantry_api::selector::Labels;
+use gantry_api::status::Status;
+use http::Response;
+use serde_json::{Value, json};
+
+/// The parts, under upstream's names. Controllers and scheduler run in the server's process and as long as it does.
+const COMPONENTS: [&str; 3] = ["controller-manager", STORE, "scheduler"];
+const STORE: &str = "etcd-0";
+
+/// The kind. It is computed and never stored.
+pub fn kind() -> Kind {
+    let column = |name, format, cell| Column {
+        name,
+        type_: "string",
+        format,
+        priority: 0,
+        cell,
+    };
+    Kind {
+        short_names: vec!["cs".into()],
+        verbs: &["get", "list"],
+        columns: vec![
+            column("Name", "name", |o, _| meta::name(o).into()),
+            column("Status", "", |o, _| match o["conditions"][0]["status"].as_str() {
+                Some("True") => "Healthy".into(),
+                _ => "Unhealthy".into(),
+            }),
+            column("Message", "", |o, _| {
+                o["conditions"][0]["message"].as_str().unwrap_or("").into()
+            }),
+            column("Error", "", |o, _| {
+                o["conditions"][0]["error"].as_str().unwrap_or("").into()
+            }),
+        ],
+        ..reviews::virtual_kind("", "ComponentStatus", "componentstatuses", Scope::Cluster)
+    }
+}
+
+/// Whether a kind is this one.
+pub fn is(kind: &Kind) -> bool {
+    kind.group.is_empty() && kind.plural == "componentstatuses"
+}
+
+/// Answers for one component.
+pub async fn get(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
+    let name = call.name()?;
+    if !COMPONENTS.contains(&name) {
+        return Err(Status::internal(format!("Component not found: {name}")));
+    }
+    Ok(call.answer(200, &component(api, name).await, &[]))
+}
+
+/// Answers for all components.
+pub async fn list(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
+    let labels = Labels::parse(call.options.text("labelSelector"))?;
+    let mut items = Vec::new();
+    for name in COMPONENTS {
+        items.push(component(api, name).await);
+    }
+    items.retain(|item| labels.matches(item));
+    let kind = &call.target.kind;
+    let list = match call.view() {
+        View::Whole => {
+            json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items})
+        }
+        View::Table(include) => {
+            let rows = items
+                .iter()
+                .map(|item| table::row(kind, item, include, table::now()));
+            json!({
+                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
+                "columnDefinitions": table::columns(kind), "rows": rows.collect::<Vec<_>>(),
+            })
+        }
+        View::Metadata => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {},
+            "items": items.iter().map(view::metadata).collect::<Vec<_>>(),
+        }),
+    };
+    Ok(call.respond(200, &list))
+}
+
+async fn component(api: &Api, name: &str) -> Value {
+    let found = match name {
+        STORE => health::store(api).await,
+        _ => Ok(()),
+    };
+    let condition = match found {
+        Ok(()) => json!({"type": "Healthy", "status": "True", "message": "ok"}),
+        Err(error) => json!({"type": "Healthy", "status": "False", "error": error}),
+    };
+    json!({
+        "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": name}, "conditions": [condition],
+    })
+}
