@@ -83,7 +83,13 @@ pub async fn run(target: &Target, maps: &str, watchers: u16, changes: u32) -> Re
     };
     let title = format!("watch: {watchers} watches of {changes} changes/s");
     let count = heard.count.get();
-    let mut figures = Figures::new(&title, count, elapsed, heard.bytes.get(), &heard.histogram.borrow());
+    let mut figures = Figures::new(
+        &title,
+        count,
+        elapsed,
+        heard.bytes.get(),
+        &heard.histogram.borrow(),
+    );
     figures.failed = expected.saturating_sub(count);
     if figures.failed > 0 {
         figures.failure = Some("events did not arrive".into());

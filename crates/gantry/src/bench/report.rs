@@ -153,7 +153,12 @@ mod tests {
         assert!(table(&mine, None).starts_with("WORK       REQUESTS   FAILED   PER SECOND   MB/S   P50 MS"));
         mine[0].memory = Some([123.4, 150.0]);
         let text = table(&mine[..1], None);
-        assert!(text.lines().next().is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB")), "{text}");
+        assert!(
+            text.lines()
+                .next()
+                .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB")),
+            "{text}"
+        );
         assert!(text.trim_end().ends_with("123       150"), "{text}");
         assert!(parse(b"nonsense").is_err());
     }
