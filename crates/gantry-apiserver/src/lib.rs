@@ -28,6 +28,7 @@ mod kubernetes_service;
 mod limits;
 mod list;
 mod list_options;
+mod lookups;
 mod metrics;
 mod negotiate;
 mod options;

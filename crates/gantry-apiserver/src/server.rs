@@ -144,6 +144,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
+                    watches: Default::default(),
                 },
             }),
             acceptor,

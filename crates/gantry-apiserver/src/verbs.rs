@@ -13,6 +13,7 @@ use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
+use crate::watch::Watches;
 use crate::{binding, deletion, eviction};
 use gantry_api::kind::Subresource;
 use gantry_api::schema::{self, Schema};
@@ -40,6 +41,8 @@ pub struct Api {
     pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
+    /// The watches under way.
+    pub watches: Watches,
 }
 
 /// One request, read whole.

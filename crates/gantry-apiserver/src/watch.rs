@@ -4,6 +4,7 @@
 //! start, from the revision of that list, so that nothing queues up meanwhile.
 
 mod event;
+mod pace;
 
 use crate::filter::Filter;
 use crate::list::{Keys, Objects};
@@ -22,6 +23,8 @@ use gantry_store::{Event, EventKind, Only, ReadError, Revision, Store, Watch};
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use pace::Counted;
+pub use pace::Watches;
 use rand::Rng;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -78,6 +81,8 @@ pub async fn start(
         prefix: start,
         stage: Stage::Over,
         seen: 0,
+        counted: api.watches.count(),
+        told: now,
         bookmarks: options.bookmarks,
         bookmark_at: now,
         ends: now.checked_add(timeout).unwrap_or(now + TIMEOUT),
@@ -124,6 +129,9 @@ struct Stream {
     stage: Stage,
     /// The revision up to which everything was sent.
     seen: Revision,
+    counted: Counted,
+    /// When it was last told of events.
+    told: Instant,
     bookmarks: bool,
     bookmark_at: Instant,
     ends: Instant,
@@ -193,6 +201,10 @@ impl Stream {
             true => self.bookmark_at.min(self.ends),
             false => self.ends,
         };
+        let again = self.told + self.counted.pause();
+        if again > Instant::now() {
+            tokio::time::sleep_until(again.min(pause)).await;
+        }
         let next = tokio::select! {
             biased;
             next = tokio::time::timeout_at(pause, watch.next()) => next,
@@ -201,6 +213,7 @@ impl Stream {
         };
         match next {
             Ok(Ok(Some(events))) => {
+                self.told = Instant::now();
                 for event in &events {
                     self.seen = event.entry.mod_revision;
                     self.push(event, out)?;
