@@ -12,6 +12,7 @@ mod bootstrap;
 mod component_status;
 mod compress;
 mod connect;
+mod definitions;
 mod deletion;
 mod discovery;
 mod disruption;

@@ -2,6 +2,7 @@
 
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
+use crate::definitions::{self, Definitions};
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
 use crate::handler::Handler;
 use crate::negotiate::Format;
@@ -98,6 +99,7 @@ impl Server {
         let authorizer = Authorizer::start(&store, &kinds.now()).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
+        let definitions = Arc::new(Definitions::default());
         let server = Server {
             handler: Arc::new(Handler {
                 authenticator: Authenticator::new(
@@ -111,11 +113,12 @@ impl Server {
                 documents: Default::default(),
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
-                    kinds,
-                    registry,
+                    kinds: kinds.clone(),
+                    registry: registry.clone(),
                     authorizer,
                     services,
                     tokens,
+                    definitions: definitions.clone(),
                 },
             }),
             acceptor,
@@ -123,6 +126,7 @@ impl Server {
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         kubernetes_service::ensure(&own, address, config.advertise).await?;
+        definitions::start(own, kinds, definitions, registry.store().clone()).await;
         Ok(server)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A plugin is one file; [`admit`] lists them in the order in which they run.
 
+mod custom_resource_terminating;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 pub mod node_restriction;
@@ -55,7 +56,8 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 5] = [
+    let plugins: [&dyn Plugin; 6] = [
+        &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
         &taint_nodes_by_condition::TaintNodesByCondition,
