@@ -28,7 +28,11 @@ pub struct Custom {
 
 /// The kinds that an established definition makes.
 pub fn kinds(definition: &Value) -> Vec<Kind> {
-    let versions: Vec<&Value> = definition["spec"]["versions"].as_array().into_iter().flatten().collect();
+    let versions: Vec<&Value> = definition["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
     let stored = versions.iter().find(|v| v["storage"] == true);
     let stored = stored.map_or("", |v| text(&v["name"]));
     let served = versions.iter().filter(|v| v["served"] == true);
@@ -211,11 +215,17 @@ impl CustomHooks {
                 None => return,
                 Some(value) => match value.as_i64() {
                     None => {
-                        let detail = format!("{at} accessor error: {} is of the type {}, expected int64", go(value), go_type(value));
+                        let detail = format!(
+                            "{at} accessor error: {} is of the type {}, expected int64",
+                            go(value),
+                            go_type(value)
+                        );
                         return errors.push(Error::invalid(at, 0, detail));
                     }
                     Some(n) if n < 0 => "should be a non-negative integer".to_string(),
-                    Some(n) if n > i64::from(i32::MAX) => format!("should be less than or equal to {}", i32::MAX),
+                    Some(n) if n > i64::from(i32::MAX) => {
+                        format!("should be less than or equal to {}", i32::MAX)
+                    }
                     Some(_) => return,
                 },
             };
@@ -229,7 +239,11 @@ impl CustomHooks {
         if let Some((path, value)) = selector.and_then(|path| Some((path, at(object, path)?)))
             && !value.is_string()
         {
-            let detail = format!(".{path} accessor error: {} is of the type {}, expected string", go(value), go_type(value));
+            let detail = format!(
+                ".{path} accessor error: {} is of the type {}, expected string",
+                go(value),
+                go_type(value)
+            );
             errors.push(Error::invalid(format!(".{path}"), "", detail));
         }
     }
@@ -253,8 +267,16 @@ fn go_type(value: &Value) -> &'static str {
 
 /// Whether two objects differ beyond their metadata.
 fn differ(object: &Value, old: &Value) -> bool {
-    let fields = |object: &Value| object.as_object().map_or(0, |map| map.len() - usize::from(map.contains_key("metadata")));
-    let others = object.as_object().into_iter().flatten().filter(|(key, _)| *key != "metadata");
+    let fields = |object: &Value| {
+        object
+            .as_object()
+            .map_or(0, |map| map.len() - usize::from(map.contains_key("metadata")))
+    };
+    let others = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| *key != "metadata");
     fields(object) != fields(old) || others.into_iter().any(|(key, v)| old.get(key) != Some(v))
 }
 
@@ -344,9 +366,14 @@ impl Hooks for CustomHooks {
 
     /// Finalizers that others may use too are worth a word.
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        let before: Vec<&Value> = old.into_iter().flat_map(|o| list(&o["metadata"]["finalizers"])).collect();
-        let mut added: Vec<&str> =
-            list(&object["metadata"]["finalizers"]).filter(|f| !before.contains(f)).map(text).collect();
+        let before: Vec<&Value> = old
+            .into_iter()
+            .flat_map(|o| list(&o["metadata"]["finalizers"]))
+            .collect();
+        let mut added: Vec<&str> = list(&object["metadata"]["finalizers"])
+            .filter(|f| !before.contains(f))
+            .map(text)
+            .collect();
         added.sort_unstable();
         added.dedup();
         added.into_iter().flat_map(finalizer_warnings).collect()
@@ -357,7 +384,11 @@ fn finalizer_warnings(name: &str) -> Vec<String> {
     let warn = |what: &str| format!("metadata.finalizers: {}: {what}", json!(name));
     let mut warnings: Vec<String> = formats::qualified_name(name).iter().map(|p| warn(p)).collect();
     if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes") {
-        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        let path = if name.contains('.') {
+            " including a path (/)"
+        } else {
+            ""
+        };
         warnings.push(warn(&format!(
             "prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
         )));

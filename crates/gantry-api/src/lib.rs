@@ -4,8 +4,8 @@
 //! [`kind::Hooks`] give a kind its own behaviour, and [`schema`] knows every field's type. Start reading there.
 
 pub mod apply;
-pub mod custom_resource;
 pub mod cron;
+pub mod custom_resource;
 pub mod field;
 pub mod formats;
 pub mod kind;
@@ -19,5 +19,5 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod structural;
-pub mod version_priority;
 pub mod version;
+pub mod version_priority;

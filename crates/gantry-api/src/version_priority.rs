@@ -35,7 +35,18 @@ mod tests {
 
     #[test]
     fn versions_in_order() {
-        let expected = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"];
+        let expected = [
+            "v10",
+            "v2",
+            "v1",
+            "v11beta2",
+            "v10beta3",
+            "v3beta1",
+            "v12alpha1",
+            "v11alpha2",
+            "foo1",
+            "foo10",
+        ];
         let mut sorted = expected;
         sorted.sort_unstable();
         sorted.sort_by(|a, b| compare(b, a));

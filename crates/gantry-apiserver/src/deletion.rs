@@ -252,7 +252,8 @@ pub async fn delete_object(
 fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
     hold_for_dependents(options.propagation, &mut object);
     if !meta::is_deleting(&object) {
-        kind.hooks.begin_deletion(&mut object, &rfc3339(OffsetDateTime::now_utc()));
+        kind.hooks
+            .begin_deletion(&mut object, &rfc3339(OffsetDateTime::now_utc()));
     }
     // Only kinds that know a grace period are given one, and only while there is something to end.
     let grace = match kind.hooks.grace_period(&object) {

@@ -74,7 +74,9 @@ impl Handler {
         request: Request<RequestBody>,
     ) -> Response<Body> {
         let accepted = match &parsed {
-            Parsed::Resource(target) if target.kind.custom.is_some() => Format::accepted_custom(request.headers()),
+            Parsed::Resource(target) if target.kind.custom.is_some() => {
+                Format::accepted_custom(request.headers())
+            }
             _ => Format::accepted(request.headers()),
         };
         let format = match (accepted, &parsed) {
@@ -210,7 +212,12 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let deprecation = call.target.kind.custom.as_ref().and_then(|c| c.deprecation.clone());
+        let deprecation = call
+            .target
+            .kind
+            .custom
+            .as_ref()
+            .and_then(|c| c.deprecation.clone());
         let mut answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {

@@ -5,9 +5,9 @@
 use crate::respond::{self, Body};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
-use gantry_api::status::Status;
 use gantry_api::protobuf;
 use gantry_api::schema::Schema;
+use gantry_api::status::Status;
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 

@@ -75,7 +75,11 @@ impl Served {
 }
 
 fn key(kind: &Kind) -> (String, String, String) {
-    (kind.group.to_string(), kind.version.to_string(), kind.plural.to_string())
+    (
+        kind.group.to_string(),
+        kind.version.to_string(),
+        kind.plural.to_string(),
+    )
 }
 
 impl Kinds {

@@ -2,8 +2,8 @@
 
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
-use crate::definitions::{self, Definitions};
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
+use crate::definitions::{self, Definitions};
 use crate::handler::Handler;
 use crate::negotiate::Format;
 use crate::registry::Registry;

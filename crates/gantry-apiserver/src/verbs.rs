@@ -16,8 +16,8 @@ use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
 use gantry_api::kind::{Kind, Scope, Subresource};
-use gantry_api::status::Status;
 use gantry_api::schema::{self, Schema};
+use gantry_api::status::Status;
 use gantry_api::{field, meta, patch};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
@@ -185,7 +185,9 @@ impl Api {
             return Err(Status::too_large_resource_version(wanted, newest));
         }
         match call.subresource() {
-            Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(kind, &stored::decode_as(kind, &entry)?))),
+            Some(Subresource::Scale) => {
+                Ok(call.respond(200, &scale_of(kind, &stored::decode_as(kind, &entry)?)))
+            }
             _ => call.answer_stored(200, &entry, &[]),
         }
     }
@@ -241,7 +243,8 @@ impl Api {
         let stored = self.registry.create(kind, &validated).await?;
         reservation.into_iter().for_each(Reservation::keep);
         warnings.extend(kind.hooks.warnings(validated.object(), None));
-        self.settled(call, meta::name(validated.object()), stored.mod_revision).await;
+        self.settled(call, meta::name(validated.object()), stored.mod_revision)
+            .await;
         call.answer_stored(201, &stored, &warnings)
     }
 
@@ -303,7 +306,11 @@ impl Api {
             let scale = call.subresource() == Some(Subresource::Scale);
             // An applied Scale has been made one of the whole object.
             let convert = scale && !call.is_apply();
-            let mut wanted = make(if convert { scale_of(kind, &old) } else { old.clone() })?;
+            let mut wanted = make(if convert {
+                scale_of(kind, &old)
+            } else {
+                old.clone()
+            })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
             if !version.is_empty() && version != old_version {
@@ -378,7 +385,8 @@ impl Api {
         }
         let stored = self.registry.update(kind, &validated, revision).await?;
         reservation.into_iter().for_each(Reservation::keep);
-        self.settled(call, meta::name(&stored), registry::revision_of(&stored)).await;
+        self.settled(call, meta::name(&stored), registry::revision_of(&stored))
+            .await;
         Ok(stored)
     }
 
@@ -470,7 +478,12 @@ fn scale_of(kind: &Kind, object: &Value) -> Value {
         None => {
             let labels = object["spec"]["selector"]["matchLabels"].as_object();
             let pair = |(k, v): (&String, &Value)| format!("{k}={}", v.as_str().unwrap_or(""));
-            labels.into_iter().flatten().map(pair).collect::<Vec<_>>().join(",")
+            labels
+                .into_iter()
+                .flatten()
+                .map(pair)
+                .collect::<Vec<_>>()
+                .join(",")
         }
     };
     json!({

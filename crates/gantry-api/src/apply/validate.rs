@@ -52,11 +52,17 @@ fn open(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<String>
         "object" => return open_object(schema, value, path, errors),
         "array" => {
             match value.as_array() {
-                Some(items) => items_of(Shape::root(Some(Schema::Structural(schema))), items, path, errors, &mut |v, path, errors| {
-                    if let Some(schema) = &schema.items {
-                        open(schema, v, path, errors);
-                    }
-                }),
+                Some(items) => items_of(
+                    Shape::root(Some(Schema::Structural(schema))),
+                    items,
+                    path,
+                    errors,
+                    &mut |v, path, errors| {
+                        if let Some(schema) = &schema.items {
+                            open(schema, v, path, errors);
+                        }
+                    },
+                ),
                 None => one(&EMPTY_LIST, None, value, path, errors),
             }
             return;
@@ -71,7 +77,11 @@ fn open_object(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<
     for (key, v) in object(value, path, errors).into_iter().flatten() {
         let path = format!("{path}.{key}");
         if schema.embedded && is_meta(key) {
-            let type_ = if key == "metadata" { &OBJECT_META } else { &Type::String };
+            let type_ = if key == "metadata" {
+                &OBJECT_META
+            } else {
+                &Type::String
+            };
             one(type_, None, v, &path, errors);
             continue;
         }
@@ -153,7 +163,9 @@ fn list(
     errors: &mut Vec<String>,
 ) {
     let shape = field.map_or(Shape::Leaf, Shape::of_field);
-    items_of(shape, items, path, errors, &mut |v, path, errors| one(item, None, v, path, errors));
+    items_of(shape, items, path, errors, &mut |v, path, errors| {
+        one(item, None, v, path, errors)
+    });
 }
 
 /// Checks items, each under the name that the list's shape gives it.

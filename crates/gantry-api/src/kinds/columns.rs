@@ -165,7 +165,9 @@ impl Column {
     pub fn value(&self, object: &Value, now: i64) -> Value {
         match &self.cell {
             Cell::Made(make) => make(object, now),
-            Cell::At(path) => path.first(object).map_or(Value::Null, |value| self.of_type(value, now)),
+            Cell::At(path) => path
+                .first(object)
+                .map_or(Value::Null, |value| self.of_type(value, now)),
         }
     }
 

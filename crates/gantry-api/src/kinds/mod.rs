@@ -77,7 +77,10 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
 
 /// Fields that clients may select by, and the paths they read.
 fn selectable(fields: &[(&'static str, &'static str)]) -> Vec<(SmolStr, SmolStr)> {
-    fields.iter().map(|(label, path)| (SmolStr::new_static(label), SmolStr::new_static(path))).collect()
+    fields
+        .iter()
+        .map(|(label, path)| (SmolStr::new_static(label), SmolStr::new_static(path)))
+        .collect()
 }
 
 /// Starts the generation, and takes no status from a client.
@@ -100,11 +103,7 @@ mod tests {
     #[test]
     fn every_kind_is_in_order() {
         for kind in builtin() {
-            assert!(
-                kind.schema().is_some(),
-                "{} has no schema",
-                kind.kind
-            );
+            assert!(kind.schema().is_some(), "{} has no schema", kind.kind);
             let names = kind
                 .columns
                 .iter()

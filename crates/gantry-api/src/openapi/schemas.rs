@@ -82,9 +82,11 @@ fn for_v2(schema: &mut Value) {
     let on = |name: &str| schema[name] == true;
     let (nullable, preserve) = (on("nullable"), on("x-kubernetes-preserve-unknown-fields"));
     if let Some(map) = schema.as_object_mut() {
-        ["allOf", "oneOf", "anyOf", "not", "nullable"].iter().for_each(|field| {
-            map.remove(*field);
-        });
+        ["allOf", "oneOf", "anyOf", "not", "nullable"]
+            .iter()
+            .for_each(|field| {
+                map.remove(*field);
+            });
         if nullable || preserve {
             map.remove("items");
             map.remove("properties");

@@ -56,7 +56,11 @@ fn fields(
             let path = join(path, key);
             let at = format!("{}.{path}", m.short_name());
             // Within schemas, what may be a schema or something simpler.
-            if field.type_ == Type::Any && NESTED.contains(&field.name) && v.is_object() && m.short_name() == "JSONSchemaProps" {
+            if field.type_ == Type::Any
+                && NESTED.contains(&field.name)
+                && v.is_object()
+                && m.short_name() == "JSONSchemaProps"
+            {
                 fields(m, v, &path, &at, unknown, depth + 1)?;
                 continue;
             }

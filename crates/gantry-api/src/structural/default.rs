@@ -82,8 +82,16 @@ mod tests {
         check(properties(json!({"a": a})), json!({"a": null}), json!({"a": "A"}));
         check(properties(json!({"a": a})), json!({"a": "x"}), json!({"a": "x"}));
         let b = json!({"type": "string", "nullable": true, "default": "B"});
-        check(properties(json!({"b": b})), json!({"b": null}), json!({"b": null}));
-        check(properties(json!({"c": {"type": "string"}})), json!({"c": null}), json!({}));
+        check(
+            properties(json!({"b": b})),
+            json!({"b": null}),
+            json!({"b": null}),
+        );
+        check(
+            properties(json!({"c": {"type": "string"}})),
+            json!({"c": null}),
+            json!({}),
+        );
         // Within a default more is filled in; within what is absent nothing is.
         let mut d = properties(json!({"a": a}));
         check(properties(json!({"d": d})), json!({}), json!({}));

@@ -28,12 +28,20 @@ pub fn coerce(schema: &Structural, object: &mut Value) -> Result<Vec<String>, St
         let (Some(message), Some(metadata)) = (object_meta(), object.get_mut("metadata")) else {
             return Ok(());
         };
-        let at = if path.is_empty() { "metadata".to_string() } else { format!("{path}.metadata") };
+        let at = if path.is_empty() {
+            "metadata".to_string()
+        } else {
+            format!("{path}.metadata")
+        };
         let found = schema::check(message, metadata).map_err(|why| match path {
             "" => why,
             path => format!("{path}.metadata: Invalid value: {metadata}: {why}"),
         })?;
-        unknown.extend(found.iter().map(|text| text.replacen("unknown field \"", &format!("unknown field \"{at}."), 1)));
+        unknown.extend(
+            found
+                .iter()
+                .map(|text| text.replacen("unknown field \"", &format!("unknown field \"{at}."), 1)),
+        );
         Ok(())
     })?;
     Ok(unknown)
@@ -43,7 +51,9 @@ pub fn coerce(schema: &Structural, object: &mut Value) -> Result<Vec<String>, St
 /// type, goes: the schema may have been another when the object was written.
 pub fn coerce_stored(schema: &Structural, object: &mut Value) {
     let done: Result<(), String> = walk(schema, object, "", &mut |object, _| {
-        let Some(message) = object_meta() else { return Ok(()) };
+        let Some(message) = object_meta() else {
+            return Ok(());
+        };
         if let Some(metadata) = object.get_mut("metadata")
             && schema::check(message, &mut metadata.clone()).is_err()
             && let Some(map) = metadata.as_object_mut()
@@ -69,7 +79,11 @@ fn walk(schema: &Structural, value: &mut Value, path: &str, visit: Visit) -> Res
         Value::Object(map) => {
             for (key, v) in map.iter_mut().filter(|(k, _)| !(schema.embedded && is_meta(k))) {
                 if let Some(field) = schema.child(key) {
-                    let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let at = if path.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{path}.{key}")
+                    };
                     walk(field, v, &at, visit)?;
                 }
             }
@@ -139,7 +153,10 @@ fn object(object: &Value, path: &str, errors: &mut Vec<Error>) {
             Value::String(text) => {
                 let problems = formats::dns1035_label(&text.to_lowercase());
                 if name == "kind" && !problems.is_empty() {
-                    let detail = format!("may have mixed case, but should otherwise match: {}", problems.join(","));
+                    let detail = format!(
+                        "may have mixed case, but should otherwise match: {}",
+                        problems.join(",")
+                    );
                     errors.push(Error::invalid(at(name), text.as_str(), detail));
                 }
             }
@@ -162,6 +179,11 @@ fn object(object: &Value, path: &str, errors: &mut Vec<Error>) {
         };
         let place = at("metadata");
         let named = serde_json::json!({"metadata": metadata});
-        errors.extend(validate_metadata(&Path::new(&place), scope, &crate::meta::validate_path_segment, &named));
+        errors.extend(validate_metadata(
+            &Path::new(&place),
+            scope,
+            &crate::meta::validate_path_segment,
+            &named,
+        ));
     }
 }

@@ -7,9 +7,31 @@ use std::sync::LazyLock;
 
 /// The formats of texts. Dashes in their names do not count.
 const OF_TEXTS: [&str; 25] = [
-    "bsonobjectid", "byte", "cidr", "creditcard", "date", "datetime", "duration", "email", "hexcolor", "hostname",
-    "ipv4", "ipv6", "isbn", "isbn10", "isbn13", "k8slongname", "k8sshortname", "mac", "password", "rgbcolor", "ssn",
-    "uri", "uuid", "uuid3", "uuid4",
+    "bsonobjectid",
+    "byte",
+    "cidr",
+    "creditcard",
+    "date",
+    "datetime",
+    "duration",
+    "email",
+    "hexcolor",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "k8slongname",
+    "k8sshortname",
+    "mac",
+    "password",
+    "rgbcolor",
+    "ssn",
+    "uri",
+    "uuid",
+    "uuid3",
+    "uuid4",
 ];
 
 /// Whether values of a type are checked for a format; others are taken as a remark.
@@ -65,7 +87,10 @@ pub(super) fn is(format: &str, text: &str) -> bool {
         "uri" => is_uri(text),
         "email" => fits(&EMAIL, text),
         "hostname" => fits(&HOSTNAME, text) && text.len() <= 255 && text.split('.').all(|p| p.len() <= 63),
-        "ipv4" => sloppy(text).parse::<Ipv4Addr>().is_ok() || (text.contains('.') && text.parse::<Ipv6Addr>().is_ok()),
+        "ipv4" => {
+            sloppy(text).parse::<Ipv4Addr>().is_ok()
+                || (text.contains('.') && text.parse::<Ipv6Addr>().is_ok())
+        }
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => is_cidr(text),
         "mac" => is_mac(text),
@@ -96,9 +121,13 @@ fn is_uri(text: &str) -> bool {
     if text.starts_with('/') {
         return !text.chars().any(|c| c.is_control());
     }
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
     let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    let host = rest.strip_prefix("//").map(|r| r.split(['/', '?', '#']).next().unwrap_or(""));
+    let host = rest
+        .strip_prefix("//")
+        .map(|r| r.split(['/', '?', '#']).next().unwrap_or(""));
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(letters)
         && !text.chars().any(|c| c.is_control())
@@ -115,7 +144,9 @@ fn sloppy(text: &str) -> String {
 }
 
 fn is_cidr(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
+    let Some((address, length)) = text.split_once('/') else {
+        return false;
+    };
     let address = match address.contains(':') {
         true => address.parse::<IpAddr>(),
         false => sloppy(address).parse::<IpAddr>(),
@@ -139,7 +170,10 @@ fn is_mac(text: &str) -> bool {
 }
 
 fn digits(text: &str) -> Vec<u32> {
-    text.chars().filter(|c| !matches!(c, '-' | ' ')).map(|c| c.to_digit(10).unwrap_or(99)).collect()
+    text.chars()
+        .filter(|c| !matches!(c, '-' | ' '))
+        .map(|c| c.to_digit(10).unwrap_or(99))
+        .collect()
 }
 
 fn is_isbn10(text: &str) -> bool {
@@ -159,7 +193,13 @@ fn is_isbn13(text: &str) -> bool {
     let all = digits(text);
     all.len() == 13
         && all.iter().all(|d| *d < 10)
-        && all.iter().enumerate().map(|(i, d)| d * if i % 2 == 0 { 1 } else { 3 }).sum::<u32>() % 10 == 0
+        && all
+            .iter()
+            .enumerate()
+            .map(|(i, d)| d * if i % 2 == 0 { 1 } else { 3 })
+            .sum::<u32>()
+            % 10
+            == 0
 }
 
 fn is_credit_card(text: &str) -> bool {
@@ -169,7 +209,13 @@ fn is_credit_card(text: &str) -> bool {
         _ if d * 2 > 9 => d * 2 - 9,
         _ => d * 2,
     };
-    let sum: u32 = plain.chars().rev().filter_map(|c| c.to_digit(10)).enumerate().map(doubled).sum();
+    let sum: u32 = plain
+        .chars()
+        .rev()
+        .filter_map(|c| c.to_digit(10))
+        .enumerate()
+        .map(doubled)
+        .sum();
     fits(&CREDIT_CARD, &plain) && sum % 10 == 0
 }
 
@@ -180,7 +226,9 @@ fn is_date(text: &str) -> bool {
 
 fn is_date_time(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let Some((date, rest)) = lower.split_once('t') else { return false };
+    let Some((date, rest)) = lower.split_once('t') else {
+        return false;
+    };
     is_date(date) && fits(&TIME_OF_DAY, rest)
 }
 
@@ -195,14 +243,26 @@ mod tests {
             good.iter().for_each(|t| assert!(is(format, t), "{format} {t}"));
             bad.iter().for_each(|t| assert!(!is(format, t), "{format} {t}"));
         };
-        check("date-time", &["2014-12-15T19:30:20.000Z", "2014-12-15t19:30:20+01:00"], &["2014-12-15", "x", "2014-13-15T19:30:20Z"]);
+        check(
+            "date-time",
+            &["2014-12-15T19:30:20.000Z", "2014-12-15t19:30:20+01:00"],
+            &["2014-12-15", "x", "2014-13-15T19:30:20Z"],
+        );
         check("date", &["2006-01-02"], &["2006-1-2", "2006-02-30"]);
         check("duration", &["1h30m", "22 ns", "0", "3 days"], &["1", "x"]);
         check("ipv4", &["1.2.3.4", "010.0.0.1"], &["1.2.3", "::1"]);
         check("ipv6", &["::1"], &["1.2.3.4", "x"]);
         check("cidr", &["10.0.0.0/8", "fd00::/64"], &["10.0.0.0", "10.0.0.0/33"]);
-        check("mac", &["01:23:45:67:89:ab", "0123.4567.89ab"], &["01:23:45", "x"]);
-        check("uri", &["http://a.b/c?d", "/a"], &["a", "", "//"].get(..2).unwrap());
+        check(
+            "mac",
+            &["01:23:45:67:89:ab", "0123.4567.89ab"],
+            &["01:23:45", "x"],
+        );
+        check(
+            "uri",
+            &["http://a.b/c?d", "/a"],
+            &["a", "", "//"].get(..2).unwrap(),
+        );
         check("email", &["a@b.c", "A <a@b.c>"], &["a", "a@"]);
         check("hostname", &["a.example.com", "localhost"], &["a_b.com", "-a"]);
         check("uuid", &["7f4b2d9e-3f60-4c3a-9f0e-1d8a1a1f5a55"], &["7f4b"]);

@@ -19,7 +19,10 @@ enum Step {
     Slice(Option<i64>, Option<i64>),
     Each,
     Deep(String),
-    Filter { path: JsonPath, test: Option<(Test, Value)> },
+    Filter {
+        path: JsonPath,
+        test: Option<(Test, Value)>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -143,7 +146,9 @@ fn unquoted(text: &str) -> Option<String> {
 }
 
 fn filtered(text: &str) -> Option<Step> {
-    let found = TESTS.iter().filter_map(|(word, test)| Some((text.find(word)?, *word, *test)));
+    let found = TESTS
+        .iter()
+        .filter_map(|(word, test)| Some((text.find(word)?, *word, *test)));
     // The first in the text; of two at one place, the longer.
     let first = found.min_by_key(|(at, word, _)| (*at, 2 - word.len()));
     let (path, test) = match first {
@@ -167,13 +172,20 @@ impl Step {
             Step::Field(name) => value.get(name).into_iter().collect(),
             Step::Index(index) => {
                 let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-                at(items.len(), *index).and_then(|i| items.get(i)).into_iter().collect()
+                at(items.len(), *index)
+                    .and_then(|i| items.get(i))
+                    .into_iter()
+                    .collect()
             }
             Step::Slice(from, to) => {
                 let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
                 let bound = |n: Option<i64>, or: usize| n.map_or(Some(or), |n| at(items.len(), n));
                 let (from, to) = (bound(*from, 0).unwrap_or(0), bound(*to, items.len()).unwrap_or(0));
-                items.get(from..to.min(items.len())).unwrap_or_default().iter().collect()
+                items
+                    .get(from..to.min(items.len()))
+                    .unwrap_or_default()
+                    .iter()
+                    .collect()
             }
             Step::Each => children(value).collect(),
             Step::Deep(name) => {
@@ -235,7 +247,11 @@ mod tests {
         });
         let check = |path: &str, expected: Value| {
             let path = JsonPath::parse(path).unwrap_or_else(|| panic!("{path} is a path"));
-            assert_eq!(path.first(&object).cloned().unwrap_or(Value::Null), expected, "{path:?}");
+            assert_eq!(
+                path.first(&object).cloned().unwrap_or(Value::Null),
+                expected,
+                "{path:?}"
+            );
         };
         check(".spec.replicas", json!(3));
         check(".spec.missing.more", json!(null));
@@ -250,7 +266,13 @@ mod tests {
         check(".status.conditions[?(@.n>1)].type", json!("Ready"));
         check(".status.conditions[?(@.type != \"Synced\")].type", json!("Ready"));
         check("..replicas", json!(3));
-        for text in ["spec", ".spec[", ".spec[x]", ".status.conditions[?(type==1)]", ".."] {
+        for text in [
+            "spec",
+            ".spec[",
+            ".spec[x]",
+            ".status.conditions[?(type==1)]",
+            "..",
+        ] {
             assert_eq!(JsonPath::parse(text), None, "{text}");
         }
     }

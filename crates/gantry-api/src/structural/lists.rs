@@ -83,14 +83,22 @@ mod tests {
         };
         let set = json!({"type": "array", "x-kubernetes-list-type": "set"});
         check(set.clone(), json!(["a", "b"]), &[]);
-        check(set, json!(["a", "b", "a", "a"]), &[r#"l[2]: Duplicate value: "a""#]);
+        check(
+            set,
+            json!(["a", "b", "a", "a"]),
+            &[r#"l[2]: Duplicate value: "a""#],
+        );
         let map = |keys: Value| json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys});
         check(
             map(json!(["n"])),
             json!([{"n": 1, "x": 1}, {"n": 2}, {"n": 1}]),
             &[r#"l[2]: Duplicate value: {"n":1}"#],
         );
-        check(map(json!(["n", "m"])), json!([{"n": 1, "m": 1}, {"n": 1, "m": 2}]), &[]);
+        check(
+            map(json!(["n", "m"])),
+            json!([{"n": 1, "m": 1}, {"n": 1, "m": 2}]),
+            &[],
+        );
         check(map(json!(["n"])), json!([{}, {}]), &["l[1]: Duplicate value: {}"]);
         check(
             map(json!(["n"])),

@@ -170,7 +170,11 @@ impl Checks {
         let format = text(schema, "format");
         let pattern = text(schema, "pattern");
         Checks {
-            format: if format::is_known(type_, &format) { format } else { SmolStr::default() },
+            format: if format::is_known(type_, &format) {
+                format
+            } else {
+                SmolStr::default()
+            },
             maximum: number("maximum"),
             exclusive_maximum: flag("exclusiveMaximum"),
             minimum: number("minimum"),

@@ -133,7 +133,9 @@ fn translated(pattern: &str) -> String {
 
 /// Whether what follows a brace makes it a repetition: `n}`, `n,}` or `n,m}`.
 fn is_repetition(rest: &str) -> bool {
-    let Some((inside, _)) = rest.split_once('}') else { return false };
+    let Some((inside, _)) = rest.split_once('}') else {
+        return false;
+    };
     let (from, to) = inside.split_once(',').unwrap_or((inside, ""));
     let digits = |t: &str| t.chars().all(|c| c.is_ascii_digit());
     !from.is_empty() && digits(from) && digits(to)

@@ -87,7 +87,11 @@ mod tests {
     fn what_is_not_declared_goes() {
         let check = |schema: Value, value: Value, after: Value, gone: &[&str]| {
             let mut pruned = value.clone();
-            assert_eq!(prune(Some(&Structural::root(&schema)), &mut pruned), gone, "{value}");
+            assert_eq!(
+                prune(Some(&Structural::root(&schema)), &mut pruned),
+                gone,
+                "{value}"
+            );
             assert_eq!(pruned, after, "{schema}");
         };
         let object = |properties: Value| json!({"type": "object", "properties": properties});
@@ -99,7 +103,9 @@ mod tests {
             &["c", "spec.b"],
         );
         check(
-            object(json!({"l": {"type": "array", "items": a}, "m": {"type": "object", "additionalProperties": a}})),
+            object(
+                json!({"l": {"type": "array", "items": a}, "m": {"type": "object", "additionalProperties": a}}),
+            ),
             json!({"l": [{"b": 1}, {"a": 1}], "m": {"x": {"a": 1, "y": 2}}}),
             json!({"l": [{}, {"a": 1}], "m": {"x": {"a": 1}}}),
             &["l[0].b", "m.x.y"],
@@ -113,7 +119,8 @@ mod tests {
             json!({"o": {"z": {"y": 1}, "in": {}}, "p": [{"q": 1}]}),
             &["o.in.b"],
         );
-        let embedded = json!({"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"s": a}});
+        let embedded =
+            json!({"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"s": a}});
         check(
             object(json!({"e": embedded})),
             json!({"e": {"apiVersion": "v1", "kind": "P", "metadata": {}, "t": 1}}),

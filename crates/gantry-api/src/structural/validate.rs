@@ -9,7 +9,11 @@ use std::fmt::Display;
 
 /// Checks a value. `under` is the path of the value itself, which texts leave out; `old` is what an update replaces.
 pub fn validate(schema: &Structural, value: &Value, old: Option<&Value>, under: &str) -> Vec<Error> {
-    let at = At { path: String::new(), old, like: Some(schema) };
+    let at = At {
+        path: String::new(),
+        old,
+        like: Some(schema),
+    };
     let mut found = node(schema, value, &at).errors;
     for error in &mut found {
         error.field = match (under, error.field.as_str()) {
@@ -66,7 +70,10 @@ impl<'a> At<'a> {
     fn item(&self, index: usize, item: &Value) -> At<'a> {
         let keyed = self.like.filter(|s| s.list_type == "map");
         let same = |schema: &Structural, other: &Value| {
-            schema.list_map_keys.iter().all(|key| other.get(key.as_str()) == item.get(key.as_str()))
+            schema
+                .list_map_keys
+                .iter()
+                .all(|key| other.get(key.as_str()) == item.get(key.as_str()))
         };
         let old = keyed.and_then(|s| self.old?.as_array()?.iter().find(|o| same(s, o)));
         At {
@@ -155,7 +162,11 @@ fn wrong_type(schema: &Structural, found: &str, at: &At) -> Error {
 }
 
 fn of_type(wanted: &str, found: &str, at: &At) -> Error {
-    at.error(ErrorKind::TypeInvalid, found, format_args!("must be of type {wanted}: {found:?}"))
+    at.error(
+        ErrorKind::TypeInvalid,
+        found,
+        format_args!("must be of type {wanted}: {found:?}"),
+    )
 }
 
 fn type_error(schema: &Structural, value: &Value, at: &At) -> Option<Error> {
@@ -193,18 +204,26 @@ fn one_of_values(checks: &Checks, value: &Value, at: &At, found: &mut Found) {
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_string);
     let values: Vec<String> = checks.values.iter().map(text).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    found.errors.push(Error::not_supported(at.name(), value.clone(), &values));
+    found
+        .errors
+        .push(Error::not_supported(at.name(), value.clone(), &values));
 }
 
 fn string(checks: &Checks, text: &str, at: &At, found: &mut Found) {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     // Only the first of these is told.
     if let Some(max) = checks.max_length.filter(|max| length > *max) {
-        found.errors.push(Error::too_long(at.name(), usize::try_from(max).unwrap_or(0)));
+        found
+            .errors
+            .push(Error::too_long(at.name(), usize::try_from(max).unwrap_or(0)));
     } else if let Some(min) = checks.min_length.filter(|min| length < *min) {
-        found.errors.push(at.invalid(text, format_args!("should be at least {min} chars long")));
+        found
+            .errors
+            .push(at.invalid(text, format_args!("should be at least {min} chars long")));
     } else if let Some(pattern) = checks.pattern.as_ref().filter(|p| !p.matches(text)) {
-        found.errors.push(at.invalid(text, format_args!("should match '{}'", pattern.text())));
+        found
+            .errors
+            .push(at.invalid(text, format_args!("should match '{}'", pattern.text())));
     }
     found.checks += 1;
     if !checks.format.is_empty() {
@@ -219,8 +238,14 @@ fn number(schema: &Structural, number: &serde_json::Number, at: &At, found: &mut
     let checks = &schema.checks;
     let value = Value::Number(number.clone());
     let (exact, float) = (number.as_i64(), number.as_f64().unwrap_or(f64::NAN));
-    if schema.type_ == "integer" && checks.format == "int32" && i32::try_from(exact.unwrap_or(i64::MAX)).is_err() {
-        let text = format!("Checked value must be of type integer with format int32 in {}", at.path);
+    if schema.type_ == "integer"
+        && checks.format == "int32"
+        && i32::try_from(exact.unwrap_or(i64::MAX)).is_err()
+    {
+        let text = format!(
+            "Checked value must be of type integer with format int32 in {}",
+            at.path
+        );
         found.errors.push(At::remark(text));
     }
     if let Some(factor) = checks.multiple_of {
@@ -230,21 +255,36 @@ fn number(schema: &Structural, number: &serde_json::Number, at: &At, found: &mut
             _ => is_whole(float / factor),
         };
         if !fits {
-            found.errors.push(at.invalid(value.clone(), format_args!("should be a multiple of {}", go(factor, exact))));
+            found.errors.push(at.invalid(
+                value.clone(),
+                format_args!("should be a multiple of {}", go(factor, exact)),
+            ));
         }
     }
     if let Some(min) = checks.minimum {
         let low = float < min || (checks.exclusive_minimum && float <= min);
-        let word = if checks.exclusive_minimum { "greater than" } else { "greater than or equal to" };
+        let word = if checks.exclusive_minimum {
+            "greater than"
+        } else {
+            "greater than or equal to"
+        };
         if low {
-            found.errors.push(at.invalid(value.clone(), format_args!("should be {word} {}", go(min, exact))));
+            found
+                .errors
+                .push(at.invalid(value.clone(), format_args!("should be {word} {}", go(min, exact))));
         }
     }
     if let Some(max) = checks.maximum {
         let high = float > max || (checks.exclusive_maximum && float >= max);
-        let word = if checks.exclusive_maximum { "less than" } else { "less than or equal to" };
+        let word = if checks.exclusive_maximum {
+            "less than"
+        } else {
+            "less than or equal to"
+        };
         if high {
-            found.errors.push(at.invalid(value, format_args!("should be {word} {}", go(max, exact))));
+            found
+                .errors
+                .push(at.invalid(value, format_args!("should be {word} {}", go(max, exact))));
         }
     }
     found.checks += 2;
@@ -278,10 +318,16 @@ fn list(schema: &Structural, items: &[Value], at: &At, found: &mut Found) {
     }
     let count = items.len();
     if let Some(min) = checks.min_items.filter(|min| (count as i64) < *min) {
-        found.errors.push(at.invalid(count, format_args!("should have at least {min} items")));
+        found
+            .errors
+            .push(at.invalid(count, format_args!("should have at least {min} items")));
     }
     if let Some(max) = checks.max_items.filter(|max| count as i64 > *max) {
-        found.errors.push(Error::too_many(at.name(), count, usize::try_from(max).unwrap_or(0)));
+        found.errors.push(Error::too_many(
+            at.name(),
+            count,
+            usize::try_from(max).unwrap_or(0),
+        ));
     }
     found.checks += 2;
 }
@@ -290,10 +336,16 @@ fn object(schema: &Structural, map: &serde_json::Map<String, Value>, at: &At, fo
     let checks = &schema.checks;
     let count = map.len();
     if let Some(min) = checks.min_properties.filter(|min| (count as i64) < *min) {
-        found.errors.push(at.invalid(count, format_args!("should have at least {min} properties")));
+        found
+            .errors
+            .push(at.invalid(count, format_args!("should have at least {min} properties")));
     }
     if let Some(max) = checks.max_properties.filter(|max| count as i64 > *max) {
-        found.errors.push(Error::too_many(at.name(), count, usize::try_from(max).unwrap_or(0)));
+        found.errors.push(Error::too_many(
+            at.name(),
+            count,
+            usize::try_from(max).unwrap_or(0),
+        ));
     }
     for (key, value) in map {
         match (schema.properties.get(key.as_str()), &schema.additional) {
@@ -308,7 +360,9 @@ fn object(schema: &Structural, map: &serde_json::Map<String, Value>, at: &At, fo
     }
     for name in checks.required.iter().filter(|n| !map.contains_key(n.as_str())) {
         let field = format!("{}.{name}", at.path);
-        found.errors.push(Error::required(field.trim_start_matches('.'), ""));
+        found
+            .errors
+            .push(Error::required(field.trim_start_matches('.'), ""));
     }
 }
 
@@ -389,37 +443,72 @@ mod tests {
         }}));
         let of = |value: Value| json!({"spec": {"x": value}});
         let (value, old) = (of(value), old.map(of));
-        validate(&schema, &value, old.as_ref(), "").iter().map(ToString::to_string).collect()
+        validate(&schema, &value, old.as_ref(), "")
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn values() {
         let check = |field: Value, value: Value, expected: &[&str]| {
-            assert_eq!(errors(field.clone(), value.clone(), None), expected, "{field} {value}");
+            assert_eq!(
+                errors(field.clone(), value.clone(), None),
+                expected,
+                "{field} {value}"
+            );
         };
         let int = json!({"type": "integer"});
         check(int.clone(), json!(3), &[]);
         check(int.clone(), json!(3.0), &[]);
-        check(int.clone(), json!("a"), &[r#"spec.x: Invalid value: "string": spec.x in body must be of type integer: "string""#]);
-        check(int, json!(null), &[r#"spec.x: Invalid value: "null": spec.x in body must be of type integer: "null""#]);
+        check(
+            int.clone(),
+            json!("a"),
+            &[r#"spec.x: Invalid value: "string": spec.x in body must be of type integer: "string""#],
+        );
+        check(
+            int,
+            json!(null),
+            &[r#"spec.x: Invalid value: "null": spec.x in body must be of type integer: "null""#],
+        );
         check(json!({"type": "integer", "nullable": true}), json!(null), &[]);
         check(json!({"x-kubernetes-int-or-string": true}), json!("50%"), &[]);
         check(
             json!({"x-kubernetes-int-or-string": true}),
             json!(true),
-            &[r#"spec.x: Invalid value: "boolean": spec.x in body must be of type integer,string: "boolean""#],
+            &[
+                r#"spec.x: Invalid value: "boolean": spec.x in body must be of type integer,string: "boolean""#,
+            ],
         );
         let range = json!({"type": "integer", "minimum": 1, "maximum": 10});
-        check(range.clone(), json!(0), &["spec.x: Invalid value: 0: spec.x in body should be greater than or equal to 1"]);
-        check(range, json!(11), &["spec.x: Invalid value: 11: spec.x in body should be less than or equal to 10"]);
+        check(
+            range.clone(),
+            json!(0),
+            &["spec.x: Invalid value: 0: spec.x in body should be greater than or equal to 1"],
+        );
+        check(
+            range,
+            json!(11),
+            &["spec.x: Invalid value: 11: spec.x in body should be less than or equal to 10"],
+        );
         let half = json!({"type": "number", "minimum": 0.5, "exclusiveMinimum": true, "multipleOf": 0.25});
         check(half.clone(), json!(0.75), &[]);
-        check(half.clone(), json!(0.5), &["spec.x: Invalid value: 0.5: spec.x in body should be greater than 0.5"]);
-        check(half, json!(0.6), &["spec.x: Invalid value: 0.6: spec.x in body should be a multiple of 0.25"]);
+        check(
+            half.clone(),
+            json!(0.5),
+            &["spec.x: Invalid value: 0.5: spec.x in body should be greater than 0.5"],
+        );
+        check(
+            half,
+            json!(0.6),
+            &["spec.x: Invalid value: 0.6: spec.x in body should be a multiple of 0.25"],
+        );
         check(
             json!({"type": "integer", "format": "int32"}),
             json!(1i64 << 40),
-            &["<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.x"],
+            &[
+                "<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.x",
+            ],
         );
         check(
             json!({"type": "string", "enum": ["a", "b"]}),
@@ -427,9 +516,21 @@ mod tests {
             &[r#"spec.x: Unsupported value: "c": supported values: "a", "b""#],
         );
         let text = json!({"type": "string", "minLength": 2, "maxLength": 3, "pattern": "^a"});
-        check(text.clone(), json!("a"), &[r#"spec.x: Invalid value: "a": spec.x in body should be at least 2 chars long"#]);
-        check(text.clone(), json!("aaaa"), &["spec.x: Too long: may not be more than 3 bytes"]);
-        check(text, json!("bb"), &[r#"spec.x: Invalid value: "bb": spec.x in body should match '^a'"#]);
+        check(
+            text.clone(),
+            json!("a"),
+            &[r#"spec.x: Invalid value: "a": spec.x in body should be at least 2 chars long"#],
+        );
+        check(
+            text.clone(),
+            json!("aaaa"),
+            &["spec.x: Too long: may not be more than 3 bytes"],
+        );
+        check(
+            text,
+            json!("bb"),
+            &[r#"spec.x: Invalid value: "bb": spec.x in body should match '^a'"#],
+        );
         check(
             json!({"type": "string", "format": "date-time"}),
             json!("now"),
@@ -437,7 +538,11 @@ mod tests {
         );
         check(json!({"type": "string", "format": "own"}), json!("now"), &[]);
         let list = json!({"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "string"}});
-        check(list.clone(), json!(["a"]), &["spec.x: Invalid value: 1: spec.x in body should have at least 2 items"]);
+        check(
+            list.clone(),
+            json!(["a"]),
+            &["spec.x: Invalid value: 1: spec.x in body should have at least 2 items"],
+        );
         check(
             list,
             json!(["a", 1, "c"]),
@@ -446,9 +551,14 @@ mod tests {
                 "spec.x: Too many: 3: must have at most 2 items",
             ],
         );
-        let object = json!({"type": "object", "required": ["a"], "properties": {"a": {}}, "maxProperties": 1});
+        let object =
+            json!({"type": "object", "required": ["a"], "properties": {"a": {}}, "maxProperties": 1});
         check(object.clone(), json!({}), &["spec.x.a: Required value"]);
-        check(object, json!({"a": 1, "b": 2}), &["spec.x: Too many: 2: must have at most 1 items"]);
+        check(
+            object,
+            json!({"a": 1, "b": 2}),
+            &["spec.x: Too many: 2: must have at most 1 item"],
+        );
         check(
             json!({"type": "object", "additionalProperties": {"type": "integer"}}),
             json!({"k": "v"}),
@@ -478,7 +588,9 @@ mod tests {
             "oneOf",
             json!([high, {"minimum": 6}]),
             json!(7),
-            &[r#"<nil>: Invalid value: "": "spec.x" must validate one and only one schema (oneOf). Found 2 valid alternatives"#],
+            &[
+                r#"<nil>: Invalid value: "": "spec.x" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
+            ],
         );
         check("oneOf", json!([low, high]), json!(1), &[]);
         check(
@@ -490,7 +602,12 @@ mod tests {
                 r#"<nil>: Invalid value: "": "spec.x" must validate all the schemas (allOf)"#,
             ],
         );
-        check("not", low, json!(0), &[r#"<nil>: Invalid value: "": "spec.x" must not validate the schema (not)"#]);
+        check(
+            "not",
+            low,
+            json!(0),
+            &[r#"<nil>: Invalid value: "": "spec.x" must not validate the schema (not)"#],
+        );
     }
 
     #[test]
@@ -503,7 +620,10 @@ mod tests {
         check(small.clone(), json!(6), json!(5), 1);
         let item = json!({"type": "object", "properties": {"n": {"type": "string"}, "v": small}});
         let mut list = json!({"type": "array", "items": item});
-        let (new, old) = (json!([{"n": "b", "v": 1}, {"n": "a", "v": 5}]), json!([{"n": "a", "v": 5}]));
+        let (new, old) = (
+            json!([{"n": "b", "v": 1}, {"n": "a", "v": 5}]),
+            json!([{"n": "a", "v": 5}]),
+        );
         check(list.clone(), new.clone(), old.clone(), 1);
         list["x-kubernetes-list-type"] = "map".into();
         list["x-kubernetes-list-map-keys"] = json!(["n"]);

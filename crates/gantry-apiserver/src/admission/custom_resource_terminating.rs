@@ -13,7 +13,11 @@ pub struct CustomResourceTerminating;
 #[async_trait]
 impl Plugin for CustomResourceTerminating {
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        let terminating = request.kind.custom.as_ref().is_some_and(|custom| custom.terminating);
+        let terminating = request
+            .kind
+            .custom
+            .as_ref()
+            .is_some_and(|custom| custom.terminating);
         if request.old.is_some() || !terminating {
             return Ok(());
         }

@@ -58,9 +58,18 @@ pub async fn run(own: Local, definition: Value) {
 async fn empty(own: &Local, definition: &Value) -> Result<usize, Status> {
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let text = |value: &Value| value.as_str().unwrap_or("").to_string();
-    let served = spec["versions"].as_array().into_iter().flatten().find(|v| v["served"] == true);
-    let Some(version) = served.map(|v| text(&v["name"])) else { return Ok(0) };
-    let (root, plural) = (format!("/apis/{}/{version}", text(&spec["group"])), text(&names["plural"]));
+    let served = spec["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|v| v["served"] == true);
+    let Some(version) = served.map(|v| text(&v["name"])) else {
+        return Ok(0);
+    };
+    let (root, plural) = (
+        format!("/apis/{}/{version}", text(&spec["group"])),
+        text(&names["plural"]),
+    );
     let all = format!("{root}/{plural}");
     let before = items(own, &all).await?;
     let namespaces: BTreeSet<&str> = before.iter().map(meta::namespace).collect();
@@ -71,7 +80,9 @@ async fn empty(own: &Local, definition: &Value) -> Result<usize, Status> {
         };
         let (code, answer) = call(own, Method::DELETE, &path, None).await?;
         if code != 200 && code != 404 {
-            return Err(Status::internal(answer["message"].as_str().unwrap_or("no message")));
+            return Err(Status::internal(
+                answer["message"].as_str().unwrap_or("no message"),
+            ));
         }
     }
     match before.is_empty() {
@@ -88,7 +99,9 @@ async fn items(own: &Local, path: &str) -> Result<Vec<Value>, Status> {
         },
         // Nothing is served there any more.
         (404, _) => Ok(Vec::new()),
-        (_, answer) => Err(Status::internal(answer["message"].as_str().unwrap_or("no message"))),
+        (_, answer) => Err(Status::internal(
+            answer["message"].as_str().unwrap_or("no message"),
+        )),
     }
 }
 

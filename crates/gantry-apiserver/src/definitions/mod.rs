@@ -67,7 +67,13 @@ struct Task {
 
 /// Follows the definitions for as long as the server lives. Those that are there are served when this returns.
 pub async fn start(own: Local, served: Arc<Served>, definitions: Arc<Definitions>, store: Arc<dyn Store>) {
-    let mut task = Task { own, served, definitions, known: BTreeMap::new(), cleaned: BTreeSet::new() };
+    let mut task = Task {
+        own,
+        served,
+        definitions,
+        known: BTreeMap::new(),
+        cleaned: BTreeSet::new(),
+    };
     let read = task.read(&store).await;
     tokio::spawn(task.run(store, read));
 }
@@ -82,7 +88,11 @@ impl Task {
                 return None;
             }
         };
-        let all: Vec<Value> = found.entries.iter().filter_map(|entry| decode(entry).ok()).collect();
+        let all: Vec<Value> = found
+            .entries
+            .iter()
+            .filter_map(|entry| decode(entry).ok())
+            .collect();
         let gone = |name: &String| !all.iter().any(|object| meta::name(object) == name);
         let gone: Vec<String> = self.known.keys().filter(|name| gone(name)).cloned().collect();
         gone.iter().for_each(|name| self.remove(name));
@@ -128,7 +138,11 @@ impl Task {
         let name = meta::name(&object).to_string();
         let revision = crate::registry::revision_of(&object);
         self.serve(object.clone());
-        let others = self.known.iter().filter(|(other, _)| **other != name).map(|(_, known)| &known.object);
+        let others = self
+            .known
+            .iter()
+            .filter(|(other, _)| **other != name)
+            .map(|(_, known)| &known.object);
         if let Some(judged) = names::judge(&object, others) {
             if let Err(status) = write_status(&self.own, &judged).await {
                 tracing::warn!("the status of the definition {name} cannot be written: {status}");
@@ -150,12 +164,21 @@ impl Task {
         let served = has_condition(&object, "Established");
         let makes = |object: &Value| {
             let terminating = has_condition(object, "Terminating");
-            (object["spec"].clone(), object["status"]["acceptedNames"].clone(), terminating)
+            (
+                object["spec"].clone(),
+                object["status"]["acceptedNames"].clone(),
+                terminating,
+            )
         };
         let known = self.known.remove(&name);
         let kinds = match known {
-            Some(known) if served && !known.kinds.is_empty() && makes(&known.object) == makes(&object) => known.kinds,
-            _ if served => custom_resource::kinds(&object).into_iter().map(Arc::new).collect(),
+            Some(known) if served && !known.kinds.is_empty() && makes(&known.object) == makes(&object) => {
+                known.kinds
+            }
+            _ if served => custom_resource::kinds(&object)
+                .into_iter()
+                .map(Arc::new)
+                .collect(),
             _ => Vec::new(),
         };
         self.known.insert(name, Known { object, kinds });
@@ -173,7 +196,8 @@ impl Task {
     }
 
     fn publish(&self) {
-        self.served.set_custom(self.known.values().flat_map(|known| known.kinds.iter().cloned()));
+        self.served
+            .set_custom(self.known.values().flat_map(|known| known.kinds.iter().cloned()));
     }
 
     /// Judges the others of a group anew: names are free again.
@@ -192,7 +216,9 @@ async fn write_status(own: &Local, object: &Value) -> Result<(), Status> {
     match call(own, Method::PUT, &path, Some(object)).await? {
         // It has been written or deleted meanwhile, and comes again.
         (200 | 201 | 404 | 409, _) => Ok(()),
-        (_, answer) => Err(Status::internal(answer["message"].as_str().unwrap_or("no message"))),
+        (_, answer) => Err(Status::internal(
+            answer["message"].as_str().unwrap_or("no message"),
+        )),
     }
 }
 
@@ -209,5 +235,8 @@ async fn call(own: &Local, method: Method, path: &str, body: Option<&Value>) -> 
     let response = own.send(request).await;
     let code = response.status().as_u16();
     let body = response.into_body().collect().await.map_err(Status::internal)?;
-    Ok((code, serde_json::from_slice(&body.to_bytes()).map_err(Status::internal)?))
+    Ok((
+        code,
+        serde_json::from_slice(&body.to_bytes()).map_err(Status::internal)?,
+    ))
 }

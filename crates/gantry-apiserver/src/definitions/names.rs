@@ -15,7 +15,13 @@ pub fn judge<'a>(definition: &Value, others: impl Iterator<Item = &'a Value>) ->
     for other in others.filter(|o| o["spec"]["group"] == definition["spec"]["group"]) {
         let names = &other["status"]["acceptedNames"];
         resources.extend(["plural", "singular"].iter().filter_map(|f| names[*f].as_str()));
-        resources.extend(names["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str));
+        resources.extend(
+            names["shortNames"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str),
+        );
         kinds.extend(["kind", "listKind"].iter().filter_map(|f| names[*f].as_str()));
     }
     let wanted = &definition["spec"]["names"];
@@ -40,7 +46,9 @@ pub fn judge<'a>(definition: &Value, others: impl Iterator<Item = &'a Value>) ->
             Value::Null => Vec::new(),
             one => vec![one.clone()],
         };
-        let taken = names.iter().filter(|n| !own(n) && n.as_str().is_some_and(|n| used.contains(n)));
+        let taken = names
+            .iter()
+            .filter(|n| !own(n) && n.as_str().is_some_and(|n| used.contains(n)));
         let taken: Vec<String> = taken.map(|name| format!("{name} is already in use")).collect();
         match taken.as_slice() {
             [] => put(&mut accepted, field, &wanted[field]),
@@ -54,14 +62,30 @@ pub fn judge<'a>(definition: &Value, others: impl Iterator<Item = &'a Value>) ->
     let now = rfc3339(OffsetDateTime::now_utc());
     let good = refused.is_none();
     match refused {
-        None => set_condition(&mut judged, ["NamesAccepted", "True", "NoConflicts", "no conflicts found"], &now),
-        Some((reason, message)) => set_condition(&mut judged, ["NamesAccepted", "False", reason, &message], &now),
+        None => set_condition(
+            &mut judged,
+            ["NamesAccepted", "True", "NoConflicts", "no conflicts found"],
+            &now,
+        ),
+        Some((reason, message)) => {
+            set_condition(&mut judged, ["NamesAccepted", "False", reason, &message], &now)
+        }
     }
     // What was established once stays so.
     if !has_condition(definition, "Established") {
         let condition = match good {
-            true => ["Established", "True", "InitialNamesAccepted", "the initial names have been accepted"],
-            false => ["Established", "False", "NotAccepted", "not all names are accepted"],
+            true => [
+                "Established",
+                "True",
+                "InitialNamesAccepted",
+                "the initial names have been accepted",
+            ],
+            false => [
+                "Established",
+                "False",
+                "NotAccepted",
+                "not all names are accepted",
+            ],
         };
         set_condition(&mut judged, condition, &now);
     }
@@ -101,11 +125,26 @@ mod tests {
         let check = |other: Value, reason: &str, message: &str| {
             let judged = judge(&other, std::iter::once(&first)).expect("a change");
             let condition = &judged["status"]["conditions"][0];
-            assert_eq!((&condition["reason"], &condition["message"]), (&json!(reason), &json!(message)));
+            assert_eq!(
+                (&condition["reason"], &condition["message"]),
+                (&json!(reason), &json!(message))
+            );
             assert!(!has_condition(&judged, "Established"));
         };
-        check(definition("bars", &["f"], "Bar"), "ShortNamesConflict", "\"f\" is already in use");
-        check(definition("bars", &[], "FooList"), "KindConflict", "\"FooList\" is already in use");
-        check(definition("foo", &[], "Bar"), "PluralConflict", "\"foo\" is already in use");
+        check(
+            definition("bars", &["f"], "Bar"),
+            "ShortNamesConflict",
+            "\"f\" is already in use",
+        );
+        check(
+            definition("bars", &[], "FooList"),
+            "KindConflict",
+            "\"FooList\" is already in use",
+        );
+        check(
+            definition("foo", &[], "Bar"),
+            "PluralConflict",
+            "\"foo\" is already in use",
+        );
     }
 }
