@@ -101,6 +101,8 @@ pub enum Subresource {
     Eviction,
     /// `ephemeralcontainers` of pods: the whole pod, of which only the ephemeral containers are written.
     EphemeralContainers,
+    /// `approval` of certificate signing requests: the whole request, of which only the conditions are written.
+    Approval,
     /// `resize` of pods: the whole pod, of which only the containers' resources are written.
     Resize,
 }
@@ -121,6 +123,7 @@ impl Subresource {
             Subresource::Proxy => "proxy",
             Subresource::Eviction => "eviction",
             Subresource::EphemeralContainers => "ephemeralcontainers",
+            Subresource::Approval => "approval",
             Subresource::Resize => "resize",
         }
     }
@@ -131,6 +134,7 @@ impl Subresource {
             Subresource::Status
             | Subresource::Scale
             | Subresource::EphemeralContainers
+            | Subresource::Approval
             | Subresource::Resize => &["get", "patch", "update"],
             Subresource::Finalize => &["update"],
             Subresource::Binding | Subresource::Token | Subresource::Eviction => &["create"],
@@ -175,6 +179,7 @@ impl Subresource {
             | Subresource::Finalize
             | Subresource::Log
             | Subresource::EphemeralContainers
+            | Subresource::Approval
             | Subresource::Resize => local(kind.kind.clone()),
         }
     }
@@ -231,6 +236,12 @@ pub trait Hooks: Send + Sync {
         if let Some(map) = object.as_object_mut() {
             map.remove("status");
         }
+    }
+
+    /// Notes who asks for a new object, before `prepare_create`. `requester` gives `username`, `uid`, `groups` and
+    /// `extra`.
+    fn note_requester(&self, object: &mut Value, requester: &dyn Fn() -> Value) {
+        let _ = (object, requester);
     }
 
     /// Keeps what an ordinary update may not change. The server has kept the status when it is a subresource.

@@ -6,7 +6,9 @@
 pub mod apply;
 pub mod cron;
 pub mod custom_resource;
+pub mod duration;
 pub mod field;
+pub mod flowcontrol;
 pub mod formats;
 pub mod kind;
 pub mod kinds;
@@ -21,3 +23,4 @@ pub mod status;
 pub mod structural;
 pub mod version;
 pub mod version_priority;
+pub mod x509;

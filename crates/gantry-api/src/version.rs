@@ -108,6 +108,10 @@ impl Hooks for Converting {
         }
     }
 
+    fn note_requester(&self, object: &mut Value, requester: &dyn Fn() -> Value) {
+        self.change(object, |object| self.stored.note_requester(object, requester));
+    }
+
     fn prepare_create(&self, object: &mut Value) {
         self.change(object, |object| self.stored.prepare_create(object));
     }

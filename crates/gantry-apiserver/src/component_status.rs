@@ -21,11 +21,11 @@ const STORE: &str = "etcd-0";
 
 /// The kind. It is computed and never stored.
 pub fn kind() -> Kind {
-    let column = |name: &str, format: &str, cell| Column {
+    let column = |name: &'static str, format: &'static str, cell| Column {
         name: name.into(),
         type_: "string".into(),
         format: format.into(),
-        description: Default::default(),
+        description: "".into(),
         priority: 0,
         cell: Cell::Made(cell),
     };

@@ -4,6 +4,7 @@
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
 mod admission;
+mod api_services;
 mod apply;
 mod authenticate;
 mod authz;
@@ -12,6 +13,7 @@ mod bootstrap;
 mod component_status;
 mod compress;
 mod connect;
+mod connection;
 mod definitions;
 mod deletion;
 mod discovery;
@@ -19,10 +21,12 @@ mod disruption;
 mod documents;
 mod eviction;
 mod filter;
+mod group_priority;
 mod guard;
 mod handler;
 mod health;
 mod kubernetes_service;
+mod limits;
 mod list;
 mod list_options;
 mod metrics;
@@ -33,6 +37,7 @@ mod registry;
 mod request;
 mod respond;
 mod reviews;
+mod runtime_config;
 pub mod server;
 pub mod services;
 mod stored;
@@ -45,5 +50,6 @@ mod watch;
 
 pub use connect::{KubeletIdentity, KubeletIdentityError};
 pub use respond::Body;
+pub use runtime_config::{RuntimeConfig, RuntimeConfigError};
 pub use server::{Config, Local, ServeError, Server};
 pub use tls::{Certificate, TlsError, TlsFiles};

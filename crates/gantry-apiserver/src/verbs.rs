@@ -15,7 +15,7 @@ use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::kind::{Kind, Subresource};
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch};
@@ -104,7 +104,7 @@ impl Call {
 
     /// How the client wants objects to look.
     pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject"))
+        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
     }
 
     /// An object as the client wants it.
@@ -199,17 +199,7 @@ impl Api {
             Some(Subresource::Binding) => return binding::create(self, call).await,
             Some(Subresource::Eviction) => return eviction::create(self, call).await,
             Some(Subresource::Token) => return self.create_token(call).await,
-            Some(_) => {
-                return Err(Status::method_not_supported(
-                    &call.target.kind.group,
-                    &call.target.kind.plural,
-                    "create",
-                ));
-            }
-        }
-        let kind = &call.target.kind;
-        if kind.scope == Scope::Namespaced && call.namespace().is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+            Some(_) => return Err(Status::method_not_allowed()),
         }
         let body = call.object()?;
         self.create_object(call, body).await
@@ -251,6 +241,12 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
+        if meta::name(&body).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()?
+            )));
+        }
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
@@ -288,7 +284,7 @@ impl Api {
                     .await
             }
             _ if kind.custom.is_some() => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
-            _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
+            _ => Err(Status::no_such_patch_type()),
         }
     }
 
@@ -402,6 +398,7 @@ impl Api {
     pub fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
         admission::Request {
             api: self,
+            user: &call.user,
             kind: &call.target.kind,
             subresource: call.target.subresource.as_deref().unwrap_or(""),
             namespace: call.namespace().unwrap_or(""),

@@ -216,7 +216,7 @@ fn is_credit_card(text: &str) -> bool {
         .enumerate()
         .map(doubled)
         .sum();
-    fits(&CREDIT_CARD, &plain) && sum % 10 == 0
+    fits(&CREDIT_CARD, &plain) && sum.is_multiple_of(10)
 }
 
 fn is_date(text: &str) -> bool {

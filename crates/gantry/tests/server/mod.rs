@@ -1,9 +1,11 @@
 //! A server for one test: the built binary without a node, on loopback.
 
+// Each test binary uses what it needs.
+#![allow(dead_code)]
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A running server; dropping it kills it as a power cut would.
 pub struct Server {
