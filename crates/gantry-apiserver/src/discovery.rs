@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD;
 use gantry_api::kind::{Kind, Scope};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
