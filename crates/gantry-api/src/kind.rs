@@ -317,8 +317,8 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Notes in an object that its deletion was asked for, when that is news.
-    fn begin_deletion(&self, object: &mut Value) {
-        let _ = object;
+    fn begin_deletion(&self, object: &mut Value, now: &str) {
+        let _ = (object, now);
     }
 
     /// What a client is told of a new or changed object beside the answer.
@@ -356,6 +356,14 @@ impl Kind {
         match &self.custom {
             Some(custom) => Some(Schema::Structural(&custom.schema)),
             None => schema::message_for(&self.group, &self.version, &self.kind).map(Schema::Table),
+        }
+    }
+
+    /// The verbs that discovery offers: no new objects of a kind whose definition goes.
+    pub fn offered_verbs(&self) -> &'static [&'static str] {
+        match &self.custom {
+            Some(custom) if custom.terminating => &["delete", "deletecollection", "get", "list", "watch"],
+            _ => self.verbs,
         }
     }
 

@@ -174,8 +174,8 @@ impl Hooks for Converting {
         self.stored.scale()
     }
 
-    fn begin_deletion(&self, object: &mut Value) {
-        self.change(object, |object| self.stored.begin_deletion(object));
+    fn begin_deletion(&self, object: &mut Value, now: &str) {
+        self.change(object, |object| self.stored.begin_deletion(object, now));
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {

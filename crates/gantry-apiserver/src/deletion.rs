@@ -267,6 +267,10 @@ pub async fn delete_object(
 /// The object as its deletion leaves it.
 fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
     hold_for_dependents(options.propagation, &mut object);
+    if !meta::is_deleting(&object) {
+        kind.hooks
+            .begin_deletion(&mut object, &rfc3339(OffsetDateTime::now_utc()));
+    }
     // Only kinds that know a grace period are given one, and only while there is something to end.
     let grace = match kind.hooks.grace_period(&object) {
         Some(own) if own > 0 => options.grace.unwrap_or(own),

@@ -142,7 +142,7 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
 fn entries(kind: &Kind) -> Vec<Value> {
     let namespaced = kind.scope == Scope::Namespaced;
     let mut main = json!({
-        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": kind.verbs,
+        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": kind.offered_verbs(),
     });
     if !kind.short_names.is_empty() {
         main["shortNames"] = json!(kind.short_names);
@@ -198,7 +198,7 @@ fn all(kinds: &Kinds, core: bool) -> Value {
 
 fn aggregated_entry(kind: &Kind) -> Value {
     let mut entry = json!({
-        "resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind}, "singularResource": kind.singular, "verbs": kind.verbs,
+        "resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind}, "singularResource": kind.singular, "verbs": kind.offered_verbs(),
         "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
     });
     if !kind.short_names.is_empty() {

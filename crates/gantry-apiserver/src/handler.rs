@@ -125,7 +125,13 @@ impl Handler {
         parsed: Parsed,
         request: Request<RequestBody>,
     ) -> Response<Body> {
-        let format = match (Format::accepted(request.headers()), &parsed) {
+        let accepted = match &parsed {
+            Parsed::Resource(target) if target.kind.custom.is_some() => {
+                Format::accepted_custom(request.headers())
+            }
+            _ => Format::accepted(request.headers()),
+        };
+        let format = match (accepted, &parsed) {
             (Ok(format), _) => format,
             // What no object can be given in may still be what a page of text is in, or an answer from elsewhere.
             (Err(_), Parsed::Other) => Format::Json,
@@ -254,7 +260,13 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let answer = match verb {
+        let deprecation = call
+            .target
+            .kind
+            .custom
+            .as_ref()
+            .and_then(|c| c.deprecation.clone());
+        let mut answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {
                 component_status::list(&self.api, &call).await
@@ -271,6 +283,7 @@ impl Handler {
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }?;
+        respond::warn(&mut answer, deprecation.as_slice());
         match gzip {
             true => Ok(compress::gzip(answer).await),
             false => Ok(answer),

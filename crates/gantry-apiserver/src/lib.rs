@@ -14,6 +14,7 @@ mod component_status;
 mod compress;
 mod connect;
 mod connection;
+mod definitions;
 mod deletion;
 mod discovery;
 mod disruption;

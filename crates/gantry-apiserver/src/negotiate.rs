@@ -39,6 +39,15 @@ impl Format {
 
     /// The format an Accept header likes best of those there are.
     pub fn accepted(headers: &HeaderMap) -> Result<Self, Status> {
+        Format::accepted_of(headers, &TYPES)
+    }
+
+    /// The format an Accept header likes best of those that custom resources have: protobuf is none of them.
+    pub fn accepted_custom(headers: &HeaderMap) -> Result<Self, Status> {
+        Format::accepted_of(headers, &TYPES[..2])
+    }
+
+    fn accepted_of(headers: &HeaderMap, types: &[&str]) -> Result<Self, Status> {
         let accept = headers
             .get(header::ACCEPT)
             .and_then(|v| v.to_str().ok())
@@ -61,8 +70,9 @@ impl Format {
         wanted.sort_by(|a, b| b.0.total_cmp(&a.0));
         wanted
             .into_iter()
-            .find_map(|(_, name)| Format::of(name))
-            .ok_or_else(|| Status::not_acceptable(&TYPES))
+            .filter_map(|(_, name)| Format::of(name))
+            .find(|format| types.contains(&format.content_type()))
+            .ok_or_else(|| Status::not_acceptable(types))
     }
 
     /// An object, or its JSON where the format does not know its kind.

@@ -6,11 +6,15 @@ use gantry_api::kind::{Kind, Scope, Subresource};
 use gantry_api::version_priority;
 use http::Uri;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// The kinds served at one moment, by group, version and plural.
-pub struct Kinds(BTreeMap<(String, String, String), Arc<Kind>>);
+pub struct Kinds {
+    all: BTreeMap<(String, String, String), Arc<Kind>>,
+    /// The places of the OpenAPI documents of these kinds, with their hashes, once somebody asked for them.
+    pub documents: OnceLock<Vec<(String, String)>>,
+}
 
 /// The kinds served as time goes by: the built-in ones, and those that definitions make and unmake. A request takes
 /// them as they are when it comes, which costs no lock, and keeps to them.
@@ -43,11 +47,12 @@ impl Served {
 
     /// Serves these beside the built-in kinds, which they do not replace.
     pub fn set_custom(&self, custom: impl Iterator<Item = Arc<Kind>>) {
-        let mut all = self.builtin.0.clone();
+        let mut all = self.builtin.all.clone();
         for kind in custom {
             all.entry(key(&kind)).or_insert(kind);
         }
-        self.now.store(Arc::new(Kinds(all)));
+        let documents = OnceLock::new();
+        self.now.store(Arc::new(Kinds { all, documents }));
         self.changes.send_replace(());
     }
 
@@ -81,19 +86,22 @@ fn key(kind: &Kind) -> (String, String, String) {
 impl Kinds {
     /// Indexes `kinds`.
     pub fn new(kinds: Vec<Kind>) -> Self {
-        Kinds(kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect())
+        Kinds {
+            all: kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect(),
+            documents: OnceLock::new(),
+        }
     }
 
     /// The kind served at a place, if any.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        self.0
+        self.all
             .get(&(group.to_string(), version.to_string(), plural.to_string()))
             .cloned()
     }
 
     /// All kinds, ordered by group, version and plural.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        self.0.values()
+        self.all.values()
     }
 
     /// The kinds of one group version.
@@ -106,7 +114,7 @@ impl Kinds {
 
     /// The group versions served: groups in order, and the preferred version of each first.
     pub fn group_versions(&self) -> Vec<(String, String)> {
-        let mut all: Vec<_> = self.0.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
+        let mut all: Vec<_> = self.all.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
         all.sort_by(|(g, v), (h, w)| g.cmp(h).then_with(|| version_priority::compare(w, v)));
         all.dedup();
         all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));

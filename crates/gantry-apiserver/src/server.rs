@@ -4,6 +4,7 @@ use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
 use crate::connection::{Connection, Connections};
+use crate::definitions::{self, Definitions};
 use crate::handler::Handler;
 use crate::limits::{self, Limits, MUTATING_REQUESTS, REQUESTS};
 use crate::negotiate::Format;
@@ -126,6 +127,7 @@ impl Server {
         let authorizer = Authorizer::start(&store, &now).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
+        let definitions = Arc::new(Definitions::default());
         let server = Server {
             handler: Arc::new(Handler {
                 authenticator: Authenticator::new(
@@ -139,12 +141,12 @@ impl Server {
                 documents: Default::default(),
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
-                    kinds,
-                    registry,
+                    kinds: kinds.clone(),
+                    registry: registry.clone(),
                     authorizer,
                     services,
                     tokens,
-                    watches: Default::default(),
+                    definitions: definitions.clone(),
                 },
             }),
             acceptor,
@@ -154,6 +156,7 @@ impl Server {
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         kubernetes_service::ensure(&own, address, config.advertise).await?;
+        definitions::start(own, kinds, definitions, registry.store().clone()).await;
         Ok(server)
     }
 

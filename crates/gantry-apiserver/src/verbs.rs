@@ -3,6 +3,7 @@
 use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
+use crate::definitions::Definitions;
 use crate::list_options;
 use crate::negotiate::{self, Format};
 use crate::options::Options;
@@ -13,15 +14,14 @@ use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
-use crate::watch::Watches;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::Subresource;
+use gantry_api::kind::{Kind, Subresource};
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
-use gantry_store::Entry;
+use gantry_store::{Entry, Revision};
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -41,8 +41,8 @@ pub struct Api {
     pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
-    /// The watches under way.
-    pub watches: Watches,
+    /// How far CustomResourceDefinitions have been taken in.
+    pub definitions: Arc<Definitions>,
 }
 
 /// One request, read whole.
@@ -185,7 +185,9 @@ impl Api {
             return Err(Status::too_large_resource_version(wanted, newest));
         }
         match call.subresource() {
-            Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(&stored::decode_as(kind, &entry)?))),
+            Some(Subresource::Scale) => {
+                Ok(call.respond(200, &scale_of(kind, &stored::decode_as(kind, &entry)?)))
+            }
             _ => call.answer_stored(200, &entry, &[]),
         }
     }
@@ -230,6 +232,9 @@ impl Api {
         }
         let stored = self.registry.create(kind, &validated).await?;
         reservation.into_iter().for_each(Reservation::keep);
+        warnings.extend(kind.hooks.warnings(validated.object(), None));
+        self.settled(call, meta::name(validated.object()), stored.mod_revision)
+            .await;
         call.answer_stored(201, &stored, &warnings)
     }
 
@@ -297,7 +302,11 @@ impl Api {
             let scale = call.subresource() == Some(Subresource::Scale);
             // An applied Scale has been made one of the whole object.
             let convert = scale && !call.is_apply();
-            let mut wanted = make(if convert { scale_of(&old) } else { old.clone() })?;
+            let mut wanted = make(if convert {
+                scale_of(kind, &old)
+            } else {
+                old.clone()
+            })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
             if !version.is_empty() && version != old_version {
@@ -305,7 +314,8 @@ impl Api {
             }
             if convert {
                 let mut scaled = old.clone();
-                scaled["spec"]["replicas"] = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
+                let replicas = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
+                *place(&mut scaled, kind.hooks.scale().spec_replicas) = replicas;
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
@@ -326,7 +336,7 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
+                Ok(object) if scale => return Ok(call.respond(200, &scale_of(kind, &object))),
                 Ok(object) => return Ok(call.answer(200, &object, &warnings)),
             }
         }
@@ -371,7 +381,17 @@ impl Api {
         }
         let stored = self.registry.update(kind, &validated, revision).await?;
         reservation.into_iter().for_each(Reservation::keep);
+        self.settled(call, meta::name(&stored), registry::revision_of(&stored))
+            .await;
         Ok(stored)
+    }
+
+    /// Waits until what a written definition makes is served: its writer goes on with objects of its kind.
+    async fn settled(&self, call: &Call, name: &str, revision: Revision) {
+        let kind = &call.target.kind;
+        if kind.group == "apiextensions.k8s.io" && call.target.subresource.is_none() {
+            self.definitions.settled(name, revision).await;
+        }
     }
 
     /// A write that asks for admission.
@@ -442,23 +462,40 @@ fn only_finalizers(object: &mut Value, old: &Value) {
 }
 
 /// The autoscaling/v1 Scale over an object.
-fn scale_of(object: &Value) -> Value {
+fn scale_of(kind: &Kind, object: &Value) -> Value {
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata[field] = meta::text(object, field).into();
     }
-    let labels = object["spec"]["selector"]["matchLabels"].as_object();
-    let selector: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
-        .collect();
+    let paths = kind.hooks.scale();
+    let at = |path: &str| path.split('.').try_fold(object, |value, part| value.get(part));
+    let count = |path: &str| at(path).cloned().unwrap_or(json!(0));
+    let selector = match paths.selector {
+        Some(path) => at(path).and_then(Value::as_str).unwrap_or("").to_string(),
+        None => {
+            let labels = object["spec"]["selector"]["matchLabels"].as_object();
+            let pair = |(k, v): (&String, &Value)| format!("{k}={}", v.as_str().unwrap_or(""));
+            labels
+                .into_iter()
+                .flatten()
+                .map(pair)
+                .collect::<Vec<_>>()
+                .join(",")
+        }
+    };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": object["spec"].get("replicas").cloned().unwrap_or(json!(0))},
-        "status": {
-            "replicas": object["status"].get("replicas").cloned().unwrap_or(json!(0)),
-            "selector": selector.join(","),
-        },
+        "spec": {"replicas": count(paths.spec_replicas)},
+        "status": {"replicas": count(paths.status_replicas), "selector": selector},
+    })
+}
+
+/// The place of a field in an object, made if it is not there.
+fn place<'a>(object: &'a mut Value, path: &str) -> &'a mut Value {
+    path.split('.').fold(object, |value, part| {
+        if !value.is_object() {
+            *value = json!({});
+        }
+        &mut value[part]
     })
 }

@@ -216,7 +216,7 @@ fn is_credit_card(text: &str) -> bool {
         .enumerate()
         .map(doubled)
         .sum();
-    fits(&CREDIT_CARD, &plain) && sum % 10 == 0
+    fits(&CREDIT_CARD, &plain) && sum.is_multiple_of(10)
 }
 
 fn is_date(text: &str) -> bool {
@@ -258,11 +258,7 @@ mod tests {
             &["01:23:45:67:89:ab", "0123.4567.89ab"],
             &["01:23:45", "x"],
         );
-        check(
-            "uri",
-            &["http://a.b/c?d", "/a"],
-            &["a", "", "//"].get(..2).unwrap(),
-        );
+        check("uri", &["http://a.b/c?d", "/a"], &["a", ""]);
         check("email", &["a@b.c", "A <a@b.c>"], &["a", "a@"]);
         check("hostname", &["a.example.com", "localhost"], &["a_b.com", "-a"]);
         check("uuid", &["7f4b2d9e-3f60-4c3a-9f0e-1d8a1a1f5a55"], &["7f4b"]);

@@ -557,7 +557,7 @@ mod tests {
         check(
             object,
             json!({"a": 1, "b": 2}),
-            &["spec.x: Too many: 2: must have at most 1 items"],
+            &["spec.x: Too many: 2: must have at most 1 item"],
         );
         check(
             json!({"type": "object", "additionalProperties": {"type": "integer"}}),

@@ -13,7 +13,6 @@ use crate::kinds::checks::immutable;
 use crate::kinds::columns::{column, name_column};
 use crate::kinds::values::{list, text};
 use crate::kinds::{count_generation, usual};
-use crate::structural::is_known_format;
 use serde_json::{Value, json};
 
 /// Holds a definition until its objects are gone.
@@ -143,16 +142,15 @@ impl Hooks for DefinitionHooks {
         validate::status(object)
     }
 
-    fn begin_deletion(&self, object: &mut Value) {
+    fn begin_deletion(&self, object: &mut Value, now: &str) {
         let finalizers = &mut object["metadata"]["finalizers"];
         match finalizers.as_array_mut() {
             Some(list) if list.iter().any(|f| f == FINALIZER) => {}
             Some(list) => list.push(FINALIZER.into()),
             None => *finalizers = json!([FINALIZER]),
         }
-        let now = crate::meta::text(object, "deletionTimestamp").to_string();
         let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
-        set_condition(object, ["Terminating", "True", "InstanceDeletionPending", message], &now);
+        set_condition(object, ["Terminating", "True", "InstanceDeletionPending", message], now);
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
@@ -166,7 +164,7 @@ impl Hooks for DefinitionHooks {
 fn unknown_formats(object: &Value) -> Vec<String> {
     fn find(schema: &Value, found: &mut Vec<String>) {
         let format = text(&schema["format"]);
-        if !format.is_empty() && !is_known_format(text(&schema["type"]), format) {
+        if !format.is_empty() && !crate::structural::is_known_format(text(&schema["type"]), format) {
             found.push(format.to_string());
         }
         schema::children(schema, |child| find(child, found));

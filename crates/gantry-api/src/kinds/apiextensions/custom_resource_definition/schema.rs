@@ -87,7 +87,7 @@ fn one(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
     if given(additional) {
         let at = path.child("additionalProperties");
         if has_properties && additional != &Value::Bool(true) {
-            errors.push(Error::forbidden(&at, "additionalProperties and properties are mutual exclusive"));
+            errors.push(Error::forbidden(at, "additionalProperties and properties are mutual exclusive"));
         }
         if additional.is_object() {
             let place = match place.meta {
@@ -224,7 +224,7 @@ fn map_keys(errors: &mut Errors, path: &Path, keys: &Value, items: &Value) {
     let (keys_path, items_path) = (path.child("x-kubernetes-list-map-keys"), path.child("items"));
     if list(keys).is_empty() {
         let detail = "must not be empty if x-kubernetes-list-type is map";
-        errors.push(Error::required(&keys_path, detail));
+        errors.push(Error::required(keys_path, detail));
     }
     if !given(items) {
         let detail = "must have a schema if x-kubernetes-list-type is map";
@@ -241,13 +241,13 @@ fn map_keys(errors: &mut Errors, path: &Path, keys: &Value, items: &Value) {
     for key in list(keys).iter().map(text) {
         let (property, at) = (&items["properties"][key], properties.key(key));
         if !given(property) {
-            errors.push(Error::invalid(&keys_path, keys.clone(), "entries must all be names of item properties"));
+            errors.push(Error::invalid(keys_path, keys.clone(), "entries must all be names of item properties"));
         } else if matches!(text(&property["type"]), "array" | "object") {
             let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
             errors.push(Error::invalid(at.child("type"), text(&items["type"]), detail));
         }
         if seen.contains(&key) {
-            errors.push(Error::invalid(&keys_path, keys.clone(), "must not contain duplicate entries"));
+            errors.push(Error::invalid(keys_path, keys.clone(), "must not contain duplicate entries"));
         }
         seen.push(key);
         if !given(property) {

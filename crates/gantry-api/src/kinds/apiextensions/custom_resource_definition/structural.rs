@@ -44,7 +44,7 @@ fn node(errors: &mut Errors, path: &Path, schema: &Value, level: Level) {
     }
     let additional = path.child("additionalProperties");
     if given(&schema["additionalProperties"]) && level == Level::Root {
-        errors.push(Error::forbidden(&additional, "must not be used at the root"));
+        errors.push(Error::forbidden(additional, "must not be used at the root"));
     }
     if schema["additionalProperties"].is_object() {
         node(errors, &additional, &schema["additionalProperties"], Level::Field);
@@ -76,7 +76,7 @@ fn node(errors: &mut Errors, path: &Path, schema: &Value, level: Level) {
     }
     if embedded && given(&schema["additionalProperties"]) {
         let detail = "must not be used if x-kubernetes-embedded-resource is set";
-        errors.push(Error::forbidden(&additional, detail));
+        errors.push(Error::forbidden(additional, detail));
     }
     if level == Level::Root && !type_.is_empty() && type_ != "object" {
         errors.push(Error::invalid(path.child("type"), type_, "must be object at the root"));
@@ -95,7 +95,7 @@ fn node(errors: &mut Errors, path: &Path, schema: &Value, level: Level) {
     }
     if embedded && !preserve && entries(&schema["properties"]).next().is_none() {
         let detail = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
-        errors.push(Error::required(&properties, detail));
+        errors.push(Error::required(properties, detail));
     }
 }
 

@@ -125,11 +125,11 @@ fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
         }
     }
     if twice {
-        errors.push(Error::invalid(&at, spec["versions"].clone(), "must contain unique version names"));
+        errors.push(Error::invalid(at, spec["versions"].clone(), "must contain unique version names"));
     }
     if all.iter().filter(|v| flag(&v["storage"])).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(Error::invalid(&at, spec["versions"].clone(), detail));
+        errors.push(Error::invalid(at, spec["versions"].clone(), detail));
     }
     for (field, top) in OWN.iter().filter(|(field, _)| shared(field)) {
         own(errors, &path.child(top), field, first);
@@ -262,17 +262,17 @@ fn selectable_fields(errors: &mut Errors, path: &Path, version: &Value) {
                 continue;
             }
             Ok(_) if in_metadata => {
-                errors.push(Error::invalid(&at, json_path, "must not point to fields in metadata"));
+                errors.push(Error::invalid(at, json_path, "must not point to fields in metadata"));
             }
             Ok(_) => {}
         }
         if !found.is_ok_and(|s| matches!(s.type_.as_str(), "string" | "boolean" | "integer")) {
             let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
                           formats are allowed.";
-            errors.push(Error::invalid(&at, json_path, detail));
+            errors.push(Error::invalid(at, json_path, detail));
         }
         if !seen.insert(json_path) {
-            errors.push(Error::duplicate(&at, json_path));
+            errors.push(Error::duplicate(at, json_path));
         }
     }
     if seen.len() > MOST_SELECTABLE_FIELDS {
@@ -324,14 +324,14 @@ fn stored_versions(errors: &mut Errors, object: &Value) {
     let path = Path::new("status");
     let (path, stored) = (path.child("storedVersions"), &object["status"]["storedVersions"]);
     if list(stored).is_empty() {
-        errors.push(Error::invalid(&path, json!([]), "must have at least one stored version"));
+        errors.push(Error::invalid(path, json!([]), "must have at least one stored version"));
         return;
     }
     let versions = list(&object["spec"]["versions"]);
     for version in versions.iter().filter(|v| flag(&v["storage"])) {
         if !list(stored).contains(&version["name"]) {
             let detail = format!("must have the storage version {}", text(&version["name"]));
-            errors.push(Error::invalid(&path, stored.clone(), detail));
+            errors.push(Error::invalid(path, stored.clone(), detail));
         }
     }
     for (i, name) in list(stored).iter().enumerate() {
