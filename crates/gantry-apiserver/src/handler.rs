@@ -10,6 +10,7 @@ use crate::deletion;
 use crate::discovery;
 use crate::documents::Documents;
 use crate::health;
+use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
 use crate::negotiate::{Format, TYPES};
 use crate::options::Options;
@@ -24,14 +25,13 @@ use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Body as HttpBody;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Bodies may be this large, as upstream's.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
-/// A body must have arrived after this long.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// A request's body, from a connection or from a component of the same process.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -52,12 +52,17 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Answers one request of `user`.
-    pub async fn answer(&self, user: Arc<User>, mut request: Request<RequestBody>) -> Response<Body> {
+    /// Answers one request of `user`, within the limits for those that come from outside.
+    pub async fn answer(
+        &self,
+        user: Arc<User>,
+        mut request: Request<RequestBody>,
+        limits: Option<&Arc<Limits>>,
+    ) -> Response<Body> {
         if let Some(uri) = request::undeprecated(request.uri()) {
             *request.uri_mut() = uri;
         }
-        let parsed = request::parse(request.uri().path(), &self.api.kinds);
+        let parsed = request::parse(request.uri().path(), &self.api.kinds.now());
         let meter = self.requests.begin(&parsed, &request);
         if let Parsed::Resource(target) = &parsed
             && target.connects().is_some()
@@ -65,7 +70,53 @@ impl Handler {
             // What is passed on may go on after its answer.
             request.extensions_mut().insert(meter.clone());
         }
-        meter.end(self.answer_parsed(user, parsed, request).await)
+        let limits = limits.filter(|_| !limits::is_exempt(request.uri().path()));
+        let answer = match limits {
+            Some(limits) => {
+                self.answer_within(limits, meter.class(), user, parsed, request)
+                    .await
+            }
+            None => self.answer_parsed(user, parsed, request).await,
+        };
+        meter.end(answer)
+    }
+
+    async fn answer_within(
+        &self,
+        limits: &Arc<Limits>,
+        class: Class,
+        user: Arc<User>,
+        parsed: Parsed,
+        request: Request<RequestBody>,
+    ) -> Response<Body> {
+        let end = match (class, limits::time(request.uri().query().unwrap_or(""))) {
+            (Class::Long, _) => None,
+            (_, Ok(time)) => Some(Instant::now() + time),
+            (_, Err(status)) => return respond::error(&status, Format::Json),
+        };
+        let announced = request
+            .body()
+            .size_hint()
+            .upper()
+            .and_then(|n| usize::try_from(n).ok());
+        let bytes = match class {
+            Class::Long => 0,
+            _ => announced.unwrap_or(BODY_LIMIT).min(BODY_LIMIT),
+        };
+        let seat = match limits.enter(&user, class, bytes).await {
+            Ok(seat) => seat,
+            Err(busy) => return busy.respond(),
+        };
+        let format = Format::accepted(request.headers()).unwrap_or_default();
+        let answer = self.answer_parsed(user, parsed, request);
+        let answer = match end {
+            None => answer.await,
+            Some(end) => match timeout_at(end, answer).await {
+                Ok(answer) => answer,
+                Err(_) => respond::error(&limits::timed_out(), format),
+            },
+        };
+        limits::keep(answer, end, seat)
     }
 
     async fn answer_parsed(
@@ -179,9 +230,7 @@ impl Handler {
                 .err(),
             false => None,
         };
-        let body = tokio::time::timeout(BODY_TIME, read(body))
-            .await
-            .map_err(|_| Status::new(408, "Timeout", "the request's body did not arrive in time"))??;
+        let body = read(body).await?;
         let call = Call {
             user,
             target,
@@ -235,7 +284,7 @@ impl Handler {
             Some("api") => true,
             Some("apis") => parts
                 .next()
-                .is_some_and(|group| self.api.kinds.iter().any(|k| k.group == group)),
+                .is_some_and(|group| self.api.kinds.now().iter().any(|k| k.group == group)),
             _ => false,
         };
         match inside {
@@ -256,7 +305,7 @@ impl Handler {
         }
         let get = head.method == Method::GET;
         match path {
-            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds))),
+            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds.now()))),
             "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
             "/version" | "/version/" if get => return Ok(respond::json(200, &version())),
             "/.well-known/openid-configuration" if get => {
@@ -279,7 +328,8 @@ impl Handler {
         if let Some(answer) = health::answer(&server, path, head.uri.query().unwrap_or("")).await {
             return Ok(answer);
         }
-        if let Some(answer) = self.documents.answer(&self.api.kinds, &head) {
+        let kinds = self.api.kinds.now();
+        if let Some(answer) = self.documents.answer(&kinds, &head) {
             return answer;
         }
         let accept = head
@@ -288,7 +338,7 @@ impl Handler {
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let Some(answer) = discovery::answer(path, &self.api.kinds, aggregated) else {
+        let Some(answer) = discovery::answer(path, &kinds, aggregated) else {
             return self.nothing(path);
         };
         if !get {

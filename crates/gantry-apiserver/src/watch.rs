@@ -11,6 +11,7 @@ use crate::list::{Keys, Objects};
 use crate::list_options::{ListOptions, Match, WatchOptions};
 use crate::negotiate::Format;
 use crate::registry::read_error;
+use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::verbs::{Api, Call};
 use crate::view::View;
@@ -73,6 +74,7 @@ pub async fn start(
     };
     let (start, _) = keys.range();
     let mut stream = Stream {
+        served: api.kinds.clone(),
         filter: Arc::new(filter),
         only,
         encoder,
@@ -118,6 +120,7 @@ enum Stage {
 
 struct Stream {
     store: Arc<dyn Store>,
+    served: Arc<Served>,
     filter: Arc<Filter>,
     /// Spares what the filter would drop.
     only: Option<Only>,
@@ -202,7 +205,13 @@ impl Stream {
         if again > Instant::now() {
             tokio::time::sleep_until(again.min(pause)).await;
         }
-        match tokio::time::timeout_at(pause, watch.next()).await {
+        let next = tokio::select! {
+            biased;
+            next = tokio::time::timeout_at(pause, watch.next()) => next,
+            // The client comes again, and gets the kind as it is then.
+            () = self.served.replaced(self.encoder.reader.kind()) => return Ok(Stage::Over),
+        };
+        match next {
             Ok(Ok(Some(events))) => {
                 self.told = Instant::now();
                 for event in &events {
