@@ -13,7 +13,6 @@ use crate::kinds::checks::immutable;
 use crate::kinds::columns::{column, name_column};
 use crate::kinds::values::{list, text};
 use crate::kinds::{count_generation, usual};
-use crate::structural;
 use serde_json::{Value, json};
 
 /// Holds a definition until its objects are gone.
@@ -166,7 +165,7 @@ impl Hooks for DefinitionHooks {
 fn unknown_formats(object: &Value) -> Vec<String> {
     fn find(schema: &Value, found: &mut Vec<String>) {
         let format = text(&schema["format"]);
-        if !format.is_empty() && !structural::is_known_format(text(&schema["type"]), format) {
+        if !format.is_empty() && !crate::structural::is_known_format(text(&schema["type"]), format) {
             found.push(format.to_string());
         }
         schema::children(schema, |child| find(child, found));
