@@ -3,7 +3,7 @@
 //! The stored kind's file names its other versions in `Kind::other_versions`; all else derives from that.
 
 use crate::field::Error;
-use crate::kind::{Hooks, Kind, Subresource};
+use crate::kind::{Hooks, Kind, ScalePaths, Subresource};
 use serde_json::Value;
 use smol_str::SmolStr;
 use std::borrow::Cow;
@@ -108,6 +108,10 @@ impl Hooks for Converting {
         }
     }
 
+    fn note_requester(&self, object: &mut Value, requester: &dyn Fn() -> Value) {
+        self.change(object, |object| self.stored.note_requester(object, requester));
+    }
+
     fn prepare_create(&self, object: &mut Value) {
         self.change(object, |object| self.stored.prepare_create(object));
     }
@@ -164,6 +168,19 @@ impl Hooks for Converting {
             Cow::Borrowed(_) => self.fields(object),
             Cow::Owned(object) => Cow::Owned(object),
         }
+    }
+
+    fn scale(&self) -> ScalePaths<'_> {
+        self.stored.scale()
+    }
+
+    fn begin_deletion(&self, object: &mut Value) {
+        self.change(object, |object| self.stored.begin_deletion(object));
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let old = old.map(|old| self.fields(old));
+        self.stored.warnings(&self.fields(object), old.as_deref())
     }
 
     fn validate_name(&self, name: &str) -> Result<(), String> {

@@ -6,7 +6,8 @@ use crate::options::FieldValidation;
 use crate::services::Reservation;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, schema};
+use gantry_api::{field, meta};
+use gantry_auth::User;
 use serde_json::{Value, json};
 
 /// A request's object, checked against the schema: known fields of the right types.
@@ -65,8 +66,8 @@ pub fn decode(
             kind.version, kind.kind
         )));
     }
-    if let Some(message) = schema::message_for(&kind.group, &kind.version, &kind.kind) {
-        let unknown = schema::check(message, &mut object).map_err(cannot)?;
+    if let Some(schema) = kind.schema() {
+        let unknown = schema.check(&mut object).map_err(cannot)?;
         match validation {
             FieldValidation::Strict if !unknown.is_empty() => {
                 return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
@@ -139,6 +140,10 @@ impl Decoded {
             Some(request) => admit(request, &mut self.0).await?,
             None => None,
         };
+        if let Some(request) = policy {
+            kind.hooks
+                .note_requester(&mut self.0, &|| requester(request.user));
+        }
         kind.hooks.prepare_create(&mut self.0);
         Ok((Admitted(self.0), reservation))
     }
@@ -190,6 +195,18 @@ async fn admit(request: &admission::Request<'_>, object: &mut Value) -> Result<O
         return Ok(None);
     }
     request.api.services.begin(object, request.old).map(Some)
+}
+
+/// A user as objects note one.
+fn requester(user: &User) -> Value {
+    let mut noted = json!({"username": user.name, "groups": user.groups});
+    if !user.uid.is_empty() {
+        noted["uid"] = user.uid.as_str().into();
+    }
+    if !user.extra.is_empty() {
+        noted["extra"] = json!(user.extra);
+    }
+    noted
 }
 
 /// Makes one field of `object` what it is in `old`.

@@ -3,20 +3,24 @@
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
+use crate::connection::{Connection, Connections};
 use crate::handler::Handler;
+use crate::limits::{self, Limits, MUTATING_REQUESTS, REQUESTS};
 use crate::negotiate::Format;
 use crate::registry::Registry;
-use crate::request::Kinds;
+use crate::request::Served;
 use crate::respond::{self, Body};
+use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
-use crate::{binding, bootstrap, component_status, kubernetes_service, reviews, services};
+use crate::{api_services, binding, bootstrap, component_status, kubernetes_service, reviews, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::{Request, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -26,13 +30,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-/// Connections open at once; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 10_000;
-/// A TLS handshake must be done after this long, and so must a request's head.
+/// A TLS handshake must be done after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A request's head must have arrived after this long, as upstream has it. Over HTTP/1.1 the time runs from the end of
+/// the request before, so that idle connections end too.
+const HEAD_TIME: Duration = Duration::from_secs(32);
+/// A request's head may be this large, as upstream's.
+const HEAD_LIMIT: u32 = 1 << 20;
+/// Requests under way at once on one HTTP/2 connection, as upstream's.
+const STREAMS: u32 = 100;
+/// What a client may send of one request's body before it is read, as upstream's.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What it may send so of all requests' bodies together.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
 /// What a server is started with.
 pub struct Config<'a> {
@@ -66,6 +78,9 @@ pub enum ServeError {
     /// The certificate for nodes is unusable.
     #[error(transparent)]
     Kubelet(#[from] KubeletIdentityError),
+    /// What is to be served is not what there is.
+    #[error(transparent)]
+    RuntimeConfig(#[from] RuntimeConfigError),
     /// The first objects could not be made.
     #[error("the cluster's first objects could not be stored: {0}")]
     Bootstrap(#[from] Status),
@@ -79,23 +94,36 @@ pub struct Server {
     handler: Arc<Handler>,
     acceptor: TlsAcceptor,
     certificate: Arc<Certificate>,
+    limits: Arc<Limits>,
+    connections: Arc<Connections>,
 }
 
 impl Server {
     /// Prepares a server over `store`: makes the cluster's first objects and reads the rules of who may do what.
     pub async fn new(store: Arc<dyn Store>, config: Config<'_>) -> Result<Self, ServeError> {
+        Server::serving(store, config, &RuntimeConfig::default()).await
+    }
+
+    /// As [`Server::new`], with the API versions that `runtime_config` says.
+    pub async fn serving(
+        store: Arc<dyn Store>,
+        config: Config<'_>,
+        runtime_config: &RuntimeConfig,
+    ) -> Result<Self, ServeError> {
         let (acceptor, certificate) = tls::acceptor(&config.tls)?;
         let issuer = format!("https://kubernetes.default.svc.{}", config.cluster_domain);
         let keys = Keys::from_pem(config.service_account_key, &[])?;
         let tokens = Arc::new(Tokens::new(issuer, keys));
         let connect = Connect::new(config.kubelet_client.as_ref())?;
-        let mut kinds = gantry_api::kinds::builtin();
+        let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
         kinds.extend(reviews::kinds());
         kinds.extend([binding::kind(), component_status::kind()]);
-        let kinds = Arc::new(Kinds::new(kinds));
+        let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
-        bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
-        let authorizer = Authorizer::start(&store, &kinds).await?;
+        let now = kinds.now();
+        bootstrap::run(&registry, &now, config.tls.client_ca).await?;
+        api_services::run(&registry, &now).await?;
+        let authorizer = Authorizer::start(&store, &now).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
         let server = Server {
@@ -120,10 +148,21 @@ impl Server {
             }),
             acceptor,
             certificate,
+            limits: Arc::new(Limits::new(REQUESTS, MUTATING_REQUESTS)),
+            connections: Arc::default(),
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         kubernetes_service::ensure(&own, address, config.advertise).await?;
         Ok(server)
+    }
+
+    /// Limits the requests from outside that are under way at once; 0 for no limit.
+    #[must_use]
+    pub fn limited(self, requests: usize, mutating: usize) -> Self {
+        Server {
+            limits: Arc::new(Limits::new(requests, mutating)),
+            ..self
+        }
     }
 
     /// The certificate that new connections are shown, to replace it before it ends.
@@ -147,19 +186,21 @@ impl Server {
     /// Serves until `shutdown` completes. What is passed on to nodes and pods ends then; other open connections are
     /// dropped with the runtime.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let accept = async {
             loop {
-                let Ok(slot) = slots.clone().acquire_owned().await else {
-                    return;
-                };
+                let place = self.connections.place().await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        let (handler, acceptor) = (self.handler.clone(), self.acceptor.clone());
-                        tokio::spawn(async move {
-                            connection(handler, acceptor, stream, Peer(peer.ip())).await;
-                            drop(slot);
-                        });
+                        // Who has half of all connections already gets no more: the others need theirs.
+                        let Some(connection) = place.of(peer.ip()) else {
+                            continue;
+                        };
+                        let way = Way {
+                            handler: self.handler.clone(),
+                            limits: self.limits.clone(),
+                            peer: Peer(peer.ip()),
+                        };
+                        tokio::spawn(serve(way, self.acceptor.clone(), stream, connection));
                     }
                     Err(error) => {
                         tracing::warn!("a connection could not be accepted: {error}");
@@ -187,11 +228,19 @@ impl Local {
     /// Answers one request.
     pub async fn send(&self, request: Request<Bytes>) -> Response<Body> {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        self.handler.answer(self.user.clone(), request).await
+        self.handler.answer(self.user.clone(), request, None).await
     }
 }
 
-async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream, peer: Peer) {
+/// What a connection's requests need.
+#[derive(Clone)]
+struct Way {
+    handler: Arc<Handler>,
+    limits: Arc<Limits>,
+    peer: Peer,
+}
+
+async fn serve(way: Way, acceptor: TlsAcceptor, stream: TcpStream, connection: Connection) {
     let _ = stream.set_nodelay(true);
     // Whoever cannot finish a handshake learns why from TLS itself.
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
@@ -210,41 +259,57 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
             None
         }
     };
+    let activity = connection.activity();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        let (handler, user) = (handler.clone(), user.clone());
+        request.extensions_mut().insert(way.peer);
+        let (way, user, busy) = (way.clone(), user.clone(), activity.begin());
         async move {
-            let answer = answer(&handler, user.as_ref(), request).await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|status| respond::error(&status, Format::Json)))
+            let answer = answer(&way, user.as_ref(), request).await;
+            let mut answer = answer.unwrap_or_else(|status| respond::error(&status, Format::Json));
+            // What only some may read is not for caches between here and them.
+            let private = HeaderValue::from_static("no-cache, private");
+            answer.headers_mut().entry(CACHE_CONTROL).or_insert(private);
+            Ok::<_, Infallible>(limits::keep(answer, None, busy))
         }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE);
+        .header_read_timeout(HEAD_TIME);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(250)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_LIMIT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(Duration::from_secs(30));
-    if let Err(error) = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .await
-    {
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = connection.idle() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!("a connection ended: {error}");
     }
 }
 
 /// Finds out who asks, and answers.
 async fn answer(
-    handler: &Handler,
+    way: &Way,
     certificate: Option<&Arc<User>>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
+    let handler = &way.handler;
     let (mut head, body) = request.into_parts();
     let user = handler.authenticator.authenticate(certificate, &mut head).await?;
     let user = authenticate::impersonate(user, &mut head.headers, &handler.api.authorizer)?;
     let body = body.map_err(Into::into).boxed_unsync();
-    Ok(handler.answer(user, Request::from_parts(head, body)).await)
+    let request = Request::from_parts(head, body);
+    Ok(handler.answer(user, request, Some(&way.limits)).await)
 }

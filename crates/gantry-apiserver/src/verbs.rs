@@ -8,15 +8,16 @@ use crate::negotiate::{self, Format};
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
-use crate::request::{Kinds, Target};
+use crate::request::{Served, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::{Scope, Subresource};
+use gantry_api::kind::Subresource;
+use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, patch, schema};
+use gantry_api::{field, meta, patch};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
 use gantry_store::Entry;
@@ -30,7 +31,7 @@ use time::format_description::well_known::Rfc3339;
 /// What the verbs work on.
 pub struct Api {
     /// The kinds served.
-    pub kinds: Arc<Kinds>,
+    pub kinds: Arc<Served>,
     /// The objects.
     pub registry: Registry,
     /// Who may do what.
@@ -73,6 +74,9 @@ const PATCH_TYPES: [&str; 4] = [
     apply::MEDIA_TYPE,
 ];
 
+/// Patches of custom resources are of these types.
+const CUSTOM_PATCH_TYPES: [&str; 3] = [PATCH_TYPES[0], PATCH_TYPES[1], apply::MEDIA_TYPE];
+
 impl Call {
     /// The path's namespace.
     pub fn namespace(&self) -> Option<&str> {
@@ -97,7 +101,7 @@ impl Call {
 
     /// How the client wants objects to look.
     pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject"))
+        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
     }
 
     /// An object as the client wants it.
@@ -190,17 +194,7 @@ impl Api {
             Some(Subresource::Binding) => return binding::create(self, call).await,
             Some(Subresource::Eviction) => return eviction::create(self, call).await,
             Some(Subresource::Token) => return self.create_token(call).await,
-            Some(_) => {
-                return Err(Status::method_not_supported(
-                    &call.target.kind.group,
-                    &call.target.kind.plural,
-                    "create",
-                ));
-            }
-        }
-        let kind = &call.target.kind;
-        if kind.scope == Scope::Namespaced && call.namespace().is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+            Some(_) => return Err(Status::method_not_allowed()),
         }
         let body = call.object()?;
         self.create_object(call, body).await
@@ -239,6 +233,12 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
+        if meta::name(&body).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()?
+            )));
+        }
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
@@ -262,16 +262,21 @@ impl Api {
             }
             "application/strategic-merge-patch+json" => {
                 let change = parsed()?;
-                let (group, version, name) = match call.subresource() {
-                    Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
-                    _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
+                let schema = match (call.subresource(), kind.schema()) {
+                    (Some(Subresource::Scale), Some(Schema::Table(_))) => {
+                        schema::message_for("autoscaling", "v1", "Scale").map(Schema::Table)
+                    }
+                    (_, schema) => schema,
                 };
-                let message = schema::message_for(group, version, name)
-                    .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
+                // Only tables say how lists are merged.
+                let Some(Schema::Table(message)) = schema else {
+                    return Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES));
+                };
                 self.change(call, &mut |object| patch::strategic(object, &change, message))
                     .await
             }
-            _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
+            _ if kind.custom.is_some() => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
+            _ => Err(Status::no_such_patch_type()),
         }
     }
 
@@ -370,6 +375,7 @@ impl Api {
     pub fn admission<'a>(&'a self, call: &'a Call, old: Option<&'a Value>) -> admission::Request<'a> {
         admission::Request {
             api: self,
+            user: &call.user,
             kind: &call.target.kind,
             subresource: call.target.subresource.as_deref().unwrap_or(""),
             namespace: call.namespace().unwrap_or(""),

@@ -2,6 +2,9 @@
 //!
 //! A plugin is one file; [`admit`] lists them in the order in which they run.
 
+mod certificate_approval;
+mod certificate_signing;
+mod certificate_subject_restriction;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 pub mod node_restriction;
@@ -13,12 +16,15 @@ use crate::verbs::Api;
 use async_trait::async_trait;
 use gantry_api::kind::Kind;
 use gantry_api::status::Status;
+use gantry_auth::User;
 use serde_json::Value;
 
 /// A write that asks for admission.
 pub struct Request<'a> {
     /// The server, to look other objects up.
     pub api: &'a Api,
+    /// Who asks.
+    pub user: &'a User,
     /// The kind of the path.
     pub kind: &'a Kind,
     /// The subresource, or empty.
@@ -55,12 +61,15 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 5] = [
+    let plugins: [&dyn Plugin; 8] = [
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
         &taint_nodes_by_condition::TaintNodesByCondition,
         &priority::Priority,
         &default_toleration_seconds::DefaultTolerationSeconds,
+        &certificate_approval::CertificateApproval,
+        &certificate_signing::CertificateSigning,
+        &certificate_subject_restriction::CertificateSubjectRestriction,
     ];
     for plugin in plugins {
         plugin.admit(request, object).await?;

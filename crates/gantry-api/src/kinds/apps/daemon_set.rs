@@ -92,7 +92,8 @@ impl Hooks for DaemonSetHooks {
         let (selector, template) = (&spec["selector"], &spec["template"]);
         let labels = &template["metadata"]["labels"];
         label_selector(&mut errors, &path.child("selector"), selector);
-        if !selector.is_object() || !selects(selector, labels) {
+        let well_formed = errors.is_empty();
+        if well_formed && (!selector.is_object() || !selects(selector, labels)) {
             let detail = "`selector` does not match template `labels`";
             errors.push(Error::invalid("spec.template.metadata.labels", labels.clone(), detail));
         }

@@ -115,8 +115,11 @@ impl Hooks for StatefulSetHooks {
         nonnegative(&mut errors, &path.child("replicas"), &spec["replicas"]);
         nonnegative(&mut errors, &path.child("minReadySeconds"), &spec["minReadySeconds"]);
         nonnegative(&mut errors, &path.child("ordinals.start"), &spec["ordinals"]["start"]);
-        pod::pods_selected(&mut errors, &path, spec, "statefulset");
-        pod::validate_template(&mut errors, &path.child("template"), &effective_template(spec));
+        if pod::pods_selected(&mut errors, &path, spec, "statefulset") {
+            pod::validate_template(&mut errors, &path.child("template"), &effective_template(spec));
+        } else {
+            errors.push(Error::invalid(path.child("selector"), spec["selector"].clone(), ""));
+        }
         pod::runs_forever(&mut errors, &path.child("template"), &spec["template"], "StatefulSet");
         errors
     }

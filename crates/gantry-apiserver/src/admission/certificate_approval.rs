@@ -1,0 +1,43 @@
+//! CertificateApproval: who approves a request must be allowed to for its signer.
+//! Source: plugin/pkg/admission/certificates/approval.
+
+use crate::admission::{Plugin, Request};
+use async_trait::async_trait;
+use gantry_api::status::Status;
+use gantry_auth::Attributes;
+use serde_json::Value;
+
+pub struct CertificateApproval;
+
+#[async_trait]
+impl Plugin for CertificateApproval {
+    async fn admit(&self, request: &Request<'_>, _: &mut Value) -> Result<(), Status> {
+        if request.subresource != "approval" || request.kind.plural != "certificatesigningrequests" {
+            return Ok(());
+        }
+        may(request, "approve", "approve")
+    }
+}
+
+/// Whether the user may do something for the signer of the request that stands: for it alone or all of its domain.
+pub fn may(request: &Request<'_>, verb: &str, what: &str) -> Result<(), Status> {
+    let Some(old) = request.old else {
+        return Ok(());
+    };
+    let signer = old["spec"]["signerName"].as_str().unwrap_or_default();
+    let domain = signer.split('/').next().unwrap_or_default();
+    let allowed = |name: &str| {
+        let attributes = Attributes {
+            group: "certificates.k8s.io",
+            resource: "signers",
+            name,
+            ..Attributes::of(request.user, verb)
+        };
+        request.api.authorizer.decide(&attributes).allowed
+    };
+    if allowed(signer) || allowed(&format!("{domain}/*")) {
+        return Ok(());
+    }
+    let why = format!("user not permitted to {what} requests with signerName {signer:?}");
+    Err(request.forbidden(gantry_api::meta::name(old), &why))
+}

@@ -1,0 +1,26 @@
+//! CertificateSigning: who puts a certificate or a condition into a request must be allowed to sign for its signer.
+//! Source: plugin/pkg/admission/certificates/signing.
+
+use crate::admission::{Plugin, Request, certificate_approval};
+use async_trait::async_trait;
+use gantry_api::status::Status;
+use serde_json::Value;
+
+pub struct CertificateSigning;
+
+#[async_trait]
+impl Plugin for CertificateSigning {
+    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+        if request.subresource != "status" || request.kind.plural != "certificatesigningrequests" {
+            return Ok(());
+        }
+        let changes = |field: &str| {
+            let of = |object: &Value| object["status"].get(field).cloned();
+            of(object) != request.old.and_then(of)
+        };
+        match changes("certificate") || changes("conditions") {
+            true => certificate_approval::may(request, "sign", "sign"),
+            false => Ok(()),
+        }
+    }
+}
