@@ -7,6 +7,7 @@ pub mod apply;
 pub mod cron;
 pub mod duration;
 pub mod field;
+pub mod flowcontrol;
 pub mod formats;
 pub mod kind;
 pub mod kinds;

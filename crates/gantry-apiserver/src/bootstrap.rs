@@ -8,8 +8,8 @@ use crate::registry::{Registry, revision_of};
 use crate::request::Kinds;
 use crate::verbs::stamp;
 use futures::future::{try_join, try_join_all};
-use gantry_api::meta;
 use gantry_api::status::Status;
+use gantry_api::{flowcontrol, meta};
 use gantry_auth::rbac;
 use serde_json::{Value, json};
 
@@ -42,6 +42,7 @@ pub async fn run(registry: &Registry, kinds: &Kinds, client_ca: &str) -> Result<
         objects.into_iter().map(write)
     });
     try_join(try_join_all(roles), try_join_all(classes)).await?;
+    flow_control(registry, kinds).await?;
     // How API servers beside this one learn whom to believe.
     let authentication = json!({
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
@@ -75,8 +76,26 @@ fn priority_classes() -> [Value; 2] {
     })
 }
 
+/// Makes the priority levels and flow schemas; without them, should they not be served, requests are all alike.
+async fn flow_control(registry: &Registry, kinds: &Kinds) -> Result<(), Status> {
+    let lists = [
+        ("prioritylevelconfigurations", flowcontrol::priority_levels()),
+        ("flowschemas", flowcontrol::flow_schemas()),
+    ];
+    let places = lists.into_iter().flat_map(|(plural, objects)| {
+        let place = ("flowcontrol.apiserver.k8s.io", "v1", plural);
+        let served = kinds.get(place.0, place.1, place.2).is_some();
+        objects
+            .into_iter()
+            .filter(move |_| served)
+            .map(move |object| (place, object))
+    });
+    let write = |(place, object)| ensure(registry, kinds, place, object, flowcontrol::reconciled);
+    try_join_all(places.map(write)).await.map(|_| ())
+}
+
 /// Creates an object, or gives the one that is there what it lacks: `mend(wanted, stored)` says what to store.
-async fn ensure(
+pub async fn ensure(
     registry: &Registry,
     kinds: &Kinds,
     (group, version, plural): (&str, &str, &str),

@@ -7,6 +7,7 @@ use gantry_api::kind::{Kind, Scope};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
 pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
@@ -28,6 +29,37 @@ pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
         ["apis", group, version] => resources(kinds, group, version),
         _ => None,
     }
+}
+
+/// The paths served, for whoever asks at `/`.
+pub fn paths(kinds: &Kinds) -> Value {
+    let own = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/apis",
+        "/apis/",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
+    let mut paths: BTreeSet<String> = own.map(String::from).into();
+    for (group, version) in kinds.group_versions() {
+        let place = match group.as_str() {
+            "" => format!("/api/{version}"),
+            _ => format!("/apis/{group}/{version}"),
+        };
+        paths.insert(format!("/openapi/v3{place}"));
+        paths.insert(place);
+        if !group.is_empty() {
+            paths.insert(format!("/apis/{group}"));
+        }
+    }
+    json!({"paths": paths})
 }
 
 /// The built-in groups, those that clients should look at first before the others; further groups follow by name.

@@ -26,7 +26,7 @@ const FOREVER: &str = "public, immutable, max-age=31536000";
 impl Documents {
     /// Answers a request for a document; none when the path is another.
     pub fn answer(&self, kinds: &Kinds, head: &Parts) -> Option<Result<Response<Body>, Status>> {
-        let path = head.uri.path().trim_end_matches('/');
+        let path = head.uri.path();
         match path.strip_prefix("/openapi/")? {
             "v2" => Some(v2(kinds, &head.headers)),
             "v3" => {

@@ -12,12 +12,13 @@ use crate::documents::Documents;
 use crate::health;
 use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
-use crate::negotiate::Format;
+use crate::negotiate::{Format, TYPES};
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
+use crate::view::View;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
@@ -145,7 +146,7 @@ impl Handler {
     ) -> Result<Response<Body>, Status> {
         match parsed {
             Parsed::Resource(target) => self.resource(user, target, request, format).await,
-            Parsed::Unknown => Err(Status::no_such_path()),
+            Parsed::Unknown => self.nothing(request.uri().path()),
             Parsed::Other => self.other(&user, request.into_parts().0).await,
         }
     }
@@ -161,25 +162,20 @@ impl Handler {
         let options = Options::parse(head.uri.query().unwrap_or(""));
         let kind = target.kind.clone();
         let connects = target.connects();
-        let verb = match (&head.method, target.name.is_some()) {
-            (method, _) if let Some(subresource) = connects => connect::verb(subresource, method)
-                .ok_or_else(|| Status::method_not_supported(&kind.group, &kind.plural, method.as_str()))?,
+        let named = target.name.is_some();
+        let verb = match (&head.method, named) {
+            (method, _) if let Some(subresource) = connects => {
+                connect::verb(subresource, method).ok_or_else(Status::method_not_allowed)?
+            }
             (&Method::GET, true) => "get",
             (&Method::GET, false) if options.flag("watch") => "watch",
             (&Method::GET, false) => "list",
-            (&Method::POST, false) => "create",
-            (&Method::POST, true) if target.subresource.is_some() => "create",
-            (&Method::PUT, true) => "update",
-            (&Method::PATCH, true) => "patch",
+            (&Method::POST, _) => "create",
+            (&Method::PUT, _) => "update",
+            (&Method::PATCH, _) => "patch",
             (&Method::DELETE, true) => "delete",
             (&Method::DELETE, false) => "deletecollection",
-            (method, _) => {
-                return Err(Status::method_not_supported(
-                    &kind.group,
-                    &kind.plural,
-                    method.as_str(),
-                ));
-            }
+            _ => return Err(Status::method_not_allowed()),
         };
         let namespace = match (kind.plural.as_str(), &target.name) {
             ("namespaces", Some(name)) => name.as_str(),
@@ -201,8 +197,8 @@ impl Handler {
             ..Attributes::of(&user, verb)
         };
         self.api.authorizer.allow(&attributes)?;
-        if !kind.verbs.contains(&verb) && target.subresource.is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
+        if connects.is_none() && !target.takes(verb) {
+            return Err(Status::method_not_allowed());
         }
         if let Some(subresource) = connects {
             let request = connect::Request {
@@ -246,6 +242,9 @@ impl Handler {
             create_denied,
             body,
         };
+        if View::of(&call.accept, "").is_none() {
+            return Err(Status::not_acceptable(&TYPES));
+        }
         let options = match verb {
             "create" => Some("CreateOptions"),
             "update" => Some("UpdateOptions"),
@@ -278,6 +277,22 @@ impl Handler {
         }
     }
 
+    /// Nothing is served at this path: an error of the API below its groups, a page of text elsewhere.
+    fn nothing(&self, path: &str) -> Result<Response<Body>, Status> {
+        let mut parts = path.split('/').filter(|p| !p.is_empty());
+        let inside = match parts.next() {
+            Some("api") => true,
+            Some("apis") => parts
+                .next()
+                .is_some_and(|group| self.api.kinds.iter().any(|k| k.group == group)),
+            _ => false,
+        };
+        match inside {
+            true => Err(Status::no_such_path()),
+            false => Ok(respond::no_such_page()),
+        }
+    }
+
     async fn other(&self, user: &User, head: http::request::Parts) -> Result<Response<Body>, Status> {
         let path = head.uri.path();
         let open = OPEN_PATHS.contains(&path);
@@ -288,16 +303,21 @@ impl Handler {
                 ..Attributes::of(user, &verb)
             })?;
         }
+        let get = head.method == Method::GET;
         match path {
+            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds))),
             "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
-            "/version" | "/version/" => return Ok(respond::json(200, &version())),
-            "/.well-known/openid-configuration" => {
+            "/version" | "/version/" if get => return Ok(respond::json(200, &version())),
+            "/.well-known/openid-configuration" if get => {
                 let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
                 return Ok(respond::json(200, &answer));
             }
-            "/openid/v1/jwks" => {
+            "/openid/v1/jwks" if get => {
                 let type_ = "application/jwk-set+json";
                 return Ok(respond::with_type(200, type_, self.api.tokens.jwks().to_string()));
+            }
+            "/version" | "/version/" | "/.well-known/openid-configuration" | "/openid/v1/jwks" => {
+                return Err(Status::method_not_allowed());
             }
             _ => {}
         }
@@ -317,7 +337,12 @@ impl Handler {
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let answer = discovery::answer(path, &self.api.kinds, aggregated).ok_or_else(Status::no_such_path)?;
+        let Some(answer) = discovery::answer(path, &self.api.kinds, aggregated) else {
+            return self.nothing(path);
+        };
+        if !get {
+            return Err(Status::method_not_allowed());
+        }
         if aggregated && matches!(path, "/api" | "/apis") {
             let type_ = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
             return Ok(respond::with_type(200, type_, answer.to_string()));
@@ -342,7 +367,8 @@ async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
 
 fn version() -> serde_json::Value {
     json!({
-        "major": "1", "minor": "36", "gitVersion": concat!("v1.36.0+gantry", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR")),
+        "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "35", "gitVersion": concat!("v1.36.0+gantry", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR")),
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "", "goVersion": "",
         "compiler": "rustc", "platform": "linux/amd64",
     })

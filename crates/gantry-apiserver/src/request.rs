@@ -1,5 +1,6 @@
 //! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
 
+use crate::group_priority;
 use gantry_api::kind::{Kind, Scope, Subresource};
 use http::Uri;
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ impl Kinds {
     pub fn group_versions(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.0.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
         all.dedup();
+        all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));
         all
     }
 }
@@ -63,6 +65,22 @@ impl Target {
         let name = self.subresource.as_deref()?;
         let mut all = self.kind.subresources.iter().copied();
         all.find(|s| s.name() == name && s.connects())
+    }
+}
+
+impl Target {
+    /// Whether this place takes the verb.
+    pub fn takes(&self, verb: &str) -> bool {
+        let Some(name) = &self.subresource else {
+            let of_all = matches!(verb, "create" | "deletecollection" | "list" | "watch");
+            // Across namespaces objects are only read.
+            let placed = self.kind.scope == Scope::Cluster || self.namespace.is_some();
+            return self.kind.verbs.contains(&verb)
+                && of_all == self.name.is_none()
+                && (placed || matches!(verb, "list" | "watch"));
+        };
+        let mut all = self.kind.subresources.iter();
+        all.any(|s| s.name() == name && s.verbs().contains(&verb))
     }
 }
 
@@ -141,7 +159,9 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
         Scope::Cluster => namespace.is_none(),
     };
     let known = subresource.is_none_or(|s| kind.subresources.iter().any(|k| k.name() == s));
-    if !scoped_right || !known {
+    // What is only asked, and not stored, has no objects to name.
+    let nameless = name.is_some() && !kind.verbs.contains(&"get") && subresource.is_none();
+    if !scoped_right || !known || nameless {
         return Parsed::Unknown;
     }
     let read = parts.len() - rest.len() + 3;
@@ -198,6 +218,37 @@ mod tests {
         check(&format!("{pod}/p/exec/more"), None);
         check(&format!("{pod}/p/status"), None);
         check("//api/v1//namespaces/ns/services/s/proxy/x", Some(("s", "/x")));
+    }
+
+    #[test]
+    fn places_take_verbs() {
+        let kinds = Kinds::new(gantry_api::kinds::builtin());
+        let check = |path: &str, expected: &[&str]| {
+            let Parsed::Resource(target) = parse(path, &kinds) else {
+                panic!("{path}")
+            };
+            let all = [
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ];
+            let found: Vec<&str> = all.into_iter().filter(|v| target.takes(v)).collect();
+            assert_eq!(found, expected, "{path}");
+        };
+        check("/api/v1/pods", &["list", "watch"]);
+        check("/api/v1/nodes", &["create", "deletecollection", "list", "watch"]);
+        check("/api/v1/namespaces", &["create", "list", "watch"]);
+        let pods = "/api/v1/namespaces/a/pods";
+        check(pods, &["create", "deletecollection", "list", "watch"]);
+        check(&format!("{pods}/p"), &["delete", "get", "patch", "update"]);
+        check(&format!("{pods}/p/status"), &["get", "patch", "update"]);
+        check(&format!("{pods}/p/eviction"), &["create"]);
+        check("/api/v1/namespaces/a/finalize", &["update"]);
     }
 
     #[test]

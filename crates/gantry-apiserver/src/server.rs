@@ -10,15 +10,17 @@ use crate::negotiate::Format;
 use crate::registry::Registry;
 use crate::request::Kinds;
 use crate::respond::{self, Body};
+use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
-use crate::{binding, bootstrap, component_status, kubernetes_service, reviews, services};
+use crate::{api_services, binding, bootstrap, component_status, kubernetes_service, reviews, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::{Request, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -76,6 +78,9 @@ pub enum ServeError {
     /// The certificate for nodes is unusable.
     #[error(transparent)]
     Kubelet(#[from] KubeletIdentityError),
+    /// What is to be served is not what there is.
+    #[error(transparent)]
+    RuntimeConfig(#[from] RuntimeConfigError),
     /// The first objects could not be made.
     #[error("the cluster's first objects could not be stored: {0}")]
     Bootstrap(#[from] Status),
@@ -96,17 +101,27 @@ pub struct Server {
 impl Server {
     /// Prepares a server over `store`: makes the cluster's first objects and reads the rules of who may do what.
     pub async fn new(store: Arc<dyn Store>, config: Config<'_>) -> Result<Self, ServeError> {
+        Server::serving(store, config, &RuntimeConfig::default()).await
+    }
+
+    /// As [`Server::new`], with the API versions that `runtime_config` says.
+    pub async fn serving(
+        store: Arc<dyn Store>,
+        config: Config<'_>,
+        runtime_config: &RuntimeConfig,
+    ) -> Result<Self, ServeError> {
         let (acceptor, certificate) = tls::acceptor(&config.tls)?;
         let issuer = format!("https://kubernetes.default.svc.{}", config.cluster_domain);
         let keys = Keys::from_pem(config.service_account_key, &[])?;
         let tokens = Arc::new(Tokens::new(issuer, keys));
         let connect = Connect::new(config.kubelet_client.as_ref())?;
-        let mut kinds = gantry_api::kinds::builtin();
+        let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
         kinds.extend(reviews::kinds());
         kinds.extend([binding::kind(), component_status::kind()]);
         let kinds = Arc::new(Kinds::new(kinds));
         let registry = Registry::new(store.clone());
         bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
+        api_services::run(&registry, &kinds).await?;
         let authorizer = Authorizer::start(&store, &kinds).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
@@ -249,7 +264,10 @@ async fn serve(way: Way, acceptor: TlsAcceptor, stream: TcpStream, connection: C
         let (way, user, busy) = (way.clone(), user.clone(), activity.begin());
         async move {
             let answer = answer(&way, user.as_ref(), request).await;
-            let answer = answer.unwrap_or_else(|status| respond::error(&status, Format::Json));
+            let mut answer = answer.unwrap_or_else(|status| respond::error(&status, Format::Json));
+            // What only some may read is not for caches between here and them.
+            let private = HeaderValue::from_static("no-cache, private");
+            answer.headers_mut().entry(CACHE_CONTROL).or_insert(private);
             Ok::<_, Infallible>(limits::keep(answer, None, busy))
         }
     });

@@ -14,7 +14,7 @@ use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::{Scope, Subresource};
+use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
@@ -97,7 +97,7 @@ impl Call {
 
     /// How the client wants objects to look.
     pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject"))
+        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
     }
 
     /// An object as the client wants it.
@@ -190,17 +190,7 @@ impl Api {
             Some(Subresource::Binding) => return binding::create(self, call).await,
             Some(Subresource::Eviction) => return eviction::create(self, call).await,
             Some(Subresource::Token) => return self.create_token(call).await,
-            Some(_) => {
-                return Err(Status::method_not_supported(
-                    &call.target.kind.group,
-                    &call.target.kind.plural,
-                    "create",
-                ));
-            }
-        }
-        let kind = &call.target.kind;
-        if kind.scope == Scope::Namespaced && call.namespace().is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+            Some(_) => return Err(Status::method_not_allowed()),
         }
         let body = call.object()?;
         self.create_object(call, body).await
@@ -239,6 +229,12 @@ impl Api {
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
+        if meta::name(&body).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()?
+            )));
+        }
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
@@ -266,12 +262,12 @@ impl Api {
                     Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
                     _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
                 };
-                let message = schema::message_for(group, version, name)
-                    .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
+                let message =
+                    schema::message_for(group, version, name).ok_or_else(|| Status::no_such_patch_type())?;
                 self.change(call, &mut |object| patch::strategic(object, &change, message))
                     .await
             }
-            _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
+            _ => Err(Status::no_such_patch_type()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::datastore::Datastore;
 use clap::Parser;
+use gantry_apiserver::RuntimeConfig;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -52,6 +53,9 @@ pub struct Options {
     /// Runs the control plane alone, without a node.
     #[arg(long)]
     pub disable_agent: bool,
+    /// API versions to serve or not, such as `resource.k8s.io/v1beta1=true,api/alpha=true`.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = RuntimeConfig::parse)]
+    pub runtime_config: RuntimeConfig,
     /// Requests that read, and are under way at once; 0 for no limit.
     #[arg(long, default_value_t = 400)]
     pub max_requests_inflight: usize,

@@ -6,8 +6,9 @@
 //! A [`set::Set`] holds paths; [`shape`] says by the schema how values are divided into fields; [`walk`],
 //! [`compare`] and [`merge`] walk objects by it; [`managed`] reads and writes `managedFields`.
 //!
-//! Behaviour follows sigs.k8s.io/structured-merge-diff and k8s.io/apimachinery/pkg/util/managedfields. Every
-//! version of a kind is compared in the version of the request: kinds are served in one version only.
+//! Behaviour follows sigs.k8s.io/structured-merge-diff and k8s.io/apimachinery/pkg/util/managedfields. Fields
+//! are compared in the version of the request, whatever version they were noted in: nearly all kinds that have several
+//! versions have the same fields in each.
 
 mod compare;
 pub(crate) mod element;
@@ -21,7 +22,7 @@ mod tests;
 mod validate;
 mod walk;
 
-use crate::schema::Message;
+use crate::schema::{self, Message};
 use crate::status::Status;
 use compare::{Comparison, compare};
 use element::PathElement;
@@ -192,7 +193,8 @@ impl Writer<'_> {
         if managed.is_empty() && old.is_some() {
             return None;
         }
-        let empty = json!({});
+        // What every object shows is no one's doing.
+        let empty = self.message.map_or_else(|| json!({}), schema::empty);
         // A failure here would be a stored object that its own schema cannot divide: then nobody owns anything.
         let managed = self
             .track(old.unwrap_or(&empty), new, managed, self.manager)

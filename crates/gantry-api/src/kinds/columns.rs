@@ -21,6 +21,13 @@ pub fn age_column() -> Column {
     })
 }
 
+/// The moment of the object's creation. Kinds that upstream has no printer for show it instead of an age.
+pub fn created_column() -> Column {
+    column("Created At", "date", |o, _| {
+        crate::meta::text(o, "creationTimestamp").into()
+    })
+}
+
 /// A column that is always shown.
 pub fn column(name: &'static str, type_: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
     Column {

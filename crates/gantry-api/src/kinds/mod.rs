@@ -32,12 +32,14 @@ kinds! {
         config_map, endpoints, event, limit_range, namespace, node, persistent_volume, persistent_volume_claim, pod,
         pod_template, replication_controller, resource_quota, secret, service, service_account,
     }
+    apiregistration { api_service }
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
     batch { cron_job, job }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
+    flowcontrol { flow_schema, priority_level_configuration }
     networking { ingress, ingress_class, ip_address, network_policy, service_cidr }
     node { runtime_class }
     policy { pod_disruption_budget }

@@ -5,12 +5,14 @@
 //! name, protobuf number (0 if none), type, and attributes.
 
 mod check;
+mod form;
 mod tables;
 
 pub use check::check;
+pub use form::empty;
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// One object type, named as upstream's OpenAPI names it.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Message {
     /// Its fields, in alphabetical order.
     pub fields: Vec<Field>,
     by_number: Vec<u16>,
+    shown: OnceLock<Vec<u16>>,
 }
 
 /// One field of a message.
@@ -97,6 +100,15 @@ impl Message {
         &self.by_number
     }
 
+    /// Indexes of the fields that upstream shows of every such object.
+    fn shown(&self) -> &[u16] {
+        // Not known before all tables are read.
+        self.shown.get_or_init(|| {
+            let all = self.fields.iter().zip(0..);
+            all.filter(|(f, _)| form::is_shown(f)).map(|(_, i)| i).collect()
+        })
+    }
+
     /// The field with this JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         let at = self.fields.binary_search_by(|f| f.name.cmp(name)).ok()?;
@@ -150,6 +162,7 @@ fn parse(block: &'static str) -> Option<Message> {
         atomic: false,
         fields: Vec::new(),
         by_number: Vec::new(),
+        shown: OnceLock::new(),
     };
     for line in lines {
         let words: Vec<&'static str> = line.split_whitespace().collect();

@@ -5,7 +5,6 @@ use crate::admission::{Plugin, Request};
 use async_trait::async_trait;
 use gantry_api::status::Status;
 use gantry_auth::Attributes;
-use gantry_auth::authorizer::Decision;
 use serde_json::Value;
 
 pub struct CertificateApproval;
@@ -34,7 +33,7 @@ pub fn may(request: &Request<'_>, verb: &str, what: &str) -> Result<(), Status> 
             name,
             ..Attributes::of(request.user, verb)
         };
-        matches!(request.api.authorizer.decide(&attributes), Decision::Allow { .. })
+        request.api.authorizer.decide(&attributes).allowed
     };
     if allowed(signer) || allowed(&format!("{domain}/*")) {
         return Ok(());

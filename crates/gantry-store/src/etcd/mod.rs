@@ -12,7 +12,7 @@ mod feed;
 mod newest;
 mod txn;
 
-#[allow(missing_docs)]
+#[allow(missing_docs, clippy::all)]
 mod proto {
     tonic::include_proto!("etcdserverpb");
 }

@@ -96,6 +96,7 @@ impl Hooks for JobHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
         if flag(&object["spec"]["manualSelector"]) {
             return;
@@ -110,6 +111,7 @@ impl Hooks for JobHooks {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         count_generation(object, old);
     }
 

@@ -35,10 +35,12 @@ impl Hooks for PodTemplateHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/template/spec");
         object["metadata"]["generation"] = 1.into();
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/template/spec");
         if !same(&object["template"], &old["template"]) {
             object["metadata"]["generation"] = (number(&old["metadata"]["generation"]) + 1).into();
         }

@@ -58,11 +58,13 @@ impl Hooks for ReplicationControllerHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
         object["status"]["replicas"] = 0.into();
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         count_generation(object, old);
     }
 

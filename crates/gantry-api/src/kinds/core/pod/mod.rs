@@ -3,6 +3,7 @@
 mod columns;
 mod container;
 mod default;
+mod disabled;
 mod handlers;
 mod mounts;
 mod references;
@@ -18,6 +19,7 @@ mod validate;
 mod volume;
 
 pub use default::template as default_template;
+pub use disabled::drop_disabled;
 pub use container::overhead as validate_overhead;
 pub use scheduling::{node_selector, taint_effect, tolerations};
 pub use sources::{access_modes, default as default_volume_source, csi_driver_name, secret_in_namespace, source as volume_source, volume_mode};
@@ -72,18 +74,21 @@ impl Hooks for PodHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        drop_disabled(object, None, "/spec");
         object["metadata"]["generation"] = 1.into();
         object["status"] = json!({"phase": "Pending", "qosClass": resources::qos_class(&object["spec"])});
         if size(&object["spec"]["schedulingGates"]) > 0 {
             object["status"]["conditions"] = json!([{
                 "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "message": "Scheduling is blocked due to non-empty scheduling gates", "lastProbeTime": null,
+                "lastTransitionTime": object["metadata"]["creationTimestamp"],
             }]);
         }
         scheduling::merge_label_keys(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        drop_disabled(object, Some(old), "/spec");
         if !same(&object["spec"], &old["spec"]) {
             object["metadata"]["generation"] = (number(&old["metadata"]["generation"]) + 1).into();
         }
