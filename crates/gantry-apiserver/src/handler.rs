@@ -254,7 +254,7 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let answer = match verb {
+        let mut answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {
                 component_status::list(&self.api, &call).await
@@ -271,6 +271,9 @@ impl Handler {
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }?;
+        if let Some(text) = kind.hooks.deprecation() {
+            respond::warn(&mut answer, &[text.into()]);
+        }
         match gzip {
             true => Ok(compress::gzip(answer).await),
             false => Ok(answer),

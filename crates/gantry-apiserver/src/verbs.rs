@@ -16,6 +16,7 @@ use crate::view::View;
 use crate::{binding, deletion, eviction};
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
+use gantry_api::kinds::label_selector;
 use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
@@ -218,6 +219,7 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
+        warnings.extend(kind.hooks.warnings(validated.object()));
         if call.options.dry_run() {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
@@ -263,7 +265,7 @@ impl Api {
                     _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
                 };
                 let message =
-                    schema::message_for(group, version, name).ok_or_else(|| Status::no_such_patch_type())?;
+                    schema::message_for(group, version, name).ok_or_else(Status::no_such_patch_type)?;
                 self.change(call, &mut |object| patch::strategic(object, &change, message))
                     .await
             }
@@ -288,6 +290,10 @@ impl Api {
             let mut wanted = make(if convert { scale_of(&old) } else { old.clone() })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
+            if version.is_empty() && kind.hooks.needs_version() {
+                let why = field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
+            }
             if !version.is_empty() && version != old_version {
                 return Err(registry::modified(kind, name));
             }
@@ -315,7 +321,12 @@ impl Api {
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
                 Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
-                Ok(object) => return Ok(call.answer(200, &object, &warnings)),
+                Ok(object) => {
+                    if call.subresource().is_none() {
+                        warnings.extend(kind.hooks.warnings(&object));
+                    }
+                    return Ok(call.answer(200, &object, &warnings));
+                }
             }
         }
         Err(last)
@@ -435,18 +446,20 @@ fn scale_of(object: &Value) -> Value {
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata[field] = meta::text(object, field).into();
     }
-    let labels = object["spec"]["selector"]["matchLabels"].as_object();
-    let selector: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
-        .collect();
+    let selector = &object["spec"]["selector"];
+    // A ReplicationController's selector is the labels themselves.
+    let selector = match object["kind"] == "ReplicationController" {
+        true => label_selector(&json!({"matchLabels": selector})),
+        false => label_selector(selector),
+    };
+    let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
+    let spec = if replicas == 0 { json!({}) } else { json!({"replicas": replicas}) };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": object["spec"].get("replicas").cloned().unwrap_or(json!(0))},
+        "spec": spec,
         "status": {
             "replicas": object["status"].get("replicas").cloned().unwrap_or(json!(0)),
-            "selector": selector.join(","),
+            "selector": selector,
         },
     })
 }

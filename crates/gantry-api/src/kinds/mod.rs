@@ -7,6 +7,7 @@ mod resource_names;
 mod values;
 
 pub use checks::selects;
+pub use columns::label_selector;
 pub(crate) use checks::{annotations, format, labels};
 
 use crate::kind::{Kind, NoHooks, Scope};
