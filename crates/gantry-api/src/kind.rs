@@ -285,12 +285,6 @@ pub trait Hooks: Send + Sync {
         Vec::new()
     }
 
-    /// What a client is told about an object that is fine, but may not be what is meant.
-    fn warnings(&self, object: &Value) -> Vec<String> {
-        let _ = object;
-        Vec::new()
-    }
-
     /// What every client is told that uses a kind whose end is near.
     fn deprecation(&self) -> Option<&'static str> {
         None
@@ -304,6 +298,12 @@ pub trait Hooks: Send + Sync {
     /// The rule for names of this kind.
     fn validate_name(&self, name: &str) -> Result<(), String> {
         crate::meta::validate_subdomain(name)
+    }
+
+    /// What a client is told of a new or changed object beside the answer.
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let _ = (object, old);
+        Vec::new()
     }
 
     /// Seconds a deleted object is given to shut down; `None` for kinds that go at once.

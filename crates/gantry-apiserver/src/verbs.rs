@@ -15,8 +15,8 @@ use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
 use gantry_api::kind::Subresource;
-use gantry_api::status::Status;
 use gantry_api::kinds::label_selector;
+use gantry_api::status::Status;
 use gantry_api::{field, meta, patch, schema};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
@@ -219,7 +219,7 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
-        warnings.extend(kind.hooks.warnings(validated.object()));
+        warnings.extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
@@ -291,7 +291,8 @@ impl Api {
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
             if version.is_empty() && kind.hooks.needs_version() {
-                let why = field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                let why =
+                    field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
             }
             if !version.is_empty() && version != old_version {
@@ -323,7 +324,7 @@ impl Api {
                 Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
                 Ok(object) => {
                     if call.subresource().is_none() {
-                        warnings.extend(kind.hooks.warnings(&object));
+                        warnings.extend(kind.hooks.warnings(&object, Some(&old)));
                     }
                     return Ok(call.answer(200, &object, &warnings));
                 }
@@ -453,7 +454,11 @@ fn scale_of(object: &Value) -> Value {
         false => label_selector(selector),
     };
     let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
-    let spec = if replicas == 0 { json!({}) } else { json!({"replicas": replicas}) };
+    let spec = if replicas == 0 {
+        json!({})
+    } else {
+        json!({"replicas": replicas})
+    };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": spec,

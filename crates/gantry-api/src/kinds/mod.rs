@@ -7,8 +7,8 @@ mod resource_names;
 mod values;
 
 pub use checks::selects;
-pub use columns::label_selector;
 pub(crate) use checks::{annotations, format, labels};
+pub use columns::label_selector;
 
 use crate::kind::{Kind, NoHooks, Scope};
 use crate::version;

@@ -132,7 +132,7 @@ fn warnings(object: &Value) -> Vec<String> {
 struct ServiceHooks;
 
 impl Hooks for ServiceHooks {
-    fn warnings(&self, object: &Value) -> Vec<String> {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
         warnings(object)
     }
 
