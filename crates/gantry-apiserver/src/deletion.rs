@@ -201,7 +201,7 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
         }
     }
     let list = json!({
-        "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+        "kind": kind.list_kind, "apiVersion": kind.api_version(),
         "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
     });
     Ok(call.respond(200, &list))

@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD;
 use gantry_api::kind::{Kind, Scope};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
@@ -93,24 +92,9 @@ const GROUPS: [&str; 21] = [
 fn ordered(kinds: &Kinds) -> Vec<(String, String)> {
     let mut all = kinds.group_versions();
     let rank = |group: &str| GROUPS.iter().position(|g| *g == group).unwrap_or(GROUPS.len());
-    all.sort_by_cached_key(|(group, version)| (rank(group), group.clone(), Reverse(maturity(version))));
+    // Sorting keeps the order there is within a rank.
+    all.sort_by_key(|(group, _)| rank(group));
     all
-}
-
-/// How ripe a version is: stable before beta before alpha, and the newer before the older.
-fn maturity(version: &str) -> (u8, u32, u32) {
-    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let rest = version.strip_prefix('v').unwrap_or("");
-    let (major, rest) = rest.split_at(digits(rest));
-    let (stage, minor) = match rest.strip_prefix("beta") {
-        Some(minor) => (2, minor),
-        None => match rest.strip_prefix("alpha") {
-            Some(minor) => (1, minor),
-            None if rest.is_empty() && !major.is_empty() => (3, ""),
-            None => (0, ""),
-        },
-    };
-    (stage, major.parse().unwrap_or(0), minor.parse().unwrap_or(0))
 }
 
 /// What changes when a kind's objects come to be stored in another form.
@@ -237,23 +221,4 @@ fn aggregated_entry(kind: &Kind) -> Value {
         entry["subresources"] = subs.into();
     }
     entry
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stable_versions_come_first() {
-        let mut versions = [
-            "v1alpha2", "v1", "v1beta1", "v2", "v10", "v1beta2", "v2alpha1", "x",
-        ];
-        versions.sort_by_key(|v| Reverse(maturity(v)));
-        assert_eq!(
-            versions,
-            [
-                "v10", "v2", "v1", "v1beta2", "v1beta1", "v2alpha1", "v1alpha2", "x"
-            ]
-        );
-    }
 }

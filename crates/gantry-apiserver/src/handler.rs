@@ -62,7 +62,7 @@ impl Handler {
         if let Some(uri) = request::undeprecated(request.uri()) {
             *request.uri_mut() = uri;
         }
-        let parsed = request::parse(request.uri().path(), &self.api.kinds);
+        let parsed = request::parse(request.uri().path(), &self.api.kinds.now());
         let meter = self.requests.begin(&parsed, &request);
         if let Parsed::Resource(target) = &parsed
             && target.connects().is_some()
@@ -287,7 +287,7 @@ impl Handler {
             Some("api") => true,
             Some("apis") => parts
                 .next()
-                .is_some_and(|group| self.api.kinds.iter().any(|k| k.group == group)),
+                .is_some_and(|group| self.api.kinds.now().iter().any(|k| k.group == group)),
             _ => false,
         };
         match inside {
@@ -308,7 +308,7 @@ impl Handler {
         }
         let get = head.method == Method::GET;
         match path {
-            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds))),
+            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds.now()))),
             "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
             "/version" | "/version/" if get => return Ok(respond::json(200, &version())),
             "/.well-known/openid-configuration" if get => {
@@ -331,7 +331,8 @@ impl Handler {
         if let Some(answer) = health::answer(&server, path, head.uri.query().unwrap_or("")).await {
             return Ok(answer);
         }
-        if let Some(answer) = self.documents.answer(&self.api.kinds, &head) {
+        let kinds = self.api.kinds.now();
+        if let Some(answer) = self.documents.answer(&kinds, &head) {
             return answer;
         }
         let accept = head
@@ -340,7 +341,7 @@ impl Handler {
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let Some(answer) = discovery::answer(path, &self.api.kinds, aggregated) else {
+        let Some(answer) = discovery::answer(path, &kinds, aggregated) else {
             return self.nothing(path);
         };
         if !get {

@@ -267,7 +267,7 @@ impl Objects {
     /// The list's own object, without its items.
     fn list(&self) -> Value {
         json!({
-            "kind": format!("{}List", self.kind.kind), "apiVersion": self.kind.api_version(),
+            "kind": self.kind.list_kind, "apiVersion": self.kind.api_version(),
             "metadata": self.metadata(),
         })
     }

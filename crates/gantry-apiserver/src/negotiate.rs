@@ -5,8 +5,9 @@
 use crate::respond::{self, Body};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
+use gantry_api::protobuf;
+use gantry_api::schema::Schema;
 use gantry_api::status::Status;
-use gantry_api::{protobuf, schema};
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 
@@ -124,7 +125,11 @@ pub fn read(content_type: &str, body: &[u8], kind: Option<&Kind>) -> Result<Valu
         Format::Json => serde_json::from_slice(body).map_err(|e| unreadable("json", &e))?,
         Format::Yaml => serde_saphyr::from_slice(body).map_err(|e| unreadable("yaml", &e))?,
         Format::Protobuf => {
-            let message = kind.and_then(|k| schema::message_for(&k.group, &k.version, &k.kind));
+            let message = match kind.and_then(Kind::schema) {
+                Some(Schema::Table(message)) => Some(message),
+                Some(Schema::Structural(_)) => return Err(Status::unsupported_media_type(&TYPES[..2])),
+                None => None,
+            };
             protobuf::decode_object(body, message).map_err(|e| unreadable("protobuf", &e))?
         }
     };

@@ -1,18 +1,86 @@
 //! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
 
 use crate::group_priority;
+use arc_swap::ArcSwap;
 use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::version_priority;
 use http::Uri;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 
-/// The kinds served, by group, version and plural.
+/// The kinds served at one moment, by group, version and plural.
 pub struct Kinds(BTreeMap<(String, String, String), Arc<Kind>>);
+
+/// The kinds served as time goes by: the built-in ones, and those that definitions make and unmake. A request takes
+/// them as they are when it comes, which costs no lock, and keeps to them.
+pub struct Served {
+    builtin: Arc<Kinds>,
+    now: ArcSwap<Kinds>,
+    changes: watch::Sender<()>,
+}
+
+impl Served {
+    /// Serves the built-in kinds.
+    pub fn new(builtin: Vec<Kind>) -> Self {
+        let builtin = Arc::new(Kinds::new(builtin));
+        Served {
+            now: ArcSwap::new(builtin.clone()),
+            builtin,
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    /// The kinds served now.
+    pub fn now(&self) -> Arc<Kinds> {
+        self.now.load_full()
+    }
+
+    /// A kind served now.
+    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
+        self.now.load().get(group, version, plural)
+    }
+
+    /// Serves these beside the built-in kinds, which they do not replace.
+    pub fn set_custom(&self, custom: impl Iterator<Item = Arc<Kind>>) {
+        let mut all = self.builtin.0.clone();
+        for kind in custom {
+            all.entry(key(&kind)).or_insert(kind);
+        }
+        self.now.store(Arc::new(Kinds(all)));
+        self.changes.send_replace(());
+    }
+
+    /// Completes once a kind is no longer served as it is here. Built-in kinds always are.
+    pub async fn replaced(&self, kind: &Arc<Kind>) {
+        if kind.custom.is_none() {
+            return std::future::pending().await;
+        }
+        let mut changes = self.changes.subscribe();
+        loop {
+            let now = self.get(&kind.group, &kind.version, &kind.plural);
+            if now.is_none_or(|now| !Arc::ptr_eq(&now, kind)) {
+                return;
+            }
+            // Fails only when the server is no more.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn key(kind: &Kind) -> (String, String, String) {
+    (
+        kind.group.to_string(),
+        kind.version.to_string(),
+        kind.plural.to_string(),
+    )
+}
 
 impl Kinds {
     /// Indexes `kinds`.
     pub fn new(kinds: Vec<Kind>) -> Self {
-        let key = |k: &Kind| (k.group.to_string(), k.version.to_string(), k.plural.to_string());
         Kinds(kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect())
     }
 
@@ -36,9 +104,10 @@ impl Kinds {
             .collect()
     }
 
-    /// The group versions served, in order.
+    /// The group versions served: groups in order, and the preferred version of each first.
     pub fn group_versions(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.0.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
+        all.sort_by(|(g, v), (h, w)| g.cmp(h).then_with(|| version_priority::compare(w, v)));
         all.dedup();
         all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));
         all

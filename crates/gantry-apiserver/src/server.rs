@@ -8,7 +8,7 @@ use crate::handler::Handler;
 use crate::limits::{self, Limits, MUTATING_REQUESTS, REQUESTS};
 use crate::negotiate::Format;
 use crate::registry::Registry;
-use crate::request::Kinds;
+use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
@@ -118,11 +118,12 @@ impl Server {
         let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
         kinds.extend(reviews::kinds());
         kinds.extend([binding::kind(), component_status::kind()]);
-        let kinds = Arc::new(Kinds::new(kinds));
+        let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
-        bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
-        api_services::run(&registry, &kinds).await?;
-        let authorizer = Authorizer::start(&store, &kinds).await?;
+        let now = kinds.now();
+        bootstrap::run(&registry, &now, config.tls.client_ca).await?;
+        api_services::run(&registry, &now).await?;
+        let authorizer = Authorizer::start(&store, &now).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
         let server = Server {

@@ -8,7 +8,7 @@ use crate::negotiate::{self, Format};
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
-use crate::request::{Kinds, Target};
+use crate::request::{Served, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
@@ -16,8 +16,9 @@ use crate::view::View;
 use crate::{binding, deletion, eviction};
 use gantry_api::kind::Subresource;
 use gantry_api::kinds::label_selector;
+use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, patch, schema};
+use gantry_api::{field, meta, patch};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
 use gantry_store::Entry;
@@ -31,7 +32,7 @@ use time::format_description::well_known::Rfc3339;
 /// What the verbs work on.
 pub struct Api {
     /// The kinds served.
-    pub kinds: Arc<Kinds>,
+    pub kinds: Arc<Served>,
     /// The objects.
     pub registry: Registry,
     /// Who may do what.
@@ -73,6 +74,9 @@ const PATCH_TYPES: [&str; 4] = [
     "application/strategic-merge-patch+json",
     apply::MEDIA_TYPE,
 ];
+
+/// Patches of custom resources are of these types.
+const CUSTOM_PATCH_TYPES: [&str; 3] = [PATCH_TYPES[0], PATCH_TYPES[1], apply::MEDIA_TYPE];
 
 impl Call {
     /// The path's namespace.
@@ -260,15 +264,20 @@ impl Api {
             }
             "application/strategic-merge-patch+json" => {
                 let change = parsed()?;
-                let (group, version, name) = match call.subresource() {
-                    Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
-                    _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
+                let schema = match (call.subresource(), kind.schema()) {
+                    (Some(Subresource::Scale), Some(Schema::Table(_))) => {
+                        schema::message_for("autoscaling", "v1", "Scale").map(Schema::Table)
+                    }
+                    (_, schema) => schema,
                 };
-                let message =
-                    schema::message_for(group, version, name).ok_or_else(Status::no_such_patch_type)?;
+                // Only tables say how lists are merged.
+                let Some(Schema::Table(message)) = schema else {
+                    return Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES));
+                };
                 self.change(call, &mut |object| patch::strategic(object, &change, message))
                     .await
             }
+            _ if kind.custom.is_some() => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
             _ => Err(Status::no_such_patch_type()),
         }
     }

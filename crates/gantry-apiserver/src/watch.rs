@@ -10,6 +10,7 @@ use crate::list::{Keys, Objects};
 use crate::list_options::{ListOptions, Match, WatchOptions};
 use crate::negotiate::Format;
 use crate::registry::read_error;
+use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::verbs::{Api, Call};
 use crate::view::View;
@@ -70,6 +71,7 @@ pub async fn start(
     };
     let (start, _) = keys.range();
     let mut stream = Stream {
+        served: api.kinds.clone(),
         filter: Arc::new(filter),
         only,
         encoder,
@@ -113,6 +115,7 @@ enum Stage {
 
 struct Stream {
     store: Arc<dyn Store>,
+    served: Arc<Served>,
     filter: Arc<Filter>,
     /// Spares what the filter would drop.
     only: Option<Only>,
@@ -190,7 +193,13 @@ impl Stream {
             true => self.bookmark_at.min(self.ends),
             false => self.ends,
         };
-        match tokio::time::timeout_at(pause, watch.next()).await {
+        let next = tokio::select! {
+            biased;
+            next = tokio::time::timeout_at(pause, watch.next()) => next,
+            // The client comes again, and gets the kind as it is then.
+            () = self.served.replaced(self.encoder.reader.kind()) => return Ok(Stage::Over),
+        };
+        match next {
             Ok(Ok(Some(events))) => {
                 for event in &events {
                     self.seen = event.entry.mod_revision;

@@ -19,10 +19,10 @@ mod set;
 mod shape;
 #[cfg(test)]
 mod tests;
-mod validate;
+pub(crate) mod validate;
 mod walk;
 
-use crate::schema::{self, Message};
+use crate::schema::Schema;
 use crate::status::Status;
 use compare::{Comparison, compare};
 use element::PathElement;
@@ -83,7 +83,7 @@ impl Reset {
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     /// The kind's schema; without one, objects are divided by what they look like.
-    pub message: Option<&'static Message>,
+    pub schema: Option<Schema<'a>>,
     /// The version written, such as `apps/v1`.
     pub api_version: &'a str,
     /// The kind written.
@@ -170,9 +170,9 @@ fn conflict_text(conflicts: &[Conflict]) -> String {
     )
 }
 
-impl Writer<'_> {
-    fn shape(&self) -> Shape {
-        Shape::root(self.message)
+impl<'a> Writer<'a> {
+    fn shape(&self) -> Shape<'a> {
+        Shape::root(self.schema)
     }
 
     /// `metadata.managedFields` after a create (`old` is `None`), an update or a patch; `None` for no such field.
@@ -194,7 +194,7 @@ impl Writer<'_> {
             return None;
         }
         // What every object shows is no one's doing.
-        let empty = self.message.map_or_else(|| json!({}), schema::empty);
+        let empty = self.schema.map_or_else(|| json!({}), Schema::empty);
         // A failure here would be a stored object that its own schema cannot divide: then nobody owns anything.
         let managed = self
             .track(old.unwrap_or(&empty), new, managed, self.manager)
@@ -292,10 +292,10 @@ impl Writer<'_> {
         if !patch["metadata"]["managedFields"].is_null() {
             return Err(ApplyError::Request("metadata.managedFields must be nil".into()));
         }
-        let Some(message) = self.message else {
+        let Some(schema) = self.schema else {
             return Ok(());
         };
-        validate::validate(message, patch).map_err(|why| {
+        validate::validate(schema, patch).map_err(|why| {
             let text = |name: &str| crate::meta::text(patch, name).to_string();
             let (group, version) = self.api_version.split_once('/').unwrap_or(("", self.api_version));
             ApplyError::Schema(format!(

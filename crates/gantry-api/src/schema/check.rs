@@ -3,6 +3,7 @@
 use super::form::{settle, zero};
 use super::{Message, Type, message};
 use crate::quantity::Quantity;
+use crate::structural::{Structural, default, embedded, prune};
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine};
 use serde_json::Value;
@@ -11,6 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 const MAX_DEPTH: usize = 200;
+/// The fields of JSONSchemaProps that hold one more, or a list or flag instead.
+const NESTED: [&str; 3] = ["additionalItems", "additionalProperties", "items"];
 
 /// Removes unknown fields and nulls from `object`; returns one text per unknown field, in upstream's words for
 /// strict decoding.
@@ -21,6 +24,15 @@ const MAX_DEPTH: usize = 200;
 pub fn check(message: &'static Message, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     fields(message, object, "", At { message, path: "" }, &mut unknown, 0)?;
+    Ok(unknown)
+}
+
+/// The same for custom resources. Their values' types are validated later, save for those of metadata.
+pub(super) fn structural(schema: &Structural, object: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = embedded::coerce(schema, object)?;
+    let gone = prune::prune(Some(schema), object);
+    unknown.extend(gone.iter().map(|path| format!("unknown field \"{path}\"")));
+    default::drop_nulls(schema, object);
     Ok(unknown)
 }
 
@@ -68,6 +80,15 @@ fn fields(
                 message: m,
                 path: &path,
             };
+            // Within schemas, what may be a schema or something simpler.
+            if field.type_ == Type::Any
+                && NESTED.contains(&field.name)
+                && v.is_object()
+                && m.short_name() == "JSONSchemaProps"
+            {
+                fields(m, v, &path, at, unknown, depth + 1)?;
+                continue;
+            }
             one(&field.type_, v, &path, at, unknown, depth + 1)?;
         } else {
             unknown.push(format!("unknown field \"{}\"", join(path, key)));

@@ -9,10 +9,43 @@ mod form;
 mod tables;
 
 pub use check::check;
-pub use form::empty;
 
+use crate::structural::Structural;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
+
+/// What objects of a kind look like.
+#[derive(Clone, Copy, Debug)]
+pub enum Schema<'a> {
+    /// A built-in kind's table.
+    Table(&'static Message),
+    /// What a CustomResourceDefinition says.
+    Structural(&'a Structural),
+}
+
+impl Schema<'_> {
+    /// Removes from an object what is not declared; returns one text per unknown field, in upstream's words for strict
+    /// decoding.
+    ///
+    /// # Errors
+    ///
+    /// A value of the wrong type, in the words of Go's decoder.
+    pub fn check(self, object: &mut Value) -> Result<Vec<String>, String> {
+        match self {
+            Schema::Table(message) => check(message, object),
+            Schema::Structural(schema) => check::structural(schema, object),
+        }
+    }
+
+    /// An object that nobody has said anything about yet.
+    pub fn empty(self) -> Value {
+        match self {
+            Schema::Table(message) => form::empty(message),
+            Schema::Structural(_) => Value::Object(serde_json::Map::new()),
+        }
+    }
+}
 
 /// One object type, named as upstream's OpenAPI names it.
 #[derive(Debug)]

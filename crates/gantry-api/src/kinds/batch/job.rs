@@ -13,7 +13,7 @@ use crate::kinds::checks::{Errors, immutable, label_selector, selects};
 use crate::kinds::columns::{age_column, between, column, name_column, template_columns};
 use crate::kinds::core::pod;
 use crate::kinds::values::{default_if_zero, default_to, flag, given, keep, list_mut, map_of, number, size, text};
-use crate::kinds::{count_generation, start_generation, usual};
+use crate::kinds::{count_generation, start_generation, selectable, usual};
 use serde_json::Value;
 
 /// The kind.
@@ -35,7 +35,7 @@ pub fn kind() -> Kind {
     Kind {
         categories: vec!["all".into()],
         subresources: vec![Subresource::Status],
-        selectable_fields: vec![("status.successful", "status.succeeded")],
+        selectable_fields: selectable(&[("status.successful", "status.succeeded")]),
         columns,
         hooks: Box::new(JobHooks),
         ..usual("batch", "Job", "jobs", Scope::Namespaced)

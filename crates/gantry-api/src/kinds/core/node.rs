@@ -6,8 +6,8 @@ use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, POSITIVE, format, resource_value};
 use crate::kinds::columns::{age_column, column, name_column, or_none, wide};
-use crate::kinds::usual;
 use crate::kinds::values::{drop_zero, entries, field_mut, flag, given, list, map_of, number, remove, text};
+use crate::kinds::{selectable, usual};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub fn kind() -> Kind {
         short_names: vec!["no".into()],
         storage_prefix: "minions".into(),
         subresources: vec![Subresource::Proxy, Subresource::Status],
-        selectable_fields: vec![("spec.unschedulable", "spec.unschedulable")],
+        selectable_fields: selectable(&[("spec.unschedulable", "spec.unschedulable")]),
         columns: vec![
             name_column(),
             column("Status", "string", |o, _| status(o).into()),

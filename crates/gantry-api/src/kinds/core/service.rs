@@ -7,7 +7,7 @@ use crate::kinds::checks::{
     Errors, format, labels, one_of, optional_format, optional_one_of, port, port_or_name, required, required_format,
 };
 use crate::kinds::columns::{self, age_column, column, name_column, or_none, wide};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{
     default_if_zero, default_to, drop_zero, given, joined, list, list_mut, map_of, number, remove, size, text,
 };
@@ -22,7 +22,7 @@ pub fn kind() -> Kind {
         storage_prefix: "services/specs".into(),
         returns_deleted: true,
         subresources: vec![Subresource::Proxy, Subresource::Status],
-        selectable_fields: vec![("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")],
+        selectable_fields: selectable(&[("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")]),
         columns: vec![
             name_column(),
             column("Type", "string", |o, _| o["spec"]["type"].clone()),

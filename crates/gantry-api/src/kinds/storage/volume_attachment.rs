@@ -18,7 +18,7 @@ pub fn kind() -> Kind {
         columns: vec![
             name_column(),
             Column {
-                format: "name",
+                format: "name".into(),
                 ..column("Attacher", "string", |o, _| text(&o["spec"]["attacher"]).into())
             },
             column("PV", "string", |o, _| text(&o["spec"]["source"]["persistentVolumeName"]).into()),

@@ -27,7 +27,7 @@ pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, 
 
 use crate::field::Error;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{given, keep, number, same, size, text};
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub fn kind() -> Kind {
             Subresource::Resize,
             Subresource::Status,
         ],
-        selectable_fields: vec![
+        selectable_fields: selectable(&[
             ("spec.nodeName", "spec.nodeName"),
             ("spec.restartPolicy", "spec.restartPolicy"),
             ("spec.schedulerName", "spec.schedulerName"),
@@ -59,7 +59,7 @@ pub fn kind() -> Kind {
             ("status.podIP", "status.podIP"),
             ("status.podIPs", "status.podIPs.0.ip"),
             ("status.nominatedNodeName", "status.nominatedNodeName"),
-        ],
+        ]),
         columns: columns::columns(),
         hooks: Box::new(PodHooks),
         ..usual("", "Pod", "pods", Scope::Namespaced)
