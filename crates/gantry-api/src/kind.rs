@@ -302,6 +302,16 @@ pub trait Hooks: Send + Sync {
         Vec::new()
     }
 
+    /// What every client is told that uses a kind whose end is near.
+    fn deprecation(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether an update must name the version it changes.
+    fn needs_version(&self) -> bool {
+        false
+    }
+
     /// The rule for names of this kind.
     fn validate_name(&self, name: &str) -> Result<(), String> {
         crate::meta::validate_subdomain(name)

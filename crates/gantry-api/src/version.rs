@@ -170,6 +170,14 @@ impl Hooks for Converting {
         }
     }
 
+    fn deprecation(&self) -> Option<&'static str> {
+        self.stored.deprecation()
+    }
+
+    fn needs_version(&self) -> bool {
+        self.stored.needs_version()
+    }
+
     fn scale(&self) -> ScalePaths<'_> {
         self.stored.scale()
     }

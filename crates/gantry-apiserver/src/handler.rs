@@ -260,12 +260,6 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let deprecation = call
-            .target
-            .kind
-            .custom
-            .as_ref()
-            .and_then(|c| c.deprecation.clone());
         let mut answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {
@@ -283,7 +277,9 @@ impl Handler {
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }?;
-        respond::warn(&mut answer, deprecation.as_slice());
+        if let Some(text) = kind.hooks.deprecation() {
+            respond::warn(&mut answer, &[text.into()]);
+        }
         match gzip {
             true => Ok(compress::gzip(answer).await),
             false => Ok(answer),

@@ -15,7 +15,8 @@ use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::{Kind, Subresource};
+use gantry_api::kind::Subresource;
+use gantry_api::kinds::label_selector;
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch};
@@ -227,6 +228,7 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
+        warnings.extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
@@ -309,6 +311,11 @@ impl Api {
             })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
+            if version.is_empty() && kind.hooks.needs_version() {
+                let why =
+                    field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
+            }
             if !version.is_empty() && version != old_version {
                 return Err(registry::modified(kind, name));
             }
@@ -336,8 +343,13 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if scale => return Ok(call.respond(200, &scale_of(kind, &object))),
-                Ok(object) => return Ok(call.answer(200, &object, &warnings)),
+                Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
+                Ok(object) => {
+                    if call.subresource().is_none() {
+                        warnings.extend(kind.hooks.warnings(&object, Some(&old)));
+                    }
+                    return Ok(call.answer(200, &object, &warnings));
+                }
             }
         }
         Err(last)
@@ -467,35 +479,24 @@ fn scale_of(kind: &Kind, object: &Value) -> Value {
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata[field] = meta::text(object, field).into();
     }
-    let paths = kind.hooks.scale();
-    let at = |path: &str| path.split('.').try_fold(object, |value, part| value.get(part));
-    let count = |path: &str| at(path).cloned().unwrap_or(json!(0));
-    let selector = match paths.selector {
-        Some(path) => at(path).and_then(Value::as_str).unwrap_or("").to_string(),
-        None => {
-            let labels = object["spec"]["selector"]["matchLabels"].as_object();
-            let pair = |(k, v): (&String, &Value)| format!("{k}={}", v.as_str().unwrap_or(""));
-            labels
-                .into_iter()
-                .flatten()
-                .map(pair)
-                .collect::<Vec<_>>()
-                .join(",")
-        }
+    let selector = &object["spec"]["selector"];
+    // A ReplicationController's selector is the labels themselves.
+    let selector = match object["kind"] == "ReplicationController" {
+        true => label_selector(&json!({"matchLabels": selector})),
+        false => label_selector(selector),
+    };
+    let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
+    let spec = if replicas == 0 {
+        json!({})
+    } else {
+        json!({"replicas": replicas})
     };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": count(paths.spec_replicas)},
-        "status": {"replicas": count(paths.status_replicas), "selector": selector},
-    })
-}
-
-/// The place of a field in an object, made if it is not there.
-fn place<'a>(object: &'a mut Value, path: &str) -> &'a mut Value {
-    path.split('.').fold(object, |value, part| {
-        if !value.is_object() {
-            *value = json!({});
-        }
-        &mut value[part]
+        "spec": spec,
+        "status": {
+            "replicas": object["status"].get("replicas").cloned().unwrap_or(json!(0)),
+            "selector": selector,
+        },
     })
 }

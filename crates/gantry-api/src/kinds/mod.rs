@@ -9,6 +9,7 @@ mod values;
 pub use apiextensions::custom_resource_definition::{FINALIZER as DEFINITION_FINALIZER, set_condition};
 pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};
+pub use columns::label_selector;
 
 use crate::kind::{Kind, NoHooks, Scope};
 use crate::version;

@@ -55,6 +55,7 @@ impl Hooks for DaemonSetHooks {
             default_to(rolling, "maxSurge", 0);
         }
         pod::default_template(spec, "template");
+        default_to(map_of(map_of(object, "metadata"), "annotations"), TEMPLATE_GENERATION, "0");
         let status = map_of(object, "status");
         WRITTEN.iter().for_each(|field| default_to(status, field, 0));
     }

@@ -103,11 +103,17 @@ impl Hooks for JobHooks {
         }
         let name = object["metadata"]["name"].clone();
         let uid = object["metadata"]["uid"].clone();
+        // Labels that the job has from its template stay those of the template.
+        let shared = object["metadata"]["labels"] == object["spec"]["template"]["metadata"]["labels"];
         let spec = &mut object["spec"];
         let labels = map_of(map_of(map_of(spec, "template"), "metadata"), "labels");
         NAME_LABELS.iter().for_each(|label| default_to(labels, label, name.clone()));
         UID_LABELS.iter().for_each(|label| default_to(labels, label, uid.clone()));
+        let labels = labels.clone();
         default_to(map_of(map_of(spec, "selector"), "matchLabels"), UID_LABELS[1], uid);
+        if shared {
+            object["metadata"]["labels"] = labels;
+        }
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {

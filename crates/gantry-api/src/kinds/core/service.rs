@@ -90,9 +90,52 @@ fn needs_health_check(spec: &Value) -> bool {
     spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local"
 }
 
+/// What of a Service has no effect, or soon will not have. Source: pkg/api/service/warnings.go.
+fn warnings(object: &Value) -> Vec<String> {
+    let spec = &object["spec"];
+    let (external, headless) = (spec["type"] == "ExternalName", is_headless(spec));
+    let has_ips = size(&spec["externalIPs"]) > 0;
+    let mut found: Vec<String> = Vec::new();
+    let mut warn = |holds: bool, text: &str| {
+        if holds {
+            found.push(text.into());
+        }
+    };
+    warn(
+        headless && !text(&spec["loadBalancerIP"]).is_empty(),
+        "spec.loadBalancerIP is ignored for headless services",
+    );
+    warn(headless && has_ips, "spec.externalIPs is ignored for headless services");
+    warn(
+        headless && spec["sessionAffinity"] != "None",
+        "spec.SessionAffinity is ignored for headless services",
+    );
+    warn(
+        has_ips && !headless && !external,
+        "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+    );
+    warn(
+        external && has_ips,
+        "spec.externalIPs is ignored when spec.type is \"ExternalName\"",
+    );
+    warn(
+        !external && !text(&spec["externalName"]).is_empty(),
+        "spec.externalName is ignored when spec.type is not \"ExternalName\"",
+    );
+    warn(
+        spec["trafficDistribution"] == "PreferClose",
+        "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"",
+    );
+    found
+}
+
 struct ServiceHooks;
 
 impl Hooks for ServiceHooks {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
+        warnings(object)
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(

@@ -34,6 +34,10 @@ pub fn kind() -> Kind {
 struct AttachmentHooks;
 
 impl Hooks for AttachmentHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(volume) = object.pointer_mut("/spec/source/inlineVolumeSpec").filter(|v| v.is_object()) {
             pod::default_volume_source(volume);
