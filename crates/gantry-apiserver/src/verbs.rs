@@ -15,7 +15,7 @@ use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::Subresource;
+use gantry_api::kind::{Kind, Subresource};
 use gantry_api::kinds::label_selector;
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
@@ -43,6 +43,8 @@ pub struct Api {
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
     /// How far CustomResourceDefinitions have been taken in.
+    /// The watches under way.
+    pub watches: Watches,
     pub definitions: Arc<Definitions>,
 }
 
@@ -343,7 +345,7 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
+                Ok(object) if scale => return Ok(call.respond(200, &scale_of(kind, &object))),
                 Ok(object) => {
                     if call.subresource().is_none() {
                         warnings.extend(kind.hooks.warnings(&object, Some(&old)));
@@ -479,24 +481,33 @@ fn scale_of(kind: &Kind, object: &Value) -> Value {
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata[field] = meta::text(object, field).into();
     }
-    let selector = &object["spec"]["selector"];
-    // A ReplicationController's selector is the labels themselves.
-    let selector = match object["kind"] == "ReplicationController" {
-        true => label_selector(&json!({"matchLabels": selector})),
-        false => label_selector(selector),
+    let paths = kind.hooks.scale();
+    let at = |path: &str| path.split('.').try_fold(object, |value, part| value.get(part));
+    let count = |path: &str| at(path).cloned().unwrap_or(json!(0));
+    let own = &object["spec"]["selector"];
+    let selector = match paths.selector {
+        Some(path) => at(path).and_then(Value::as_str).unwrap_or("").to_string(),
+        // A ReplicationController's selector is the labels themselves.
+        None if object["kind"] == "ReplicationController" => label_selector(&json!({"matchLabels": own})),
+        None => label_selector(own),
     };
-    let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
-    let spec = if replicas == 0 {
-        json!({})
-    } else {
-        json!({"replicas": replicas})
+    let spec = match count(paths.spec_replicas) {
+        none if none == 0 => json!({}),
+        replicas => json!({"replicas": replicas}),
     };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": spec,
-        "status": {
-            "replicas": object["status"].get("replicas").cloned().unwrap_or(json!(0)),
-            "selector": selector,
-        },
+        "status": {"replicas": count(paths.status_replicas), "selector": selector},
+    })
+}
+
+/// The place of a field in an object, made if it is not there.
+fn place<'a>(object: &'a mut Value, path: &str) -> &'a mut Value {
+    path.split('.').fold(object, |value, part| {
+        if !value.is_object() {
+            *value = json!({});
+        }
+        &mut value[part]
     })
 }
