@@ -146,6 +146,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
+                    watches: Default::default(),
                     definitions: definitions.clone(),
                 },
             }),

@@ -42,9 +42,9 @@ pub struct Api {
     pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
-    /// How far CustomResourceDefinitions have been taken in.
     /// The watches under way.
-    pub watches: Watches,
+    pub watches: crate::watch::Watches,
+    /// How far CustomResourceDefinitions have been taken in.
     pub definitions: Arc<Definitions>,
 }
 
