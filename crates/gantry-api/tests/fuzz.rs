@@ -194,7 +194,7 @@ fn patches() {
 fn field_sets() {
     let seed = r#"{"f:spec":{"f:containers":{"k:{\"name\":\"c\"}":{".":{},"f:image":{}},"v:1":{},"i:0":{}}},"k:{}":{}}"#;
     let writer = Writer {
-        message: Some(pod_message()),
+        schema: Some(schema::Schema::Table(pod_message())),
         api_version: "v1",
         kind: "Pod",
         subresource: "",
