@@ -1,6 +1,7 @@
 //! A whole cluster from outside: the built binary as control plane and node in a network namespace of its own, with real
 //! containerd and stock kubectl. Needs root; says so when it cannot run.
 
+mod clients;
 mod machine;
 
 use machine::{IMAGE, Machine, possible};

@@ -155,9 +155,10 @@ fn moments(key: &str, requests: &[Request], log: &Log) -> Result<Vec<Moment>, St
             }
             (Ask::Delete { pre }, Told::Unknown) => Step::MayRemove { pre: *pre },
             (Ask::Put { pre, .. } | Ask::Delete { pre }, Told::Stands(seen)) => {
-                let refused = !holds(*pre, seen.as_ref().map(|(r, _)| *r));
+                let fits = holds(*pre, seen.as_ref().map(|(r, _)| *r));
                 // A deletion of nothing is no refusal, and says the same.
-                if !refused && !(seen.is_none() && matches!(request.ask, Ask::Delete { .. })) {
+                let nothing = seen.is_none() && matches!(request.ask, Ask::Delete { .. });
+                if fits && !nothing {
                     return Err(format!("{request:?} was refused without a reason"));
                 }
                 see(seen, key, log)?
