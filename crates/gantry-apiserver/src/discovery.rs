@@ -102,7 +102,11 @@ fn storage_version_hash(kind: &Kind) -> String {
     const KEPT: usize = 8;
     let own = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
     let stored = kind.hooks.to_storage(&own);
-    let version = stored["apiVersion"].as_str().unwrap_or("");
+    let version = match stored["apiVersion"].as_str().unwrap_or("") {
+        // Upstream's server of definitions still names the version that it stored first.
+        "apiextensions.k8s.io/v1" => "apiextensions.k8s.io/v1beta1",
+        version => version,
+    };
     // The core group has an empty name here.
     let name = match version.contains('/') {
         true => format!("{version}/{}", kind.kind),

@@ -65,7 +65,7 @@ impl<'a> Shape<'a> {
             Type::Map(item) => Shape::Map(item),
             // Only a field can say that a list is divided.
             Type::List(_) => Shape::Leaf,
-            Type::Any => Shape::Deduced,
+            // What the tables do not describe is one value, as in upstream's typed conversion.
             _ => Shape::Leaf,
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Shape<'a> {
         match (&field.type_, field.list_type, field.map_type) {
             (Type::List(item), "map", _) => Shape::Keyed(item, &field.list_map_keys),
             (Type::List(_), "set", _) => Shape::Set,
-            (Type::Map(_) | Type::Message(_) | Type::Any, _, "atomic") => Shape::Leaf,
+            (Type::Map(_) | Type::Message(_), _, "atomic") => Shape::Leaf,
             (Type::Message(name), _, "granular") => {
                 schema::message(name).map_or(Shape::Deduced, Shape::Struct)
             }

@@ -17,6 +17,7 @@ pub fn kind() -> Kind {
             column("Images", "string", |o, _| of_containers(o, "image")),
             column("Pod Labels", "string", |o, _| labels(&o["template"]["metadata"]["labels"]).into()),
         ],
+        returns_deleted: true,
         hooks: Box::new(PodTemplateHooks),
         ..usual("", "PodTemplate", "podtemplates", Scope::Namespaced)
     }
