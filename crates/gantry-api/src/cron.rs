@@ -2,6 +2,7 @@
 //!
 //! Source of the grammar and its messages: github.com/robfig/cron/v3, parser.go.
 
+use crate::duration;
 use std::time::Duration;
 
 /// When something happens.
@@ -212,7 +213,8 @@ fn named(text: &str, time_zone: Option<String>) -> Result<Schedule, String> {
             let Some(every) = text.strip_prefix("@every ") else {
                 return Err(format!("unrecognized descriptor: {text}"));
             };
-            let every = duration(every).map_err(|e| format!("failed to parse duration {text}: {e}"))?;
+            let every =
+                duration::parse(every).map_err(|e| format!("failed to parse duration {text}: {e}"))?;
             // No finer than seconds, and not less than one.
             return Ok(Schedule::Every(Duration::from_secs(every.as_secs().max(1))));
         }
@@ -220,55 +222,6 @@ fn named(text: &str, time_zone: Option<String>) -> Result<Schedule, String> {
     match Schedule::parse(fields, |_| true)? {
         Schedule::At(fields) => Ok(Schedule::At(Fields { time_zone, ..fields })),
         every => Ok(every),
-    }
-}
-
-/// A duration as Go writes it, such as `1h30m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 8] = [
-        ("ns", 1e-9),
-        ("us", 1e-6),
-        ("µs", 1e-6),
-        ("μs", 1e-6),
-        ("ms", 1e-3),
-        ("s", 1.0),
-        ("m", 60.0),
-        ("h", 3600.0),
-    ];
-    let invalid = || format!("time: invalid duration {text:?}");
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut seconds = 0.0;
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        let number: f64 = number.parse().map_err(|_| invalid())?;
-        let end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {text:?}"));
-        }
-        let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!("time: unknown unit {unit:?} in duration {text:?}"));
-        };
-        seconds += number * factor;
-        rest = after;
-    }
-    match negative {
-        true => Ok(Duration::ZERO),
-        false => Duration::try_from_secs_f64(seconds).map_err(|_| invalid()),
     }
 }
 

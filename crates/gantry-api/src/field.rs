@@ -83,6 +83,8 @@ pub enum ErrorKind {
     Required,
     /// A value is malformed.
     Invalid,
+    /// A value is of the wrong type.
+    TypeInvalid,
     /// A value is not one of those allowed.
     NotSupported,
     /// A value is allowed, but not here or not now.
@@ -103,6 +105,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Required => "FieldValueRequired",
             ErrorKind::Invalid => "FieldValueInvalid",
+            ErrorKind::TypeInvalid => "FieldValueTypeInvalid",
             ErrorKind::NotSupported => "FieldValueNotSupported",
             ErrorKind::Forbidden => "FieldValueForbidden",
             ErrorKind::Duplicate => "FieldValueDuplicate",
@@ -115,7 +118,7 @@ impl ErrorKind {
     fn text(self) -> &'static str {
         match self {
             ErrorKind::Required => "Required value",
-            ErrorKind::Invalid => "Invalid value",
+            ErrorKind::Invalid | ErrorKind::TypeInvalid => "Invalid value",
             ErrorKind::NotSupported => "Unsupported value",
             ErrorKind::Forbidden => "Forbidden",
             ErrorKind::Duplicate => "Duplicate value",
@@ -129,6 +132,7 @@ impl ErrorKind {
         matches!(
             self,
             ErrorKind::Invalid
+                | ErrorKind::TypeInvalid
                 | ErrorKind::NotSupported
                 | ErrorKind::Duplicate
                 | ErrorKind::NotFound

@@ -311,12 +311,34 @@ pub fn parse_ip(value: &str) -> Option<IpAddr> {
     parts.next().is_none().then(|| IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
-/// An IP address.
+/// An IP address, written in the one way that all programs read alike.
 pub fn ip(value: &str) -> Problems {
-    match parse_ip(value) {
-        Some(_) => Vec::new(),
-        None => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
+    if parse_ip(value).is_none() {
+        return vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()];
     }
+    let mut problems = Vec::new();
+    if has_leading_zeros(value) {
+        problems.push("must not have leading 0s".into());
+    }
+    if is_mapped(value) {
+        problems.push("must not be an IPv4-mapped IPv6 address".into());
+    }
+    problems
+}
+
+/// Whether a part of an IPv4 address could be taken for an octal number.
+fn has_leading_zeros(address: &str) -> bool {
+    !address.contains(':')
+        && address
+            .split('.')
+            .any(|part| part.len() > 1 && part.starts_with('0'))
+}
+
+/// Whether an IPv4 address is written as an IPv6 one.
+fn is_mapped(address: &str) -> bool {
+    address
+        .parse::<Ipv6Addr>()
+        .is_ok_and(|ip| ip.to_ipv4_mapped().is_some())
 }
 
 /// An address range, such as `10.0.0.0/8`.
@@ -328,11 +350,21 @@ pub fn parse_cidr(value: &str) -> Option<(IpAddr, u8)> {
     (length <= most).then_some((address, length))
 }
 
-/// An address range in CIDR notation.
+/// An address range in CIDR notation, written in the one way that all programs read alike.
 pub fn cidr(value: &str) -> Problems {
-    match parse_cidr(value) {
-        Some(_) => Vec::new(),
-        None => vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()],
+    let (Some((address, length)), Some((text, digits))) = (parse_cidr(value), value.split_once('/')) else {
+        return vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()];
+    };
+    let zeros = has_leading_zeros(text) || digits.len() > 1 && digits.starts_with(['0', '+']);
+    let host_bits = match address {
+        IpAddr::V4(ip) => ip.to_bits().checked_shl(length.into()).unwrap_or(0) != 0,
+        IpAddr::V6(ip) => ip.to_bits().checked_shl(length.into()).unwrap_or(0) != 0,
+    };
+    match () {
+        _ if zeros => vec!["must not have leading 0s in IP or prefix length".into()],
+        _ if is_mapped(text) => vec!["must not have an IPv4-mapped IPv6 address".into()],
+        _ if host_bits => vec!["must not have bits set beyond the prefix length".into()],
+        _ => Vec::new(),
     }
 }
 
@@ -495,10 +527,22 @@ mod tests {
         check(percent, &["0%", "25%"], &["%", "25", "-1%"]);
         check(
             ip,
-            &["10.0.0.1", "::1", "010.0.0.1"],
-            &["", "10.0.0", "10.0.0.256", "x"],
+            &["10.0.0.1", "::1", "0.0.0.0"],
+            &["", "10.0.0", "10.0.0.256", "x", "010.0.0.1", "::ffff:10.0.0.1"],
         );
-        check(cidr, &["10.0.0.0/8", "fd00::/64"], &["10.0.0.0", "10.0.0.0/33"]);
+        check(
+            cidr,
+            &["10.0.0.0/8", "10.1.2.3/32", "0.0.0.0/0", "fd00::/64", "::/0"],
+            &[
+                "10.0.0.0",
+                "10.0.0.0/33",
+                "10.0.0.1/8",
+                "010.0.0.0/8",
+                "10.0.0.0/08",
+                "fd00::1/64",
+                "::ffff:10.0.0.0/24",
+            ],
+        );
         check(
             strict_ip,
             &["10.0.0.1", "FE80::1"],

@@ -1,6 +1,9 @@
 //! What a kind is: its descriptor and its hooks. Routes, discovery, tables, keys and caches derive from these.
 
+use crate::custom_resource::Custom;
 use crate::field;
+use crate::schema::{self, Schema};
+use crate::structural::json_path::JsonPath;
 use crate::version::Version;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -18,6 +21,8 @@ pub struct Kind {
     pub kind: SmolStr,
     /// The resource's name in paths, such as `pods`.
     pub plural: SmolStr,
+    /// The name of a list's kind, such as `PodList`.
+    pub list_kind: SmolStr,
     /// The name for one, such as `pod`.
     pub singular: SmolStr,
     /// Short names for kubectl.
@@ -36,9 +41,11 @@ pub struct Kind {
     pub subresources: Vec<Subresource>,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads. A part of a path
     /// that is a number is a list's item; of several paths, joined by `|`, the first that is there is read.
-    pub selectable_fields: Vec<(&'static str, &'static str)>,
+    pub selectable_fields: Vec<(SmolStr, SmolStr)>,
     /// Columns of the table that kubectl prints.
     pub columns: Vec<Column>,
+    /// What only kinds have that a CustomResourceDefinition makes.
+    pub custom: Option<Custom>,
     /// The kind's own behaviour.
     pub hooks: Box<dyn Hooks>,
 }
@@ -189,15 +196,25 @@ pub struct SubresourceBody {
 /// One column of a kind's table.
 pub struct Column {
     /// Heading, such as `Name`.
-    pub name: &'static str,
+    pub name: SmolStr,
     /// OpenAPI type: `string`, `integer`, `date`.
-    pub type_: &'static str,
+    pub type_: SmolStr,
     /// OpenAPI format; `name` marks the name column.
-    pub format: &'static str,
+    pub format: SmolStr,
+    /// What it shows, for people.
+    pub description: SmolStr,
     /// 0 is always shown; 1 only with `-o wide`.
     pub priority: i32,
-    /// The cell's value. Ages are given relative to `now` (Unix seconds).
-    pub cell: fn(object: &Value, now: i64) -> Value,
+    /// The value of an object's cell.
+    pub cell: Cell,
+}
+
+/// How a cell's value comes from an object.
+pub enum Cell {
+    /// It is made. Ages are given relative to `now` (Unix seconds).
+    Made(fn(object: &Value, now: i64) -> Value),
+    /// It is what stands at a path, as the column's type.
+    At(JsonPath),
 }
 
 /// What a kind does of its own. All hooks are pure; they see objects as trees.
@@ -285,9 +302,39 @@ pub trait Hooks: Send + Sync {
         Vec::new()
     }
 
+    /// What every client is told that uses a kind whose end is near.
+    fn deprecation(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether an update must name the version it changes.
+    fn needs_version(&self) -> bool {
+        false
+    }
+
     /// The rule for names of this kind.
     fn validate_name(&self, name: &str) -> Result<(), String> {
         crate::meta::validate_subdomain(name)
+    }
+
+    /// Where `scale` finds its numbers.
+    fn scale(&self) -> ScalePaths<'_> {
+        ScalePaths {
+            spec_replicas: "spec.replicas",
+            status_replicas: "status.replicas",
+            selector: None,
+        }
+    }
+
+    /// Notes in an object that its deletion was asked for, when that is news.
+    fn begin_deletion(&self, object: &mut Value, now: &str) {
+        let _ = (object, now);
+    }
+
+    /// What a client is told of a new or changed object beside the answer.
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let _ = (object, old);
+        Vec::new()
     }
 
     /// Seconds a deleted object is given to shut down; `None` for kinds that go at once.
@@ -297,12 +344,39 @@ pub trait Hooks: Send + Sync {
     }
 }
 
+/// Where `scale` finds its numbers in an object: paths of fields joined by dots.
+#[derive(Clone, Copy, Debug)]
+pub struct ScalePaths<'a> {
+    /// The replicas wanted.
+    pub spec_replicas: &'a str,
+    /// The replicas there are.
+    pub status_replicas: &'a str,
+    /// The selector as text; without one, `spec.selector.matchLabels` is it.
+    pub selector: Option<&'a str>,
+}
+
 /// Hooks of a kind that has no behaviour of its own.
 pub struct NoHooks;
 
 impl Hooks for NoHooks {}
 
 impl Kind {
+    /// What its objects look like: a table for built-in kinds, a structural schema for custom resources.
+    pub fn schema(&self) -> Option<Schema<'_>> {
+        match &self.custom {
+            Some(custom) => Some(Schema::Structural(&custom.schema)),
+            None => schema::message_for(&self.group, &self.version, &self.kind).map(Schema::Table),
+        }
+    }
+
+    /// The verbs that discovery offers: no new objects of a kind whose definition goes.
+    pub fn offered_verbs(&self) -> &'static [&'static str] {
+        match &self.custom {
+            Some(custom) if custom.terminating => &["delete", "deletecollection", "get", "list", "watch"],
+            _ => self.verbs,
+        }
+    }
+
     /// `v1`, or `apps/v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {

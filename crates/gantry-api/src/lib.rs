@@ -5,6 +5,8 @@
 
 pub mod apply;
 pub mod cron;
+pub mod custom_resource;
+pub mod duration;
 pub mod field;
 pub mod flowcontrol;
 pub mod formats;
@@ -18,5 +20,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod version;
+pub mod version_priority;
 pub mod x509;

@@ -63,14 +63,24 @@ fn first(problems: formats::Problems) -> Result<(), String> {
 
 /// The rules for an object's metadata.
 pub fn validate_object_meta(kind: &Kind, object: &Value) -> Vec<Error> {
+    let rule = |name: &str| kind.hooks.validate_name(name);
+    validate_metadata(&Path::new("metadata"), kind.scope, &rule, object)
+}
+
+/// The rules for the metadata of an object, which stands at a path; its name follows a rule of its own.
+pub(crate) fn validate_metadata(
+    path: &Path,
+    scope: Scope,
+    rule: &dyn Fn(&str) -> Result<(), String>,
+    object: &Value,
+) -> Vec<Error> {
     let mut errors = Vec::new();
-    let path = Path::new("metadata");
     let metadata = &object["metadata"];
     let base = text(object, "generateName");
     if !base.is_empty() {
         // A name follows, so a dash at the end is no end.
         let masked = base.strip_suffix('-').filter(|b| !b.is_empty()).unwrap_or(base);
-        if let Err(why) = kind.hooks.validate_name(masked) {
+        if let Err(why) = rule(masked) {
             errors.push(Error::invalid(path.child("generateName"), base, why));
         }
     }
@@ -78,11 +88,11 @@ pub fn validate_object_meta(kind: &Kind, object: &Value) -> Vec<Error> {
     if name.is_empty() {
         let detail = "name or generateName is required";
         errors.push(Error::required(path.child("name"), detail));
-    } else if let Err(why) = kind.hooks.validate_name(name) {
+    } else if let Err(why) = rule(name) {
         errors.push(Error::invalid(path.child("name"), name, why));
     }
     let (namespace, at) = (namespace(object), path.child("namespace"));
-    match kind.scope {
+    match scope {
         Scope::Namespaced if namespace.is_empty() => errors.push(Error::required(at, "")),
         Scope::Namespaced => format(&mut errors, &at, namespace, formats::dns_label),
         Scope::Cluster if !namespace.is_empty() => {

@@ -158,8 +158,8 @@ impl Fields {
             let own = kind
                 .selectable_fields
                 .iter()
-                .find(|(l, _)| *l == label)
-                .map(|(_, path)| *path);
+                .find(|(l, _)| l == label)
+                .map(|(_, path)| path.as_str());
             let path = common
                 .or(own)
                 .ok_or_else(|| Status::bad_request(format!("field label not supported: {label}")))?;

@@ -115,13 +115,12 @@ impl Status {
         Status::new(401, "Unauthorized", "Unauthorized")
     }
 
-    /// 405.
-    pub fn method_not_supported(group: &str, resource: &str, verb: &str) -> Self {
-        let message = format!(
-            "{verb} is not supported on resources of kind \"{}\"",
-            qualified(group, resource)
-        );
-        Status::new(405, "MethodNotAllowed", message).about(group, resource, "")
+    /// 405: the path is served, but not for this method.
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        let mut status = Status::new(405, "MethodNotAllowed", message);
+        status.details = Some(json!({}));
+        status
     }
 
     /// 406.
@@ -165,6 +164,13 @@ impl Status {
             accepted.join(", ")
         );
         Status::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// 415 for a patch: its type is part of what the path takes.
+    pub fn no_such_patch_type() -> Self {
+        let mut status = Status::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+        status.details = Some(json!({}));
+        status
     }
 
     /// 500. The text is what broke, for a person.

@@ -3,7 +3,7 @@
 //! The stored kind's file names its other versions in `Kind::other_versions`; all else derives from that.
 
 use crate::field::Error;
-use crate::kind::{Hooks, Kind, Subresource};
+use crate::kind::{Hooks, Kind, ScalePaths, Subresource};
 use serde_json::Value;
 use smol_str::SmolStr;
 use std::borrow::Cow;
@@ -168,6 +168,27 @@ impl Hooks for Converting {
             Cow::Borrowed(_) => self.fields(object),
             Cow::Owned(object) => Cow::Owned(object),
         }
+    }
+
+    fn deprecation(&self) -> Option<&'static str> {
+        self.stored.deprecation()
+    }
+
+    fn needs_version(&self) -> bool {
+        self.stored.needs_version()
+    }
+
+    fn scale(&self) -> ScalePaths<'_> {
+        self.stored.scale()
+    }
+
+    fn begin_deletion(&self, object: &mut Value, now: &str) {
+        self.change(object, |object| self.stored.begin_deletion(object, now));
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let old = old.map(|old| self.fields(old));
+        self.stored.warnings(&self.fields(object), old.as_deref())
     }
 
     fn validate_name(&self, name: &str) -> Result<(), String> {

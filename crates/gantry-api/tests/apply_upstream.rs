@@ -90,7 +90,7 @@ fn every_kind_can_be_applied() {
         metadata.remove("managedFields");
         seen += 1;
         let writer = Writer {
-            message,
+            schema: message.map(schema::Schema::Table),
             api_version,
             kind,
             subresource: "",

@@ -16,7 +16,12 @@ fn nothing_is_lost_in_the_store() {
         return;
     };
     let (mut seen, mut bad) = (0, Vec::new());
+    // The data has the API's own groups; these two are of servers beside it.
+    let apart = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
     for kind in kinds::builtin() {
+        if apart.contains(&kind.group.as_str()) {
+            continue;
+        }
         let group = if kind.group.is_empty() {
             "core"
         } else {

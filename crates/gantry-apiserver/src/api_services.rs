@@ -24,7 +24,7 @@ pub async fn run(registry: &Registry, kinds: &Kinds) -> Result<(), Status> {
         .iter()
         .filter_map(|(g, v)| service(g, v))
         .collect();
-    for stored in registry.all(&kind, &kind.prefix(None)).await?.objects {
+    for stored in registry.all(&kind, &kind.prefix(None)).await? {
         let own = stored["metadata"]["labels"][MANAGED] == "onstart";
         if own && !wanted.iter().any(|w| meta::name(w) == meta::name(&stored)) {
             registry.delete(&kind, &stored, revision_of(&stored)).await?;

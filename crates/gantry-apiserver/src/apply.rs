@@ -6,8 +6,8 @@ use crate::respond::Body;
 use crate::verbs::{Api, Call, TRIES, rfc3339};
 use gantry_api::apply::{Reset, Writer};
 use gantry_api::kind::Subresource;
+use gantry_api::meta;
 use gantry_api::status::Status;
-use gantry_api::{meta, schema};
 use http::Response;
 use serde_json::{Value, json};
 use serde_saphyr::options::DuplicateKeyPolicy;
@@ -56,7 +56,7 @@ impl<'a> Tracker<'a> {
     pub fn writer(&self) -> Writer<'_> {
         let kind = &self.call.target.kind;
         Writer {
-            message: schema::message_for(&kind.group, &kind.version, &kind.kind),
+            schema: kind.schema(),
             api_version: &self.api_version,
             kind: &kind.kind,
             subresource: self.call.target.subresource.as_deref().unwrap_or(""),

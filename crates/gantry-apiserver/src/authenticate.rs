@@ -2,7 +2,7 @@
 
 use crate::authz::Authorizer;
 use crate::registry::Registry;
-use crate::request::Kinds;
+use crate::request::Served;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use gantry_api::meta;
@@ -30,7 +30,7 @@ const LEEWAY: time::Duration = time::Duration::seconds(60);
 /// Finds out who sends requests.
 pub struct Authenticator {
     tokens: Arc<Tokens>,
-    kinds: Arc<Kinds>,
+    kinds: Arc<Served>,
     registry: Registry,
     join_token: Option<String>,
     believed: Mutex<HashMap<String, (Arc<User>, Instant)>>,
@@ -51,7 +51,7 @@ impl Authenticator {
     /// Believes `tokens`, and `join_token` as a machine that is about to join.
     pub fn new(
         tokens: Arc<Tokens>,
-        kinds: Arc<Kinds>,
+        kinds: Arc<Served>,
         registry: Registry,
         join_token: Option<String>,
     ) -> Self {

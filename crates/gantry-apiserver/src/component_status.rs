@@ -8,7 +8,7 @@ use crate::reviews;
 use crate::table;
 use crate::verbs::{Api, Call};
 use crate::view::{self, View};
-use gantry_api::kind::{Column, Kind, Scope};
+use gantry_api::kind::{Cell, Column, Kind, Scope};
 use gantry_api::meta;
 use gantry_api::selector::Labels;
 use gantry_api::status::Status;
@@ -21,12 +21,13 @@ const STORE: &str = "etcd-0";
 
 /// The kind. It is computed and never stored.
 pub fn kind() -> Kind {
-    let column = |name, format, cell| Column {
-        name,
-        type_: "string",
-        format,
+    let column = |name: &'static str, format: &'static str, cell| Column {
+        name: name.into(),
+        type_: "string".into(),
+        format: format.into(),
+        description: "".into(),
         priority: 0,
-        cell,
+        cell: Cell::Made(cell),
     };
     Kind {
         short_names: vec!["cs".into()],

@@ -3,12 +3,15 @@
 //! Source: k8s.io/apiserver/pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
 
 use crate::filter::Filter;
+use crate::list::Objects;
 use crate::negotiate;
 use crate::options;
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
+use crate::stored::decode_as;
 use crate::verbs::{Api, Call, TRIES, rfc3339};
+use futures::future::try_join_all;
 use gantry_api::field;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
@@ -20,6 +23,8 @@ use time::OffsetDateTime;
 
 /// Holds an object until its dependents no longer name it as an owner.
 const ORPHAN: &str = "orphan";
+/// A collection's objects deleted at the same time, so that they share commits.
+const AT_ONCE: usize = 64;
 /// Holds an object until its dependents are gone.
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -191,20 +196,31 @@ pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>,
     let kind = &call.target.kind;
     let options = Options::read(call)?;
     let filter = Filter::of(call)?;
-    let page = api.registry.all(kind, &kind.prefix(call.namespace())).await?;
+    let mut objects = Objects::matching(api.registry.store(), call, filter).await?;
+    let (revision, options) = (objects.revision(), &options);
+    // Each is read when its turn comes, and its stored bytes are shared, so that many take little memory.
     let mut deleted = Vec::new();
-    for object in page.objects.into_iter().filter(|o| filter.matches(o)) {
-        match delete_object(api, call, &options, object.clone()).await {
-            Ok(_) => deleted.push(object),
-            Err(status) if status.code == 404 => {}
-            Err(status) => return Err(status),
+    loop {
+        let mut some = Vec::new();
+        while some.len() < AT_ONCE
+            && let Some(entry) = objects.next().await?
+        {
+            some.push(entry);
         }
+        if some.is_empty() {
+            break;
+        }
+        let deleting = some.into_iter().map(async |entry| {
+            let object = decode_as(kind, &entry)?;
+            match delete_object(api, call, options, object).await {
+                Ok(_) => Ok(Some(entry)),
+                Err(status) if status.code == 404 => Ok(None),
+                Err(status) => Err(status),
+            }
+        });
+        deleted.extend(try_join_all(deleting).await?.into_iter().flatten());
     }
-    let list = json!({
-        "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-        "metadata": {"resourceVersion": page.revision.to_string()}, "items": deleted,
-    });
-    Ok(call.respond(200, &list))
+    objects.answer_these(call, deleted, revision).await
 }
 
 /// Deletes an object that was just read; reads it again when others write in between.
@@ -251,6 +267,10 @@ pub async fn delete_object(
 /// The object as its deletion leaves it.
 fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
     hold_for_dependents(options.propagation, &mut object);
+    if !meta::is_deleting(&object) {
+        kind.hooks
+            .begin_deletion(&mut object, &rfc3339(OffsetDateTime::now_utc()));
+    }
     // Only kinds that know a grace period are given one, and only while there is something to end.
     let grace = match kind.hooks.grace_period(&object) {
         Some(own) if own > 0 => options.grace.unwrap_or(own),

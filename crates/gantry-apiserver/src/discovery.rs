@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use gantry_api::kind::{Kind, Scope};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// The answer at a discovery path; `aggregated` when the client asked for all in one.
 pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
@@ -28,6 +28,37 @@ pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
         ["apis", group, version] => resources(kinds, group, version),
         _ => None,
     }
+}
+
+/// The paths served, for whoever asks at `/`.
+pub fn paths(kinds: &Kinds) -> Value {
+    let own = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/apis",
+        "/apis/",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
+    let mut paths: BTreeSet<String> = own.map(String::from).into();
+    for (group, version) in kinds.group_versions() {
+        let place = match group.as_str() {
+            "" => format!("/api/{version}"),
+            _ => format!("/apis/{group}/{version}"),
+        };
+        paths.insert(format!("/openapi/v3{place}"));
+        paths.insert(place);
+        if !group.is_empty() {
+            paths.insert(format!("/apis/{group}"));
+        }
+    }
+    json!({"paths": paths})
 }
 
 /// The built-in groups, those that clients should look at first before the others; further groups follow by name.
@@ -61,24 +92,9 @@ const GROUPS: [&str; 21] = [
 fn ordered(kinds: &Kinds) -> Vec<(String, String)> {
     let mut all = kinds.group_versions();
     let rank = |group: &str| GROUPS.iter().position(|g| *g == group).unwrap_or(GROUPS.len());
-    all.sort_by_cached_key(|(group, version)| (rank(group), group.clone(), Reverse(maturity(version))));
+    // Sorting keeps the order there is within a rank.
+    all.sort_by_key(|(group, _)| rank(group));
     all
-}
-
-/// How ripe a version is: stable before beta before alpha, and the newer before the older.
-fn maturity(version: &str) -> (u8, u32, u32) {
-    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let rest = version.strip_prefix('v').unwrap_or("");
-    let (major, rest) = rest.split_at(digits(rest));
-    let (stage, minor) = match rest.strip_prefix("beta") {
-        Some(minor) => (2, minor),
-        None => match rest.strip_prefix("alpha") {
-            Some(minor) => (1, minor),
-            None if rest.is_empty() && !major.is_empty() => (3, ""),
-            None => (0, ""),
-        },
-    };
-    (stage, major.parse().unwrap_or(0), minor.parse().unwrap_or(0))
 }
 
 /// What changes when a kind's objects come to be stored in another form.
@@ -86,7 +102,11 @@ fn storage_version_hash(kind: &Kind) -> String {
     const KEPT: usize = 8;
     let own = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
     let stored = kind.hooks.to_storage(&own);
-    let version = stored["apiVersion"].as_str().unwrap_or("");
+    let version = match stored["apiVersion"].as_str().unwrap_or("") {
+        // Upstream's server of definitions still names the version that it stored first.
+        "apiextensions.k8s.io/v1" => "apiextensions.k8s.io/v1beta1",
+        version => version,
+    };
     // The core group has an empty name here.
     let name = match version.contains('/') {
         true => format!("{version}/{}", kind.kind),
@@ -126,7 +146,7 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
 fn entries(kind: &Kind) -> Vec<Value> {
     let namespaced = kind.scope == Scope::Namespaced;
     let mut main = json!({
-        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": kind.verbs,
+        "name": kind.plural, "singularName": kind.singular, "namespaced": namespaced, "kind": kind.kind, "verbs": kind.offered_verbs(),
     });
     if !kind.short_names.is_empty() {
         main["shortNames"] = json!(kind.short_names);
@@ -182,7 +202,7 @@ fn all(kinds: &Kinds, core: bool) -> Value {
 
 fn aggregated_entry(kind: &Kind) -> Value {
     let mut entry = json!({
-        "resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind}, "singularResource": kind.singular, "verbs": kind.verbs,
+        "resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind}, "singularResource": kind.singular, "verbs": kind.offered_verbs(),
         "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
     });
     if !kind.short_names.is_empty() {
@@ -205,23 +225,4 @@ fn aggregated_entry(kind: &Kind) -> Value {
         entry["subresources"] = subs.into();
     }
     entry
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stable_versions_come_first() {
-        let mut versions = [
-            "v1alpha2", "v1", "v1beta1", "v2", "v10", "v1beta2", "v2alpha1", "x",
-        ];
-        versions.sort_by_key(|v| Reverse(maturity(v)));
-        assert_eq!(
-            versions,
-            [
-                "v10", "v2", "v1", "v1beta2", "v1beta1", "v2alpha1", "v1alpha2", "x"
-            ]
-        );
-    }
 }

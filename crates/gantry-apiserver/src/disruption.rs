@@ -30,8 +30,8 @@ pub async fn pass(kinds: &Kinds, registry: &Registry, pod: &Value, dry_run: bool
         return Ok(Passage::Free);
     };
     let namespace = Some(meta::namespace(pod));
-    let page = registry.all(&kind, &kind.prefix(namespace)).await?;
-    let mut budgets = page.objects.into_iter().filter(|budget| covers(budget, pod));
+    let budgets = registry.all(&kind, &kind.prefix(namespace)).await?;
+    let mut budgets = budgets.into_iter().filter(|budget| covers(budget, pod));
     let Some(mut budget) = budgets.next() else {
         return Ok(Passage::Free);
     };

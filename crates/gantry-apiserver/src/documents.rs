@@ -11,14 +11,10 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::sync::OnceLock;
 
 /// What is served, as documents.
 #[derive(Default)]
-pub struct Documents {
-    /// Each group version's place and the hash of its document.
-    index: OnceLock<Vec<(String, String)>>,
-}
+pub struct Documents;
 
 /// What upstream's index promises of a document that is asked for by its hash.
 const FOREVER: &str = "public, immutable, max-age=31536000";
@@ -26,7 +22,7 @@ const FOREVER: &str = "public, immutable, max-age=31536000";
 impl Documents {
     /// Answers a request for a document; none when the path is another.
     pub fn answer(&self, kinds: &Kinds, head: &Parts) -> Option<Result<Response<Body>, Status>> {
-        let path = head.uri.path().trim_end_matches('/');
+        let path = head.uri.path();
         match path.strip_prefix("/openapi/")? {
             "v2" => Some(v2(kinds, &head.headers)),
             "v3" => {
@@ -41,8 +37,9 @@ impl Documents {
         }
     }
 
-    fn index(&self, kinds: &Kinds) -> &[(String, String)] {
-        self.index.get_or_init(|| {
+    /// Each group version's place and the hash of its document.
+    fn index<'a>(&self, kinds: &'a Kinds) -> &'a [(String, String)] {
+        kinds.documents.get_or_init(|| {
             let places = kinds.group_versions().into_iter().map(|(group, version)| {
                 let text = document(kinds, &group, &version).to_string();
                 let place = match group.as_str() {
@@ -154,7 +151,7 @@ mod tests {
 
     #[test]
     fn documents_are_found_by_their_hash() {
-        let documents = Documents::default();
+        let documents = Documents;
         let check = |path: &str, headers: &[(&str, &str)], code: u16| {
             let (found, headers) = get(&documents, path, headers).unwrap();
             assert_eq!(found, code, "{path} {headers:?}");

@@ -40,7 +40,7 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
                 keep_revision();
             }
         } else {
-            match disruption::pass(&api.kinds, &api.registry, &pod, options.dry_run).await? {
+            match disruption::pass(&api.kinds.now(), &api.registry, &pod, options.dry_run).await? {
                 Passage::Free => {}
                 Passage::WhileUnready(name) => {
                     keep_revision();

@@ -49,7 +49,7 @@ impl Filter {
 
     /// A field of the kind's own that must have a value: its path and the value.
     pub fn one_value(&self, kind: &Kind) -> Option<(&str, &str)> {
-        let own = |path: &str| kind.selectable_fields.iter().any(|(_, p)| *p == path);
+        let own = |path: &str| kind.selectable_fields.iter().any(|(_, p)| p == path);
         self.fields
             .equalities()
             .find(|(path, value)| own(path) && !value.is_empty())
@@ -82,7 +82,7 @@ pub struct Picker(Node);
 impl Picker {
     /// Reads whatever can be selected by.
     pub fn of(kind: &Kind) -> Self {
-        let own = kind.selectable_fields.iter().map(|(_, path)| *path);
+        let own = kind.selectable_fields.iter().map(|(_, path)| path.as_str());
         Picker::with(own.chain(["metadata.namespace"]))
     }
 

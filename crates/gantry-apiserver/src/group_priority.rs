@@ -3,8 +3,11 @@
 
 use std::cmp::Reverse;
 
+/// A group, its priority, and those of its versions.
+type Group = (&'static str, i64, &'static [(&'static str, i64)]);
+
 /// The priority of each built-in group, and that of each version in it.
-const PRIORITIES: &[(&str, i64, &[(&str, i64)])] = &[
+const PRIORITIES: &[Group] = &[
     ("", 18_000, &[("v1", 1)]),
     ("apps", 17_800, &[("v1", 15)]),
     ("events.k8s.io", 17_750, &[("v1", 15)]),

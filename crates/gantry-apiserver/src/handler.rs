@@ -10,27 +10,28 @@ use crate::deletion;
 use crate::discovery;
 use crate::documents::Documents;
 use crate::health;
+use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
-use crate::negotiate::Format;
+use crate::negotiate::{Format, TYPES};
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
+use crate::view::View;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Body as HttpBody;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Bodies may be this large, as upstream's.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
-/// A body must have arrived after this long.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// A request's body, from a connection or from a component of the same process.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -51,12 +52,17 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Answers one request of `user`.
-    pub async fn answer(&self, user: Arc<User>, mut request: Request<RequestBody>) -> Response<Body> {
+    /// Answers one request of `user`, within the limits for those that come from outside.
+    pub async fn answer(
+        &self,
+        user: Arc<User>,
+        mut request: Request<RequestBody>,
+        limits: Option<&Arc<Limits>>,
+    ) -> Response<Body> {
         if let Some(uri) = request::undeprecated(request.uri()) {
             *request.uri_mut() = uri;
         }
-        let parsed = request::parse(request.uri().path(), &self.api.kinds);
+        let parsed = request::parse(request.uri().path(), &self.api.kinds.now());
         let meter = self.requests.begin(&parsed, &request);
         if let Parsed::Resource(target) = &parsed
             && target.connects().is_some()
@@ -64,7 +70,53 @@ impl Handler {
             // What is passed on may go on after its answer.
             request.extensions_mut().insert(meter.clone());
         }
-        meter.end(self.answer_parsed(user, parsed, request).await)
+        let limits = limits.filter(|_| !limits::is_exempt(request.uri().path()));
+        let answer = match limits {
+            Some(limits) => {
+                self.answer_within(limits, meter.class(), user, parsed, request)
+                    .await
+            }
+            None => self.answer_parsed(user, parsed, request).await,
+        };
+        meter.end(answer)
+    }
+
+    async fn answer_within(
+        &self,
+        limits: &Arc<Limits>,
+        class: Class,
+        user: Arc<User>,
+        parsed: Parsed,
+        request: Request<RequestBody>,
+    ) -> Response<Body> {
+        let end = match (class, limits::time(request.uri().query().unwrap_or(""))) {
+            (Class::Long, _) => None,
+            (_, Ok(time)) => Some(Instant::now() + time),
+            (_, Err(status)) => return respond::error(&status, Format::Json),
+        };
+        let announced = request
+            .body()
+            .size_hint()
+            .upper()
+            .and_then(|n| usize::try_from(n).ok());
+        let bytes = match class {
+            Class::Long => 0,
+            _ => announced.unwrap_or(BODY_LIMIT).min(BODY_LIMIT),
+        };
+        let seat = match limits.enter(&user, class, bytes).await {
+            Ok(seat) => seat,
+            Err(busy) => return busy.respond(),
+        };
+        let format = Format::accepted(request.headers()).unwrap_or_default();
+        let answer = self.answer_parsed(user, parsed, request);
+        let answer = match end {
+            None => answer.await,
+            Some(end) => match timeout_at(end, answer).await {
+                Ok(answer) => answer,
+                Err(_) => respond::error(&limits::timed_out(), format),
+            },
+        };
+        limits::keep(answer, end, seat)
     }
 
     async fn answer_parsed(
@@ -73,7 +125,13 @@ impl Handler {
         parsed: Parsed,
         request: Request<RequestBody>,
     ) -> Response<Body> {
-        let format = match (Format::accepted(request.headers()), &parsed) {
+        let accepted = match &parsed {
+            Parsed::Resource(target) if target.kind.custom.is_some() => {
+                Format::accepted_custom(request.headers())
+            }
+            _ => Format::accepted(request.headers()),
+        };
+        let format = match (accepted, &parsed) {
             (Ok(format), _) => format,
             // What no object can be given in may still be what a page of text is in, or an answer from elsewhere.
             (Err(_), Parsed::Other) => Format::Json,
@@ -94,7 +152,7 @@ impl Handler {
     ) -> Result<Response<Body>, Status> {
         match parsed {
             Parsed::Resource(target) => self.resource(user, target, request, format).await,
-            Parsed::Unknown => Err(Status::no_such_path()),
+            Parsed::Unknown => self.nothing(request.uri().path()),
             Parsed::Other => self.other(&user, request.into_parts().0).await,
         }
     }
@@ -110,25 +168,20 @@ impl Handler {
         let options = Options::parse(head.uri.query().unwrap_or(""));
         let kind = target.kind.clone();
         let connects = target.connects();
-        let verb = match (&head.method, target.name.is_some()) {
-            (method, _) if let Some(subresource) = connects => connect::verb(subresource, method)
-                .ok_or_else(|| Status::method_not_supported(&kind.group, &kind.plural, method.as_str()))?,
+        let named = target.name.is_some();
+        let verb = match (&head.method, named) {
+            (method, _) if let Some(subresource) = connects => {
+                connect::verb(subresource, method).ok_or_else(Status::method_not_allowed)?
+            }
             (&Method::GET, true) => "get",
             (&Method::GET, false) if options.flag("watch") => "watch",
             (&Method::GET, false) => "list",
-            (&Method::POST, false) => "create",
-            (&Method::POST, true) if target.subresource.is_some() => "create",
-            (&Method::PUT, true) => "update",
-            (&Method::PATCH, true) => "patch",
+            (&Method::POST, _) => "create",
+            (&Method::PUT, _) => "update",
+            (&Method::PATCH, _) => "patch",
             (&Method::DELETE, true) => "delete",
             (&Method::DELETE, false) => "deletecollection",
-            (method, _) => {
-                return Err(Status::method_not_supported(
-                    &kind.group,
-                    &kind.plural,
-                    method.as_str(),
-                ));
-            }
+            _ => return Err(Status::method_not_allowed()),
         };
         let namespace = match (kind.plural.as_str(), &target.name) {
             ("namespaces", Some(name)) => name.as_str(),
@@ -150,8 +203,8 @@ impl Handler {
             ..Attributes::of(&user, verb)
         };
         self.api.authorizer.allow(&attributes)?;
-        if !kind.verbs.contains(&verb) && target.subresource.is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, verb));
+        if connects.is_none() && !target.takes(verb) {
+            return Err(Status::method_not_allowed());
         }
         if let Some(subresource) = connects {
             let request = connect::Request {
@@ -183,9 +236,7 @@ impl Handler {
                 .err(),
             false => None,
         };
-        let body = tokio::time::timeout(BODY_TIME, read(body))
-            .await
-            .map_err(|_| Status::new(408, "Timeout", "the request's body did not arrive in time"))??;
+        let body = read(body).await?;
         let call = Call {
             user,
             target,
@@ -197,6 +248,9 @@ impl Handler {
             create_denied,
             body,
         };
+        if View::of(&call.accept, "").is_none() {
+            return Err(Status::not_acceptable(&TYPES));
+        }
         let options = match verb {
             "create" => Some("CreateOptions"),
             "update" => Some("UpdateOptions"),
@@ -206,7 +260,7 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let answer = match verb {
+        let mut answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {
                 component_status::list(&self.api, &call).await
@@ -223,9 +277,28 @@ impl Handler {
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         }?;
+        if let Some(text) = kind.hooks.deprecation() {
+            respond::warn(&mut answer, &[text.into()]);
+        }
         match gzip {
             true => Ok(compress::gzip(answer).await),
             false => Ok(answer),
+        }
+    }
+
+    /// Nothing is served at this path: an error of the API below its groups, a page of text elsewhere.
+    fn nothing(&self, path: &str) -> Result<Response<Body>, Status> {
+        let mut parts = path.split('/').filter(|p| !p.is_empty());
+        let inside = match parts.next() {
+            Some("api") => true,
+            Some("apis") => parts
+                .next()
+                .is_some_and(|group| self.api.kinds.now().iter().any(|k| k.group == group)),
+            _ => false,
+        };
+        match inside {
+            true => Err(Status::no_such_path()),
+            false => Ok(respond::no_such_page()),
         }
     }
 
@@ -239,16 +312,21 @@ impl Handler {
                 ..Attributes::of(user, &verb)
             })?;
         }
+        let get = head.method == Method::GET;
         match path {
+            "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds.now()))),
             "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
-            "/version" | "/version/" => return Ok(respond::json(200, &version())),
-            "/.well-known/openid-configuration" => {
+            "/version" | "/version/" if get => return Ok(respond::json(200, &version())),
+            "/.well-known/openid-configuration" if get => {
                 let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
                 return Ok(respond::json(200, &answer));
             }
-            "/openid/v1/jwks" => {
+            "/openid/v1/jwks" if get => {
                 let type_ = "application/jwk-set+json";
                 return Ok(respond::with_type(200, type_, self.api.tokens.jwks().to_string()));
+            }
+            "/version" | "/version/" | "/.well-known/openid-configuration" | "/openid/v1/jwks" => {
+                return Err(Status::method_not_allowed());
             }
             _ => {}
         }
@@ -259,7 +337,8 @@ impl Handler {
         if let Some(answer) = health::answer(&server, path, head.uri.query().unwrap_or("")).await {
             return Ok(answer);
         }
-        if let Some(answer) = self.documents.answer(&self.api.kinds, &head) {
+        let kinds = self.api.kinds.now();
+        if let Some(answer) = self.documents.answer(&kinds, &head) {
             return answer;
         }
         let accept = head
@@ -268,7 +347,12 @@ impl Handler {
             .and_then(|v| v.to_str().ok())
             .unwrap_or("");
         let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let answer = discovery::answer(path, &self.api.kinds, aggregated).ok_or_else(Status::no_such_path)?;
+        let Some(answer) = discovery::answer(path, &kinds, aggregated) else {
+            return self.nothing(path);
+        };
+        if !get {
+            return Err(Status::method_not_allowed());
+        }
         if aggregated && matches!(path, "/api" | "/apis") {
             let type_ = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
             return Ok(respond::with_type(200, type_, answer.to_string()));
@@ -293,7 +377,8 @@ async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
 
 fn version() -> serde_json::Value {
     json!({
-        "major": "1", "minor": "36", "gitVersion": concat!("v1.36.0+gantry", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR")),
+        "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "35", "gitVersion": concat!("v1.36.0+gantry", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR")),
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "", "goVersion": "",
         "compiler": "rustc", "platform": "linux/amd64",
     })

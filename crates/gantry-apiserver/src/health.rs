@@ -68,9 +68,10 @@ pub struct Server<'a> {
 
 /// Answers a path of health checks; `None` when nothing is checked there.
 pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Response<Body>> {
-    let (group, one) = match path.trim_matches('/').split_once('/') {
+    let path = path.strip_prefix('/')?;
+    let (group, one) = match path.split_once('/') {
         Some((group, one)) => (group, Some(one)),
-        None => (path.trim_matches('/'), None),
+        None => (path, None),
     };
     let checks: &[Check] = match group {
         "livez" | "healthz" => &[Check::Ping, Check::Etcd],

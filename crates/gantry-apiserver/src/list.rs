@@ -68,6 +68,14 @@ impl Api {
         let options = ListOptions::read(&call.options)?;
         let filter = Arc::new(filter);
         let objects = Objects::start(self.registry.store(), call, filter, &keys, &options).await?;
+        objects.answer(call).await
+    }
+}
+
+impl Objects {
+    /// The objects as the client wants them.
+    async fn answer(self, call: &Call) -> Result<Response<Body>, Status> {
+        let objects = self;
         let view = call.view();
         if call.format == Format::Protobuf
             && view == View::Whole
@@ -135,6 +143,28 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// All objects that a request's selectors choose, as they stand.
+    pub async fn matching(store: &Arc<dyn Store>, call: &Call, filter: Filter) -> Result<Self, Status> {
+        let keys = Keys::of(call, &filter);
+        let options = ListOptions {
+            version: Match::NotOlderThan(0),
+            limit: 0,
+        };
+        Objects::start(store, call, Arc::new(filter), &keys, &options).await
+    }
+
+    /// The answer with other objects, of a revision, in their place.
+    pub async fn answer_these(
+        mut self,
+        call: &Call,
+        entries: Vec<Entry>,
+        revision: Revision,
+    ) -> Result<Response<Body>, Status> {
+        (self.ready, self.rest) = (entries.into_iter(), None);
+        (self.revision, self.filled) = (revision, true);
+        self.answer(call).await
+    }
+
     /// Reads the first page.
     pub async fn start(
         store: &Arc<dyn Store>,
@@ -267,7 +297,7 @@ impl Objects {
     /// The list's own object, without its items.
     fn list(&self) -> Value {
         json!({
-            "kind": format!("{}List", self.kind.kind), "apiVersion": self.kind.api_version(),
+            "kind": self.kind.list_kind, "apiVersion": self.kind.api_version(),
             "metadata": self.metadata(),
         })
     }

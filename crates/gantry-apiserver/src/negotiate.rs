@@ -5,8 +5,9 @@
 use crate::respond::{self, Body};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
+use gantry_api::protobuf;
+use gantry_api::schema::Schema;
 use gantry_api::status::Status;
-use gantry_api::{protobuf, schema};
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
 
@@ -38,6 +39,15 @@ impl Format {
 
     /// The format an Accept header likes best of those there are.
     pub fn accepted(headers: &HeaderMap) -> Result<Self, Status> {
+        Format::accepted_of(headers, &TYPES)
+    }
+
+    /// The format an Accept header likes best of those that custom resources have: protobuf is none of them.
+    pub fn accepted_custom(headers: &HeaderMap) -> Result<Self, Status> {
+        Format::accepted_of(headers, &TYPES[..2])
+    }
+
+    fn accepted_of(headers: &HeaderMap, types: &[&str]) -> Result<Self, Status> {
         let accept = headers
             .get(header::ACCEPT)
             .and_then(|v| v.to_str().ok())
@@ -60,8 +70,9 @@ impl Format {
         wanted.sort_by(|a, b| b.0.total_cmp(&a.0));
         wanted
             .into_iter()
-            .find_map(|(_, name)| Format::of(name))
-            .ok_or_else(|| Status::not_acceptable(&TYPES))
+            .filter_map(|(_, name)| Format::of(name))
+            .find(|format| types.contains(&format.content_type()))
+            .ok_or_else(|| Status::not_acceptable(types))
     }
 
     /// An object, or its JSON where the format does not know its kind.
@@ -124,7 +135,11 @@ pub fn read(content_type: &str, body: &[u8], kind: Option<&Kind>) -> Result<Valu
         Format::Json => serde_json::from_slice(body).map_err(|e| unreadable("json", &e))?,
         Format::Yaml => serde_saphyr::from_slice(body).map_err(|e| unreadable("yaml", &e))?,
         Format::Protobuf => {
-            let message = kind.and_then(|k| schema::message_for(&k.group, &k.version, &k.kind));
+            let message = match kind.and_then(Kind::schema) {
+                Some(Schema::Table(message)) => Some(message),
+                Some(Schema::Structural(_)) => return Err(Status::unsupported_media_type(&TYPES[..2])),
+                None => None,
+            };
             protobuf::decode_object(body, message).map_err(|e| unreadable("protobuf", &e))?
         }
     };

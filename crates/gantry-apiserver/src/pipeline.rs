@@ -6,7 +6,7 @@ use crate::options::FieldValidation;
 use crate::services::Reservation;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, schema};
+use gantry_api::{field, meta};
 use gantry_auth::User;
 use serde_json::{Value, json};
 
@@ -66,8 +66,8 @@ pub fn decode(
             kind.version, kind.kind
         )));
     }
-    if let Some(message) = schema::message_for(&kind.group, &kind.version, &kind.kind) {
-        let unknown = schema::check(message, &mut object).map_err(cannot)?;
+    if let Some(schema) = kind.schema() {
+        let unknown = schema.check(&mut object).map_err(cannot)?;
         match validation {
             FieldValidation::Strict if !unknown.is_empty() => {
                 return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));

@@ -1,5 +1,6 @@
 //! Objects in the store: keys, encoding, preconditions. One registry serves every kind.
 
+use crate::lookups::Lookups;
 use crate::pipeline::Validated;
 use crate::stored::{Head, decode_as, encode};
 use bytes::Bytes;
@@ -14,20 +15,16 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Registry {
     store: Arc<dyn Store>,
-}
-
-/// All objects under a prefix.
-pub struct Objects {
-    /// The objects, in key order.
-    pub objects: Vec<Value>,
-    /// The revision they were read at.
-    pub revision: Revision,
+    lookups: Arc<Lookups>,
 }
 
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Registry { store }
+        Registry {
+            store,
+            lookups: Arc::default(),
+        }
     }
 
     /// The store below, to watch.
@@ -38,6 +35,24 @@ impl Registry {
     /// Reads one object.
     pub async fn get(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Value, Status> {
         decode_as(kind, &self.entry(kind, namespace, name).await?)
+    }
+
+    /// Reads one object that others look up, too; only to be read.
+    pub async fn look_up(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Arc<Value>, Status> {
+        self.lookups.read(kind, &self.entry(kind, namespace, name).await?)
+    }
+
+    /// Reads all objects of a kind that others look up, too; only to be read.
+    pub async fn look_up_all(&self, kind: &Kind) -> Result<Vec<Arc<Value>>, Status> {
+        let request = RangeRequest::all(kind.prefix(None).as_bytes());
+        let result = self.store.range(request).await.map_err(|e| read_error(&e))?;
+        let read = |entry| self.lookups.read(kind, entry);
+        result.entries.iter().map(read).collect()
     }
 
     /// Reads one object as it is stored.
@@ -103,15 +118,12 @@ impl Registry {
         }
     }
 
-    /// Reads all objects under a prefix, for uses that need them at once; lists for clients stream.
-    pub async fn all(&self, kind: &Kind, prefix: &str) -> Result<Objects, Status> {
+    /// Reads all objects under a prefix, in order, for uses that need them at once; lists for clients stream.
+    pub async fn all(&self, kind: &Kind, prefix: &str) -> Result<Vec<Value>, Status> {
         let request = RangeRequest::all(prefix.as_bytes());
         let result = self.store.range(request).await.map_err(|e| read_error(&e))?;
         let decode = |entry| decode_as(kind, entry);
-        Ok(Objects {
-            objects: result.entries.iter().map(decode).collect::<Result<_, _>>()?,
-            revision: result.revision,
-        })
+        result.entries.iter().map(decode).collect()
     }
 }
 

@@ -1,31 +1,107 @@
 //! The path parser: what a request is about. Source of the grammar: k8s.io/apiserver/pkg/endpoints/request.
 
 use crate::group_priority;
+use arc_swap::ArcSwap;
 use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::version_priority;
 use http::Uri;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 
-/// The kinds served, by group, version and plural.
-pub struct Kinds(BTreeMap<(String, String, String), Arc<Kind>>);
+/// The kinds served at one moment, by group, version and plural.
+pub struct Kinds {
+    all: BTreeMap<(String, String, String), Arc<Kind>>,
+    /// The places of the OpenAPI documents of these kinds, with their hashes, once somebody asked for them.
+    pub documents: OnceLock<Vec<(String, String)>>,
+}
+
+/// The kinds served as time goes by: the built-in ones, and those that definitions make and unmake. A request takes
+/// them as they are when it comes, which costs no lock, and keeps to them.
+pub struct Served {
+    builtin: Arc<Kinds>,
+    now: ArcSwap<Kinds>,
+    changes: watch::Sender<()>,
+}
+
+impl Served {
+    /// Serves the built-in kinds.
+    pub fn new(builtin: Vec<Kind>) -> Self {
+        let builtin = Arc::new(Kinds::new(builtin));
+        Served {
+            now: ArcSwap::new(builtin.clone()),
+            builtin,
+            changes: watch::Sender::new(()),
+        }
+    }
+
+    /// The kinds served now.
+    pub fn now(&self) -> Arc<Kinds> {
+        self.now.load_full()
+    }
+
+    /// A kind served now.
+    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
+        self.now.load().get(group, version, plural)
+    }
+
+    /// Serves these beside the built-in kinds, which they do not replace.
+    pub fn set_custom(&self, custom: impl Iterator<Item = Arc<Kind>>) {
+        let mut all = self.builtin.all.clone();
+        for kind in custom {
+            all.entry(key(&kind)).or_insert(kind);
+        }
+        let documents = OnceLock::new();
+        self.now.store(Arc::new(Kinds { all, documents }));
+        self.changes.send_replace(());
+    }
+
+    /// Completes once a kind is no longer served as it is here. Built-in kinds always are.
+    pub async fn replaced(&self, kind: &Arc<Kind>) {
+        if kind.custom.is_none() {
+            return std::future::pending().await;
+        }
+        let mut changes = self.changes.subscribe();
+        loop {
+            let now = self.get(&kind.group, &kind.version, &kind.plural);
+            if now.is_none_or(|now| !Arc::ptr_eq(&now, kind)) {
+                return;
+            }
+            // Fails only when the server is no more.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn key(kind: &Kind) -> (String, String, String) {
+    (
+        kind.group.to_string(),
+        kind.version.to_string(),
+        kind.plural.to_string(),
+    )
+}
 
 impl Kinds {
     /// Indexes `kinds`.
     pub fn new(kinds: Vec<Kind>) -> Self {
-        let key = |k: &Kind| (k.group.to_string(), k.version.to_string(), k.plural.to_string());
-        Kinds(kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect())
+        Kinds {
+            all: kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect(),
+            documents: OnceLock::new(),
+        }
     }
 
     /// The kind served at a place, if any.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        self.0
+        self.all
             .get(&(group.to_string(), version.to_string(), plural.to_string()))
             .cloned()
     }
 
     /// All kinds, ordered by group, version and plural.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        self.0.values()
+        self.all.values()
     }
 
     /// The kinds of one group version.
@@ -36,9 +112,10 @@ impl Kinds {
             .collect()
     }
 
-    /// The group versions served, in order.
+    /// The group versions served: groups in order, and the preferred version of each first.
     pub fn group_versions(&self) -> Vec<(String, String)> {
-        let mut all: Vec<_> = self.0.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
+        let mut all: Vec<_> = self.all.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
+        all.sort_by(|(g, v), (h, w)| g.cmp(h).then_with(|| version_priority::compare(w, v)));
         all.dedup();
         all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));
         all
@@ -65,6 +142,22 @@ impl Target {
         let name = self.subresource.as_deref()?;
         let mut all = self.kind.subresources.iter().copied();
         all.find(|s| s.name() == name && s.connects())
+    }
+}
+
+impl Target {
+    /// Whether this place takes the verb.
+    pub fn takes(&self, verb: &str) -> bool {
+        let Some(name) = &self.subresource else {
+            let of_all = matches!(verb, "create" | "deletecollection" | "list" | "watch");
+            // Across namespaces objects are only read.
+            let placed = self.kind.scope == Scope::Cluster || self.namespace.is_some();
+            return self.kind.verbs.contains(&verb)
+                && of_all == self.name.is_none()
+                && (placed || matches!(verb, "list" | "watch"));
+        };
+        let mut all = self.kind.subresources.iter();
+        all.any(|s| s.name() == name && s.verbs().contains(&verb))
     }
 }
 
@@ -143,7 +236,9 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
         Scope::Cluster => namespace.is_none(),
     };
     let known = subresource.is_none_or(|s| kind.subresources.iter().any(|k| k.name() == s));
-    if !scoped_right || !known {
+    // What is only asked, and not stored, has no objects to name.
+    let nameless = name.is_some() && !kind.verbs.contains(&"get") && subresource.is_none();
+    if !scoped_right || !known || nameless {
         return Parsed::Unknown;
     }
     let read = parts.len() - rest.len() + 3;
@@ -200,6 +295,37 @@ mod tests {
         check(&format!("{pod}/p/exec/more"), None);
         check(&format!("{pod}/p/status"), None);
         check("//api/v1//namespaces/ns/services/s/proxy/x", Some(("s", "/x")));
+    }
+
+    #[test]
+    fn places_take_verbs() {
+        let kinds = Kinds::new(gantry_api::kinds::builtin());
+        let check = |path: &str, expected: &[&str]| {
+            let Parsed::Resource(target) = parse(path, &kinds) else {
+                panic!("{path}")
+            };
+            let all = [
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ];
+            let found: Vec<&str> = all.into_iter().filter(|v| target.takes(v)).collect();
+            assert_eq!(found, expected, "{path}");
+        };
+        check("/api/v1/pods", &["list", "watch"]);
+        check("/api/v1/nodes", &["create", "deletecollection", "list", "watch"]);
+        check("/api/v1/namespaces", &["create", "list", "watch"]);
+        let pods = "/api/v1/namespaces/a/pods";
+        check(pods, &["create", "deletecollection", "list", "watch"]);
+        check(&format!("{pods}/p"), &["delete", "get", "patch", "update"]);
+        check(&format!("{pods}/p/status"), &["get", "patch", "update"]);
+        check(&format!("{pods}/p/eviction"), &["create"]);
+        check("/api/v1/namespaces/a/finalize", &["update"]);
     }
 
     #[test]

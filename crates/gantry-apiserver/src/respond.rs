@@ -30,6 +30,16 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     with_type(code, "text/plain; charset=utf-8", text)
 }
 
+/// What a browser is told where nothing is.
+pub fn no_such_page() -> Response<Body> {
+    let mut response = text(404, "404 page not found\n");
+    let guess_nothing = header::HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, guess_nothing);
+    response
+}
+
 /// An answer of any type.
 pub fn with_type(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(body));

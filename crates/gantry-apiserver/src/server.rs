@@ -3,10 +3,13 @@
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
+use crate::connection::{Connection, Connections};
+use crate::definitions::{self, Definitions};
 use crate::handler::Handler;
+use crate::limits::{self, Limits, MUTATING_REQUESTS, REQUESTS};
 use crate::negotiate::Format;
 use crate::registry::Registry;
-use crate::request::Kinds;
+use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
@@ -17,7 +20,8 @@ use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::{Request, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -27,13 +31,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-/// Connections open at once; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 10_000;
-/// A TLS handshake must be done after this long, and so must a request's head.
+/// A TLS handshake must be done after this long.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A request's head must have arrived after this long, as upstream has it. Over HTTP/1.1 the time runs from the end of
+/// the request before, so that idle connections end too.
+const HEAD_TIME: Duration = Duration::from_secs(32);
+/// A request's head may be this large, as upstream's.
+const HEAD_LIMIT: u32 = 1 << 20;
+/// Requests under way at once on one HTTP/2 connection, as upstream's.
+const STREAMS: u32 = 100;
+/// What a client may send of one request's body before it is read, as upstream's.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What it may send so of all requests' bodies together.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
 /// What a server is started with.
 pub struct Config<'a> {
@@ -83,6 +95,8 @@ pub struct Server {
     handler: Arc<Handler>,
     acceptor: TlsAcceptor,
     certificate: Arc<Certificate>,
+    limits: Arc<Limits>,
+    connections: Arc<Connections>,
 }
 
 impl Server {
@@ -105,13 +119,15 @@ impl Server {
         let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
         kinds.extend(reviews::kinds());
         kinds.extend([binding::kind(), component_status::kind()]);
-        let kinds = Arc::new(Kinds::new(kinds));
+        let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
-        bootstrap::run(&registry, &kinds, config.tls.client_ca).await?;
-        api_services::run(&registry, &kinds).await?;
-        let authorizer = Authorizer::start(&store, &kinds).await?;
+        let now = kinds.now();
+        bootstrap::run(&registry, &now, config.tls.client_ca).await?;
+        api_services::run(&registry, &now).await?;
+        let authorizer = Authorizer::start(&store, &now).await?;
         let services = services::Allocator::start(store, config.service_range).await?;
         let address = services.range().nth(1);
+        let definitions = Arc::new(Definitions::default());
         let server = Server {
             handler: Arc::new(Handler {
                 authenticator: Authenticator::new(
@@ -125,19 +141,33 @@ impl Server {
                 documents: Default::default(),
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
-                    kinds,
-                    registry,
+                    kinds: kinds.clone(),
+                    registry: registry.clone(),
                     authorizer,
                     services,
                     tokens,
+                    watches: Default::default(),
+                    definitions: definitions.clone(),
                 },
             }),
             acceptor,
             certificate,
+            limits: Arc::new(Limits::new(REQUESTS, MUTATING_REQUESTS)),
+            connections: Arc::default(),
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         kubernetes_service::ensure(&own, address, config.advertise).await?;
+        definitions::start(own, kinds, definitions, registry.store().clone()).await;
         Ok(server)
+    }
+
+    /// Limits the requests from outside that are under way at once; 0 for no limit.
+    #[must_use]
+    pub fn limited(self, requests: usize, mutating: usize) -> Self {
+        Server {
+            limits: Arc::new(Limits::new(requests, mutating)),
+            ..self
+        }
     }
 
     /// The certificate that new connections are shown, to replace it before it ends.
@@ -161,19 +191,21 @@ impl Server {
     /// Serves until `shutdown` completes. What is passed on to nodes and pods ends then; other open connections are
     /// dropped with the runtime.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let accept = async {
             loop {
-                let Ok(slot) = slots.clone().acquire_owned().await else {
-                    return;
-                };
+                let place = self.connections.place().await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        let (handler, acceptor) = (self.handler.clone(), self.acceptor.clone());
-                        tokio::spawn(async move {
-                            connection(handler, acceptor, stream, Peer(peer.ip())).await;
-                            drop(slot);
-                        });
+                        // Who has half of all connections already gets no more: the others need theirs.
+                        let Some(connection) = place.of(peer.ip()) else {
+                            continue;
+                        };
+                        let way = Way {
+                            handler: self.handler.clone(),
+                            limits: self.limits.clone(),
+                            peer: Peer(peer.ip()),
+                        };
+                        tokio::spawn(serve(way, self.acceptor.clone(), stream, connection));
                     }
                     Err(error) => {
                         tracing::warn!("a connection could not be accepted: {error}");
@@ -201,11 +233,19 @@ impl Local {
     /// Answers one request.
     pub async fn send(&self, request: Request<Bytes>) -> Response<Body> {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        self.handler.answer(self.user.clone(), request).await
+        self.handler.answer(self.user.clone(), request, None).await
     }
 }
 
-async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStream, peer: Peer) {
+/// What a connection's requests need.
+#[derive(Clone)]
+struct Way {
+    handler: Arc<Handler>,
+    limits: Arc<Limits>,
+    peer: Peer,
+}
+
+async fn serve(way: Way, acceptor: TlsAcceptor, stream: TcpStream, connection: Connection) {
     let _ = stream.set_nodelay(true);
     // Whoever cannot finish a handshake learns why from TLS itself.
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
@@ -224,41 +264,57 @@ async fn connection(handler: Arc<Handler>, acceptor: TlsAcceptor, stream: TcpStr
             None
         }
     };
+    let activity = connection.activity();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        let (handler, user) = (handler.clone(), user.clone());
+        request.extensions_mut().insert(way.peer);
+        let (way, user, busy) = (way.clone(), user.clone(), activity.begin());
         async move {
-            let answer = answer(&handler, user.as_ref(), request).await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|status| respond::error(&status, Format::Json)))
+            let answer = answer(&way, user.as_ref(), request).await;
+            let mut answer = answer.unwrap_or_else(|status| respond::error(&status, Format::Json));
+            // What only some may read is not for caches between here and them.
+            let private = HeaderValue::from_static("no-cache, private");
+            answer.headers_mut().entry(CACHE_CONTROL).or_insert(private);
+            Ok::<_, Infallible>(limits::keep(answer, None, busy))
         }
     });
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE);
+        .header_read_timeout(HEAD_TIME);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(250)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_LIMIT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(Duration::from_secs(30));
-    if let Err(error) = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .await
-    {
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = connection.idle() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!("a connection ended: {error}");
     }
 }
 
 /// Finds out who asks, and answers.
 async fn answer(
-    handler: &Handler,
+    way: &Way,
     certificate: Option<&Arc<User>>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
+    let handler = &way.handler;
     let (mut head, body) = request.into_parts();
     let user = handler.authenticator.authenticate(certificate, &mut head).await?;
     let user = authenticate::impersonate(user, &mut head.headers, &handler.api.authorizer)?;
     let body = body.map_err(Into::into).boxed_unsync();
-    Ok(handler.answer(user, Request::from_parts(head, body)).await)
+    let request = Request::from_parts(head, body);
+    Ok(handler.answer(user, request, Some(&way.limits)).await)
 }

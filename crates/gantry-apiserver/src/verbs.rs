@@ -3,23 +3,26 @@
 use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
+use crate::definitions::Definitions;
 use crate::list_options;
 use crate::negotiate::{self, Format};
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
-use crate::request::{Kinds, Target};
+use crate::request::{Served, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
-use gantry_api::kind::{Scope, Subresource};
+use gantry_api::kind::{Kind, Subresource};
+use gantry_api::kinds::label_selector;
+use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, patch, schema};
+use gantry_api::{field, meta, patch};
 use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
-use gantry_store::Entry;
+use gantry_store::{Entry, Revision};
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -30,7 +33,7 @@ use time::format_description::well_known::Rfc3339;
 /// What the verbs work on.
 pub struct Api {
     /// The kinds served.
-    pub kinds: Arc<Kinds>,
+    pub kinds: Arc<Served>,
     /// The objects.
     pub registry: Registry,
     /// Who may do what.
@@ -39,6 +42,10 @@ pub struct Api {
     pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
+    /// The watches under way.
+    pub watches: crate::watch::Watches,
+    /// How far CustomResourceDefinitions have been taken in.
+    pub definitions: Arc<Definitions>,
 }
 
 /// One request, read whole.
@@ -73,6 +80,9 @@ const PATCH_TYPES: [&str; 4] = [
     apply::MEDIA_TYPE,
 ];
 
+/// Patches of custom resources are of these types.
+const CUSTOM_PATCH_TYPES: [&str; 3] = [PATCH_TYPES[0], PATCH_TYPES[1], apply::MEDIA_TYPE];
+
 impl Call {
     /// The path's namespace.
     pub fn namespace(&self) -> Option<&str> {
@@ -97,7 +107,7 @@ impl Call {
 
     /// How the client wants objects to look.
     pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject"))
+        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
     }
 
     /// An object as the client wants it.
@@ -178,7 +188,9 @@ impl Api {
             return Err(Status::too_large_resource_version(wanted, newest));
         }
         match call.subresource() {
-            Some(Subresource::Scale) => Ok(call.respond(200, &scale_of(&stored::decode_as(kind, &entry)?))),
+            Some(Subresource::Scale) => {
+                Ok(call.respond(200, &scale_of(kind, &stored::decode_as(kind, &entry)?)))
+            }
             _ => call.answer_stored(200, &entry, &[]),
         }
     }
@@ -190,17 +202,7 @@ impl Api {
             Some(Subresource::Binding) => return binding::create(self, call).await,
             Some(Subresource::Eviction) => return eviction::create(self, call).await,
             Some(Subresource::Token) => return self.create_token(call).await,
-            Some(_) => {
-                return Err(Status::method_not_supported(
-                    &call.target.kind.group,
-                    &call.target.kind.plural,
-                    "create",
-                ));
-            }
-        }
-        let kind = &call.target.kind;
-        if kind.scope == Scope::Namespaced && call.namespace().is_none() {
-            return Err(Status::method_not_supported(&kind.group, &kind.plural, "create"));
+            Some(_) => return Err(Status::method_not_allowed()),
         }
         let body = call.object()?;
         self.create_object(call, body).await
@@ -228,17 +230,27 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
+        warnings.extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
         let stored = self.registry.create(kind, &validated).await?;
         reservation.into_iter().for_each(Reservation::keep);
+        warnings.extend(kind.hooks.warnings(validated.object(), None));
+        self.settled(call, meta::name(validated.object()), stored.mod_revision)
+            .await;
         call.answer_stored(201, &stored, &warnings)
     }
 
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
+        if meta::name(&body).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()?
+            )));
+        }
         self.change(call, &mut |_| Ok(body.clone())).await
     }
 
@@ -262,16 +274,21 @@ impl Api {
             }
             "application/strategic-merge-patch+json" => {
                 let change = parsed()?;
-                let (group, version, name) = match call.subresource() {
-                    Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
-                    _ => (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()),
+                let schema = match (call.subresource(), kind.schema()) {
+                    (Some(Subresource::Scale), Some(Schema::Table(_))) => {
+                        schema::message_for("autoscaling", "v1", "Scale").map(Schema::Table)
+                    }
+                    (_, schema) => schema,
                 };
-                let message = schema::message_for(group, version, name)
-                    .ok_or_else(|| Status::unsupported_media_type(&PATCH_TYPES[..2]))?;
+                // Only tables say how lists are merged.
+                let Some(Schema::Table(message)) = schema else {
+                    return Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES));
+                };
                 self.change(call, &mut |object| patch::strategic(object, &change, message))
                     .await
             }
-            _ => Err(Status::unsupported_media_type(&PATCH_TYPES)),
+            _ if kind.custom.is_some() => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
+            _ => Err(Status::no_such_patch_type()),
         }
     }
 
@@ -289,15 +306,25 @@ impl Api {
             let scale = call.subresource() == Some(Subresource::Scale);
             // An applied Scale has been made one of the whole object.
             let convert = scale && !call.is_apply();
-            let mut wanted = make(if convert { scale_of(&old) } else { old.clone() })?;
+            let mut wanted = make(if convert {
+                scale_of(kind, &old)
+            } else {
+                old.clone()
+            })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
+            if version.is_empty() && kind.hooks.needs_version() {
+                let why =
+                    field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
+            }
             if !version.is_empty() && version != old_version {
                 return Err(registry::modified(kind, name));
             }
             if convert {
                 let mut scaled = old.clone();
-                scaled["spec"]["replicas"] = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
+                let replicas = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
+                *place(&mut scaled, kind.hooks.scale().spec_replicas) = replicas;
                 wanted = scaled;
             }
             let mut warnings = Vec::new();
@@ -318,8 +345,13 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if scale => return Ok(call.respond(200, &scale_of(&object))),
-                Ok(object) => return Ok(call.answer(200, &object, &warnings)),
+                Ok(object) if scale => return Ok(call.respond(200, &scale_of(kind, &object))),
+                Ok(object) => {
+                    if call.subresource().is_none() {
+                        warnings.extend(kind.hooks.warnings(&object, Some(&old)));
+                    }
+                    return Ok(call.answer(200, &object, &warnings));
+                }
             }
         }
         Err(last)
@@ -363,7 +395,17 @@ impl Api {
         }
         let stored = self.registry.update(kind, &validated, revision).await?;
         reservation.into_iter().for_each(Reservation::keep);
+        self.settled(call, meta::name(&stored), registry::revision_of(&stored))
+            .await;
         Ok(stored)
+    }
+
+    /// Waits until what a written definition makes is served: its writer goes on with objects of its kind.
+    async fn settled(&self, call: &Call, name: &str, revision: Revision) {
+        let kind = &call.target.kind;
+        if kind.group == "apiextensions.k8s.io" && call.target.subresource.is_none() {
+            self.definitions.settled(name, revision).await;
+        }
     }
 
     /// A write that asks for admission.
@@ -434,23 +476,38 @@ fn only_finalizers(object: &mut Value, old: &Value) {
 }
 
 /// The autoscaling/v1 Scale over an object.
-fn scale_of(object: &Value) -> Value {
+fn scale_of(kind: &Kind, object: &Value) -> Value {
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata[field] = meta::text(object, field).into();
     }
-    let labels = object["spec"]["selector"]["matchLabels"].as_object();
-    let selector: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
-        .collect();
+    let paths = kind.hooks.scale();
+    let at = |path: &str| path.split('.').try_fold(object, |value, part| value.get(part));
+    let count = |path: &str| at(path).cloned().unwrap_or(json!(0));
+    let own = &object["spec"]["selector"];
+    let selector = match paths.selector {
+        Some(path) => at(path).and_then(Value::as_str).unwrap_or("").to_string(),
+        // A ReplicationController's selector is the labels themselves.
+        None if object["kind"] == "ReplicationController" => label_selector(&json!({"matchLabels": own})),
+        None => label_selector(own),
+    };
+    let spec = match count(paths.spec_replicas) {
+        none if none == 0 => json!({}),
+        replicas => json!({"replicas": replicas}),
+    };
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": object["spec"].get("replicas").cloned().unwrap_or(json!(0))},
-        "status": {
-            "replicas": object["status"].get("replicas").cloned().unwrap_or(json!(0)),
-            "selector": selector.join(","),
-        },
+        "spec": spec,
+        "status": {"replicas": count(paths.status_replicas), "selector": selector},
+    })
+}
+
+/// The place of a field in an object, made if it is not there.
+fn place<'a>(object: &'a mut Value, path: &str) -> &'a mut Value {
+    path.split('.').fold(object, |value, part| {
+        if !value.is_object() {
+            *value = json!({});
+        }
+        &mut value[part]
     })
 }

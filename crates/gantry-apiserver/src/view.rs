@@ -31,8 +31,9 @@ pub enum Include {
 }
 
 impl View {
-    /// The look that an Accept header asks for first, of those there are.
-    pub fn of(accept: &str, include: &str) -> View {
+    /// The look that an Accept header asks for first, of those there are; none if it asks for others alone.
+    pub fn of(accept: &str, include: &str) -> Option<View> {
+        let mut refused = false;
         for part in accept.split(',') {
             let parameter = |name: &str| {
                 let mut all = part.split(';').skip(1).map(str::trim);
@@ -41,20 +42,20 @@ impl View {
             let known = parameter("g") == Some("meta.k8s.io") && parameter("v") == Some("v1");
             match parameter("as") {
                 Some("Table") if known => {
-                    return View::Table(match include {
+                    return Some(View::Table(match include {
                         "None" => Include::None,
                         "Object" => Include::Object,
                         _ => Include::Metadata,
-                    });
+                    }));
                 }
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known => {
-                    return View::Metadata;
+                    return Some(View::Metadata);
                 }
-                Some(_) => {}
-                None => return View::Whole,
+                Some(_) => refused = true,
+                None => return Some(View::Whole),
             }
         }
-        View::Whole
+        (!refused).then_some(View::Whole)
     }
 
     /// An object on its own.
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_asked_for() {
         let check = |accept: &str, include: &str, expected: View| {
-            assert_eq!(View::of(accept, include), expected, "{accept}");
+            assert_eq!(View::of(accept, include), Some(expected), "{accept}");
         };
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
         let partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -104,5 +105,6 @@ mod tests {
             "",
             View::Whole,
         );
+        assert_eq!(View::of("application/json;as=Table;v=v9;g=meta.k8s.io", ""), None);
     }
 }

@@ -4,12 +4,14 @@
 //! start, from the revision of that list, so that nothing queues up meanwhile.
 
 mod event;
+mod pace;
 
 use crate::filter::Filter;
 use crate::list::{Keys, Objects};
 use crate::list_options::{ListOptions, Match, WatchOptions};
 use crate::negotiate::Format;
 use crate::registry::read_error;
+use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::verbs::{Api, Call};
 use crate::view::View;
@@ -21,6 +23,8 @@ use gantry_store::{Event, EventKind, Only, ReadError, Revision, Store, Watch};
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use pace::Counted;
+pub use pace::Watches;
 use rand::Rng;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -70,12 +74,15 @@ pub async fn start(
     };
     let (start, _) = keys.range();
     let mut stream = Stream {
+        served: api.kinds.clone(),
         filter: Arc::new(filter),
         only,
         encoder,
         prefix: start,
         stage: Stage::Over,
         seen: 0,
+        counted: api.watches.count(),
+        told: now,
         bookmarks: options.bookmarks,
         bookmark_at: now,
         ends: now.checked_add(timeout).unwrap_or(now + TIMEOUT),
@@ -113,6 +120,7 @@ enum Stage {
 
 struct Stream {
     store: Arc<dyn Store>,
+    served: Arc<Served>,
     filter: Arc<Filter>,
     /// Spares what the filter would drop.
     only: Option<Only>,
@@ -121,6 +129,9 @@ struct Stream {
     stage: Stage,
     /// The revision up to which everything was sent.
     seen: Revision,
+    counted: Counted,
+    /// When it was last told of events.
+    told: Instant,
     bookmarks: bool,
     bookmark_at: Instant,
     ends: Instant,
@@ -190,8 +201,19 @@ impl Stream {
             true => self.bookmark_at.min(self.ends),
             false => self.ends,
         };
-        match tokio::time::timeout_at(pause, watch.next()).await {
+        let again = self.told + self.counted.pause();
+        if again > Instant::now() {
+            tokio::time::sleep_until(again.min(pause)).await;
+        }
+        let next = tokio::select! {
+            biased;
+            next = tokio::time::timeout_at(pause, watch.next()) => next,
+            // The client comes again, and gets the kind as it is then.
+            () = self.served.replaced(self.encoder.reader.kind()) => return Ok(Stage::Over),
+        };
+        match next {
             Ok(Ok(Some(events))) => {
+                self.told = Instant::now();
                 for event in &events {
                     self.seen = event.entry.mod_revision;
                     self.push(event, out)?;

@@ -549,7 +549,7 @@ async fn refusals() {
     )
     .await;
     refused("GET broken/log", 500, "Internal error occurred: it broke").await;
-    refused("PUT good/exec", 405, "PUT is not supported").await;
+    refused("PUT good/exec", 405, "does not allow this method").await;
     refused("POST good/exec?dryRun=All", 400, "dryRun is not supported").await;
     bench
         .refused("POST good/exec", &[], 400, "Upgrade request required")

@@ -1,4 +1,4 @@
-//! What is served, compared with upstream's answers where they are at hand.
+//! What is served, compared with upstream's answers where they are at hand; and kinds served in several versions.
 
 use gantry_apiserver::services::Range;
 use gantry_apiserver::{Config, Local, Server, TlsFiles};
@@ -50,10 +50,25 @@ async fn server() -> Local {
 
 async fn get(root: &Local, path: &str, accept: &str) -> Value {
     let request = Request::builder().uri(path).header("accept", accept);
-    let response = root.send(request.body(bytes::Bytes::new()).unwrap()).await;
-    assert_eq!(response.status(), 200, "{path}");
+    answer(root, request.body(bytes::Bytes::new()).unwrap()).await
+}
+
+async fn send(root: &Local, method: &str, path: &str, body: &Value) -> Value {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("accept", "application/json");
+    answer(root, request.body(body.to_string().into()).unwrap()).await
+}
+
+async fn answer(root: &Local, request: Request<bytes::Bytes>) -> Value {
+    let path = request.uri().to_string();
+    let response = root.send(request).await;
+    let code = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    serde_json::from_slice(&body).unwrap()
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert!(code.is_success(), "{path}: {body}");
+    body
 }
 
 /// Entries of a list by one of their fields.
@@ -188,4 +203,61 @@ async fn components_tell_how_they_do() {
     let expected =
         ["controller-manager", "etcd-0", "scheduler"].map(|name| json!([name, "Healthy", "ok", ""]));
     assert_eq!(cells, expected.iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn one_autoscaler_in_two_versions() {
+    let root = server().await;
+    let (v1, v2) = (
+        "/apis/autoscaling/v1/namespaces/default",
+        "/apis/autoscaling/v2/namespaces/default",
+    );
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+    let memory = json!({"type": "Resource", "resource": {
+        "name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"},
+    }});
+    let body = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"},
+        "spec": {"maxReplicas": 5, "scaleTargetRef": target, "metrics": [memory]},
+    });
+    send(&root, "POST", &format!("{v2}/horizontalpodautoscalers"), &body).await;
+
+    // What the older version cannot say stands in an annotation, and survives a change made in it.
+    let one = format!("{v1}/horizontalpodautoscalers/a");
+    let mut older = get(&root, &one, "application/json").await;
+    assert_eq!(older["apiVersion"], "autoscaling/v1");
+    assert!(older["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"].is_string());
+    older["spec"]["maxReplicas"] = 7.into();
+    older["spec"]["targetCPUUtilizationPercentage"] = 50.into();
+    send(&root, "PUT", &one, &older).await;
+
+    let newer = get(
+        &root,
+        &format!("{v2}/horizontalpodautoscalers/a"),
+        "application/json",
+    )
+    .await;
+    assert_eq!(newer["spec"]["maxReplicas"], 7);
+    assert_eq!(newer["spec"]["metrics"][0], memory);
+    assert_eq!(
+        newer["spec"]["metrics"][1]["resource"]["target"]["averageUtilization"],
+        50
+    );
+    assert_eq!(newer["metadata"].get("annotations"), None);
+    assert_eq!(newer["metadata"]["uid"], older["metadata"]["uid"]);
+
+    let list = get(
+        &root,
+        &format!("{v1}/horizontalpodautoscalers"),
+        "application/json",
+    )
+    .await;
+    assert_eq!(list["items"][0]["spec"]["targetCPUUtilizationPercentage"], 50);
+    for version in [v1, v2] {
+        let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+        let list = get(&root, &format!("{version}/horizontalpodautoscalers"), table).await;
+        let cells = &list["rows"][0]["cells"];
+        assert_eq!(cells[1], "Deployment/d");
+        assert_eq!(cells[2], "memory: <unknown>/1Gi, cpu: <unknown>/50%");
+    }
 }

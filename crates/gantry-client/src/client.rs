@@ -3,12 +3,14 @@
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::transport::{Body, Transport};
+use crate::trimmed::Trimmed;
 use crate::watch::{Watch, WatchOptions};
 use bytes::{Bytes, BytesMut};
 use gantry_api::meta;
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -39,6 +41,48 @@ pub struct List {
     pub items: Vec<Value>,
     /// The revision they were read at; a watch goes on from here.
     pub revision: String,
+}
+
+/// A list on its way, without who owns which field.
+pub struct Pages<'a> {
+    client: &'a Client,
+    resource: &'a Resource,
+    path: String,
+    /// Where the next page begins; none after the last.
+    from: Option<String>,
+    revision: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: Value,
+    items: Vec<Trimmed>,
+}
+
+impl Pages<'_> {
+    /// The objects of the next page, each with its apiVersion and kind; none after the last.
+    pub async fn next(&mut self) -> Result<Option<Vec<Value>>, Error> {
+        let Some(from) = self.from.take() else {
+            return Ok(None);
+        };
+        let path = format!(
+            "{}&continue={}",
+            self.path,
+            utf8_percent_encode(&from, NON_ALPHANUMERIC)
+        );
+        let body = read(accept(self.client.send(Method::GET, &path, None).await?).await?).await?;
+        let page: Page = serde_json::from_slice(&body).map_err(|e| Error::Answer(e.to_string()))?;
+        let text = |field: &str| page.metadata[field].as_str().unwrap_or("").to_string();
+        self.revision = text("resourceVersion");
+        self.from = Some(text("continue")).filter(|from| !from.is_empty());
+        let items = page.items.into_iter().map(|item| typed(self.resource, item.0));
+        Ok(Some(items.collect()))
+    }
+
+    /// The revision the objects are read at; a watch goes on from here.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
 }
 
 /// How a patch's body is to be read.
@@ -88,28 +132,26 @@ impl Client {
             items: Vec::new(),
             revision: String::new(),
         };
-        let mut from = String::new();
-        loop {
-            let path = format!(
-                "{}?limit={PAGE}&continue={}&{}",
+        let mut pages = self.pages(resource, namespace, options);
+        while let Some(items) = pages.next().await? {
+            list.items.extend(items);
+        }
+        list.revision = pages.revision;
+        Ok(list)
+    }
+
+    /// list, a page at a time. An empty `namespace` means all.
+    pub fn pages<'a>(&'a self, resource: &'a Resource, namespace: &str, options: &ListOptions) -> Pages<'a> {
+        Pages {
+            client: self,
+            resource,
+            path: format!(
+                "{}?limit={PAGE}&{}",
                 resource.collection_path(namespace),
-                utf8_percent_encode(&from, NON_ALPHANUMERIC),
                 options.query()
-            );
-            let mut page = self.json(Method::GET, path, None).await?;
-            let Value::Array(items) = page["items"].take() else {
-                return Err(Error::Answer(format!(
-                    "the list of {} has no items",
-                    resource.plural
-                )));
-            };
-            list.items
-                .extend(items.into_iter().map(|item| typed(resource, item)));
-            list.revision = meta::text(&page, "resourceVersion").to_string();
-            from = meta::text(&page, "continue").to_string();
-            if from.is_empty() {
-                return Ok(list);
-            }
+            ),
+            from: Some(String::new()),
+            revision: String::new(),
         }
     }
 
@@ -209,7 +251,14 @@ impl Client {
     ) -> Result<(), Error> {
         let path = format!("{}?{}", resource.collection_path(namespace), options.query());
         let body = Some(delete_options).filter(|o| !o.is_null());
-        self.json(Method::DELETE, path, body).await.map(drop)
+        let body = body.map(|b| ("application/json", Bytes::from(b.to_string())));
+        let response = accept(self.send(Method::DELETE, &path, body).await?).await?;
+        // What was deleted is told, which may be much, and is not asked for.
+        let mut rest = response.into_body();
+        while let Some(frame) = rest.frame().await {
+            frame.map_err(|e| Error::Answer(e.to_string()))?;
+        }
+        Ok(())
     }
 
     /// watch

@@ -1,12 +1,13 @@
-//! One decoded copy of what components watch, shared between them.
+//! One copy of what components watch, shared between them.
 
 use crate::client::{Client, ListOptions};
 use crate::error::Error;
+use crate::held::{Held, Objects};
 use crate::resource::Resource;
 use crate::watch::{EventType, WatchOptions};
 use gantry_api::meta;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -51,8 +52,8 @@ type Handler = Box<dyn Fn(Change<'_>) + Send + Sync>;
 type Indexer = fn(&Value) -> Vec<String>;
 
 #[derive(Default)]
-struct Objects {
-    by_key: BTreeMap<String, Arc<Value>>,
+struct Cache {
+    objects: Objects,
     indexes: HashMap<&'static str, Index>,
 }
 
@@ -80,20 +81,20 @@ impl Index {
     }
 }
 
-impl Objects {
-    fn set(&mut self, key: String, object: Arc<Value>) -> Option<Arc<Value>> {
-        let old = self.by_key.insert(key.clone(), object.clone());
+impl Cache {
+    fn set(&mut self, key: &str, object: &Arc<Value>) -> Option<Arc<Value>> {
+        let old = self.objects.insert(key, object.clone()).map(|old| old.tree());
         for index in self.indexes.values_mut() {
             if let Some(old) = &old {
-                index.remove(&key, old);
+                index.remove(key, old);
             }
-            index.insert(&key, &object);
+            index.insert(key, object);
         }
         old
     }
 
     fn remove(&mut self, key: &str) -> Option<Arc<Value>> {
-        let old = self.by_key.remove(key)?;
+        let old = self.objects.remove(key)?.tree();
         for index in self.indexes.values_mut() {
             index.remove(key, &old);
         }
@@ -107,7 +108,7 @@ impl Objects {
 pub struct Informer {
     resource: Resource,
     options: ListOptions,
-    objects: RwLock<Objects>,
+    cache: RwLock<Cache>,
     // Held while handlers run, so that each sees every change once and in order.
     handlers: Mutex<Vec<Handler>>,
     synced: watch::Sender<bool>,
@@ -118,14 +119,14 @@ impl Informer {
         Informer {
             resource,
             options,
-            objects: RwLock::default(),
+            cache: RwLock::default(),
             handlers: Mutex::default(),
             synced: watch::Sender::new(false),
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Objects> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Cache> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_handlers(&self) -> MutexGuard<'_, Vec<Handler>> {
@@ -144,59 +145,81 @@ impl Informer {
 
     /// One object by the key that [`key_of`] gives.
     pub fn get_key(&self, key: &str) -> Option<Arc<Value>> {
-        self.read().by_key.get(key).cloned()
+        let held = self.read().objects.get(key).cloned();
+        held.map(|held| held.tree())
+    }
+
+    /// All objects, ordered by namespace and name, each made when it is its turn: for a look at each of many.
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Value>> + use<> {
+        let all: Vec<Held> = self
+            .read()
+            .objects
+            .from("")
+            .map(|(_, held)| held.clone())
+            .collect();
+        all.into_iter().map(|held| held.tree())
     }
 
     /// All objects, ordered by namespace and name.
     pub fn list(&self) -> Vec<Arc<Value>> {
-        self.read().by_key.values().cloned().collect()
+        self.iter().collect()
     }
 
     /// The objects of a namespace, ordered by name.
     pub fn list_namespace(&self, namespace: &str) -> Vec<Arc<Value>> {
         let prefix = format!("{namespace}/");
-        let objects = self.read();
-        let range = objects.by_key.range(prefix.clone()..);
-        range
+        let cache = self.read();
+        let range = cache.objects.from(&prefix);
+        let found: Vec<Held> = range
             .take_while(|(k, _)| k.starts_with(&prefix))
-            .map(|(_, v)| v.clone())
-            .collect()
+            .map(|(_, held)| held.clone())
+            .collect();
+        drop(cache);
+        found.iter().map(Held::tree).collect()
     }
 
     /// Keeps an index: `keys_of` says under which keys an object stands in it. Adding it twice changes nothing.
     pub fn add_index(&self, name: &'static str, keys_of: Indexer) {
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        if objects.indexes.contains_key(name) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.indexes.contains_key(name) {
             return;
         }
         let mut index = Index {
             keys_of,
             keys: HashMap::new(),
         };
-        for (key, object) in &objects.by_key {
-            index.insert(key, object);
+        for (key, held) in cache.objects.from("") {
+            index.insert(key, &held.tree());
         }
-        objects.indexes.insert(name, index);
+        cache.indexes.insert(name, index);
     }
 
     /// The objects that stand under `value` in an index that was added before, ordered by key.
     pub fn indexed(&self, index: &str, value: &str) -> Vec<Arc<Value>> {
-        let objects = self.read();
-        let Some(keys) = objects.indexes.get(index).and_then(|i| i.keys.get(value)) else {
+        let cache = self.read();
+        let Some(keys) = cache.indexes.get(index).and_then(|i| i.keys.get(value)) else {
             return Vec::new();
         };
         let mut keys: Vec<&String> = keys.iter().collect();
         keys.sort();
-        keys.into_iter()
-            .filter_map(|k| objects.by_key.get(k).cloned())
-            .collect()
+        let found = keys.into_iter().filter_map(|k| cache.objects.get(k).cloned());
+        let found: Vec<Held> = found.collect();
+        drop(cache);
+        found.iter().map(Held::tree).collect()
+    }
+
+    /// How many objects stand under `value` in an index.
+    pub fn count_indexed(&self, index: &str, value: &str) -> usize {
+        let cache = self.read();
+        let keys = cache.indexes.get(index).and_then(|i| i.keys.get(value));
+        keys.map_or(0, HashSet::len)
     }
 
     /// Calls `handler` with every object there is, then with every change, in order. It runs in the informer's own
     /// task and must be quick: put a key into a queue.
     pub fn on_change(&self, handler: impl Fn(Change<'_>) + Send + Sync + 'static) {
         let mut handlers = self.lock_handlers();
-        for object in self.list() {
+        for object in self.iter() {
             handler(Change {
                 old: None,
                 new: Some(&object),
@@ -220,8 +243,8 @@ impl Informer {
         let handlers = self.lock_handlers();
         let object = Arc::new(object);
         let old = {
-            let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-            objects.set(key_of(&object), object.clone())
+            let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+            cache.set(&key_of(&object), &object)
         };
         let same = |old: &Arc<Value>| {
             meta::text(old, "resourceVersion") == meta::text(&object, "resourceVersion")
@@ -241,7 +264,7 @@ impl Informer {
     fn remove(&self, key: &str) {
         let handlers = self.lock_handlers();
         let old = self
-            .objects
+            .cache
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
@@ -255,20 +278,18 @@ impl Informer {
         }
     }
 
-    fn replace(&self, items: Vec<Value>) {
-        let new: HashSet<String> = items.iter().map(key_of).collect();
-        let gone: Vec<String> = self
+    /// Forgets what is not among `keys`.
+    fn retain(&self, keys: &HashSet<String>) {
+        let gone: Vec<Arc<str>> = self
             .read()
-            .by_key
-            .keys()
-            .filter(|k| !new.contains(*k))
+            .objects
+            .from("")
+            .map(|(key, _)| key)
+            .filter(|key| !keys.contains(&***key))
             .cloned()
             .collect();
         for key in gone {
             self.remove(&key);
-        }
-        for item in items {
-            self.set(item);
         }
     }
 
@@ -294,11 +315,18 @@ impl Informer {
 
     /// Lists, then watches for as long as the server lets it.
     async fn follow(&self, client: &Client, pause: &mut Duration) -> Result<(), Error> {
-        let list = client.list(&self.resource, "", &self.options).await?;
-        self.replace(list.items);
+        let mut keys = HashSet::new();
+        let mut pages = client.pages(&self.resource, "", &self.options);
+        while let Some(items) = pages.next().await? {
+            for item in items {
+                keys.insert(key_of(&item));
+                self.set(item);
+            }
+        }
+        self.retain(&keys);
         self.synced.send_replace(true);
         *pause = FIRST_PAUSE;
-        let mut revision = list.revision;
+        let mut revision = pages.revision().to_string();
         loop {
             let options = WatchOptions {
                 list: self.options.clone(),
@@ -384,9 +412,15 @@ mod tests {
                 .unwrap()
                 .push((key_of(change.object()), text(change.old), text(change.new)));
         });
-        informer.set(object("a", "x", 1, "n1"));
-        informer.replace(vec![object("a", "x", 2, "n2"), object("b", "y", 3, "n2")]);
-        informer.replace(vec![object("b", "y", 3, "n2")]);
+        for object in [
+            object("a", "x", 1, "n1"),
+            object("a", "x", 2, "n2"),
+            object("b", "y", 3, "n2"),
+        ] {
+            informer.set(object);
+        }
+        informer.set(object("b", "y", 3, "n2"));
+        informer.retain(&HashSet::from(["b/y".to_string()]));
         let some = |s: &str| Some(s.to_string());
         assert_eq!(
             *seen.lock().unwrap(),

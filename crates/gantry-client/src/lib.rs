@@ -1,20 +1,22 @@
 //! How components talk to the API: the same way as anyone else, whether they share the server's process or not.
 //!
 //! A [`Client`] sends requests through a [`Transport`]: HTTPS, or a call into the server of the same process.
-//! [`Informers`] keep one decoded copy of what components watch and share it between them; a [`Queue`] holds the keys
+//! [`Informers`] keep one copy of what components watch and share it between them; a [`Queue`] holds the keys
 //! a component has to look at again; a [`Recorder`] writes Events.
 
 mod client;
 mod error;
 mod event;
+mod held;
 mod https;
 mod informer;
 mod queue;
 pub mod resource;
 mod transport;
+mod trimmed;
 mod watch;
 
-pub use client::{Client, List, ListOptions, PatchType};
+pub use client::{Client, List, ListOptions, Pages, PatchType};
 pub use error::Error;
 pub use event::Recorder;
 pub use https::{Https, Identity};

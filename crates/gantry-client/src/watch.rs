@@ -4,9 +4,12 @@ use crate::client::{ListOptions, typed};
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::transport::Body;
+use crate::trimmed::Trimmed;
 use bytes::BytesMut;
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A line of a watch may be this long.
 const LINE_LIMIT: usize = 16 << 20;
@@ -43,7 +46,15 @@ pub enum EventType {
     Bookmark,
 }
 
-/// One event of a watch.
+/// An event as it comes.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    type_: Cow<'a, str>,
+    object: Trimmed,
+}
+
+/// One event of a watch. Who owns which field is left out of its object: components do not ask, and it is much to keep.
 #[derive(Debug)]
 pub struct Event {
     /// What happened.
@@ -91,9 +102,9 @@ impl Watch {
     }
 
     fn read(&self, line: &[u8]) -> Result<Event, Error> {
-        let mut event: Value = serde_json::from_slice(line).map_err(|e| Error::Answer(e.to_string()))?;
-        let object = event["object"].take();
-        let type_ = match event["type"].as_str().unwrap_or("") {
+        let line: Line = serde_json::from_slice(line).map_err(|e| Error::Answer(e.to_string()))?;
+        let object = line.object.0;
+        let type_ = match &*line.type_ {
             "ADDED" => EventType::Added,
             "MODIFIED" => EventType::Modified,
             "DELETED" => EventType::Deleted,

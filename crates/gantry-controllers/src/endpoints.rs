@@ -33,6 +33,7 @@ pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     make: |ctx| {
         let of = |resource| ctx.informers.of(resource);
         let (services, pods, endpoints) = (of(&SERVICES), of(&PODS), of(&ENDPOINTS));
+        service::index_labels(&pods);
         Arc::new(Endpoints { ctx, services, pods, endpoints, triggers: TriggerTimes::default() })
     },
 };

@@ -39,6 +39,7 @@ pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     make: |ctx| {
         let of = |resource| ctx.informers.of(resource);
         let (services, pods, slices, nodes) = (of(&SERVICES), of(&PODS), of(&ENDPOINT_SLICES), of(&NODES));
+        service::index_labels(&pods);
         slices.add_index(BY_SERVICE, |slice| own_service(slice).into_iter().collect());
         Arc::new(EndpointSlices {
             ctx,

@@ -158,9 +158,9 @@ impl Namespaces {
     async fn empty_of(&self, resource: &Resource, namespace: &str, at_once: bool) -> Result<Vec<Value>, Error> {
         let client = &self.ctx.client;
         let all = ListOptions::default();
-        let before = client.list(resource, namespace, &all).await?.items;
-        if before.is_empty() {
-            return Ok(before);
+        let first = client.pages(resource, namespace, &all).next().await?.unwrap_or_default();
+        if first.is_empty() {
+            return Ok(first);
         }
         let options = json!({"propagationPolicy": "Background"});
         let done = match at_once {
@@ -171,10 +171,13 @@ impl Namespaces {
             Ok(()) if at_once => {}
             Err(error) if !matches!(error.code(), 404 | 405) => return Err(error.into()),
             _ => {
-                for object in before.iter().filter(|o| !meta::is_deleting(o)) {
-                    match client.delete(resource, namespace, meta::name(object), &options).await {
-                        Err(error) if !error.is_not_found() => return Err(error.into()),
-                        _ => {}
+                let mut pages = client.pages(resource, namespace, &all);
+                while let Some(objects) = pages.next().await? {
+                    for object in objects.iter().filter(|o| !meta::is_deleting(o)) {
+                        match client.delete(resource, namespace, meta::name(object), &options).await {
+                            Err(error) if !error.is_not_found() => return Err(error.into()),
+                            _ => {}
+                        }
                     }
                 }
             }

@@ -60,9 +60,10 @@ impl Controller for PodGc {
     }
 
     async fn reconcile(&self, _: &str) -> Result<Next, Error> {
-        let pods = self.pods.list();
         let nodes: HashMap<String, Arc<Value>> =
-            self.nodes.list().into_iter().map(|n| (meta::name(&n).to_string(), n)).collect();
+            self.nodes.iter().map(|n| (meta::name(&n).to_string(), n)).collect();
+        // Of many pods few concern it.
+        let pods: Vec<Arc<Value>> = self.pods.iter().filter(|p| concerns(p, &nodes)).collect();
         let due = self.due(&pods, &nodes, Instant::now());
         let gone = self.confirm_gone(due).await?;
         let doomed = doomed(&pods, &nodes, &gone, self.ctx.config.terminated_pod_threshold);
@@ -143,6 +144,12 @@ impl PodGc {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a pod has ended, is being deleted, or names a node that is missing.
+fn concerns(pod: &Value, nodes: &HashMap<String, Arc<Value>>) -> bool {
+    let node = text(&pod["spec"]["nodeName"]);
+    meta::is_deleting(pod) || pods::is_finished(pod) || (!node.is_empty() && !nodes.contains_key(node))
 }
 
 /// The pods to delete, each once. Of those that ended, evicted ones go first, then the oldest.

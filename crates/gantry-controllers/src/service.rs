@@ -16,6 +16,9 @@ pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(crate) const HEADLESS: &str = "service.kubernetes.io/headless";
 pub(crate) const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
+/// The index of pods by namespace and label.
+const BY_LABEL: &str = "label";
+
 /// Whether endpoints of the service are to be found by its selector.
 pub(crate) fn has_selector(service: &Value) -> bool {
     service["spec"]["selector"]
@@ -70,9 +73,29 @@ fn chooses(service: &Value, pod: &Value) -> bool {
     has_selector(service) && selector::is_subset(&service["spec"]["selector"], &pod["metadata"]["labels"])
 }
 
-/// The service's pods that have an address.
+/// The pods by their labels, for [`pods_of`].
+pub(crate) fn index_labels(pods: &Informer) {
+    pods.add_index(BY_LABEL, |pod| {
+        let labels = pod["metadata"]["labels"].as_object().into_iter().flatten();
+        labels
+            .map(|(k, v)| label_value(meta::namespace(pod), k, text(v)))
+            .collect()
+    });
+}
+
+fn label_value(namespace: &str, key: &str, value: &str) -> String {
+    format!("{namespace}/{key}={value}")
+}
+
+/// The service's pods that have an address; the informer has been through [`index_labels`].
 pub(crate) fn pods_of(service: &Value, pods: &Informer) -> Vec<Arc<Value>> {
-    let mut chosen = pods.list_namespace(meta::namespace(service));
+    // The rarest of the labels asked for leaves the fewest pods to look at.
+    let wanted = service["spec"]["selector"].as_object().into_iter().flatten();
+    let values = wanted.map(|(k, v)| label_value(meta::namespace(service), k, text(v)));
+    let Some(rarest) = values.min_by_key(|value| pods.count_indexed(BY_LABEL, value)) else {
+        return Vec::new();
+    };
+    let mut chosen = pods.indexed(BY_LABEL, &rarest);
     chosen.retain(|p| chooses(service, p) && !pods::is_finished(p) && addresses(p).next().is_some());
     chosen
 }

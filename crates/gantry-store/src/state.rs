@@ -13,7 +13,7 @@ use std::sync::Arc;
 const PAGE: u64 = 4096;
 const PAGE_HEAD: u64 = 32;
 /// What a record has besides key and value, on its page.
-const RECORD_HEAD: u64 = 40;
+const RECORD_HEAD: u64 = 49;
 
 /// One version of a key; `version == 0` is a tombstone.
 struct Version {

@@ -10,6 +10,7 @@ use common::EtcdServer;
 use gantry_store::*;
 use history::load::{Path, client, log, watcher};
 use history::{Log, Random, Record, check, memory, requests};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -215,6 +216,26 @@ async fn embedded_is_linearizable_across_kills() {
 const WRITERS: u64 = 16;
 const WRITES: u64 = 900;
 
+/// A key, its value unless it was deleted, and how it stood before.
+type Change = (String, Option<String>, history::Seen);
+
+fn with_previous(log: Log) -> BTreeMap<u64, Change> {
+    let mut stands = BTreeMap::new();
+    let change = |(revision, (key, value)): (u64, (String, Option<String>))| {
+        let now = value.clone().map(|value| (revision, value));
+        let before = std::mem::replace(stands.entry(key.clone()).or_insert(None), now);
+        (revision, (key, value, before))
+    };
+    log.into_iter().map(change).collect()
+}
+
+fn told(event: &Event) -> Change {
+    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let value = (event.kind == EventKind::Put).then(|| text(&event.entry.value));
+    let before = event.prev.as_ref().map(|e| (e.mod_revision, text(&e.value)));
+    (text(&event.entry.key), value, before)
+}
+
 /// Many writers and watchers, with history compacted under them.
 async fn watches(name: &str, store: Arc<dyn Store>) {
     let total = WRITERS * WRITES;
@@ -224,66 +245,67 @@ async fn watches(name: &str, store: Arc<dyn Store>) {
         let (store, count) = (store.clone(), count.clone());
         tokio::spawn(async move {
             let mut random = Random(w);
+            let mut wrote = Log::new();
             for i in 0..WRITES {
                 let scope = ["p", "q"][random.below(2) as usize];
-                let key = Bytes::from(format!("{scope}/{}", random.below(50)));
-                match random.below(4) {
-                    0 => drop(store.delete(key, None).await.unwrap()),
-                    _ => drop(store.put(key, format!("{w}.{i}").into(), None).await.unwrap()),
+                let (key, value) = (format!("{scope}/{}", random.below(50)), format!("{w}.{i}"));
+                let bytes = Bytes::from(key.clone());
+                if random.below(4) > 0 {
+                    let entry = store.put(bytes, value.clone().into(), None).await.unwrap();
+                    wrote.insert(entry.mod_revision, (key, Some(value)));
+                } else if let Some(event) = store.delete(bytes, None).await.unwrap() {
+                    wrote.insert(event.entry.mod_revision, (key, None));
                 }
                 count.send_modify(|n| *n += 1);
+                tokio::task::yield_now().await;
             }
+            wrote
         })
     });
     let writers: Vec<_> = writers.collect();
-    let scopes = [("", "q/end"), ("p/", "p/end"), ("q/", "q/end"), ("p/7", "p/7")];
+    let scopes = [("", "q/end"), ("p/", "p/end"), ("q/", "q/end")];
     let watchers = (0..12).map(|n| {
         let scope = scopes[n as usize % 3];
         tokio::spawn(watcher(store.clone(), scope, 1000 + n, changes.clone(), total))
     });
     let watchers: Vec<_> = watchers.collect();
-    // One that is told all, to compare with.
-    let mut whole = store.watch(Bytes::new(), 1).await.unwrap();
-    let told = tokio::spawn(async move {
-        let mut told = history::load::Story::new();
-        while told.last_key_value().is_none_or(|(_, e)| e.entry.key != "q/end") {
-            let events = whole.next().await.unwrap().expect("the watch ended");
-            told.extend(events.into_iter().map(|e| (e.entry.mod_revision, e)));
-        }
-        told
-    });
     let mut random = Random(5);
     for done in (0..total).step_by(1500) {
         changes.clone().wait_for(|n| *n >= done).await.unwrap();
         let newest = store.revision();
-        // Not so far that the one who is told all cannot keep up.
         let at = newest.saturating_sub(random.below(600)).max(1);
         match store.compact(at).await {
             Ok(()) | Err(ReadError::Compacted { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
+    let mut wrote = Log::new();
     for writer in writers {
-        writer.await.unwrap();
+        wrote.extend(writer.await.unwrap());
     }
-    store.put("p/end".into(), "".into(), None).await.unwrap();
-    store.put("q/end".into(), "".into(), None).await.unwrap();
-    let told = told.await.unwrap();
-    let newest = *told.keys().last().unwrap();
+    for end in ["p/end", "q/end"] {
+        let entry = store.put(end.into(), "".into(), None).await.unwrap();
+        wrote.insert(entry.mod_revision, (end.into(), Some(String::new())));
+    }
+    let newest = *wrote.keys().last().unwrap();
     assert!(
-        told.keys().copied().eq(2..=newest),
-        "{name}: there is a revision nobody was told of"
+        wrote.keys().copied().eq(2..=newest),
+        "{name}: a revision was nobody's, or two writers'"
     );
+    let wrote = with_previous(wrote);
     let mut sum = Path::default();
     for (n, watcher) in watchers.into_iter().enumerate() {
         let (path, spans, story) = watcher.await.unwrap();
         let scope = scopes[n % 3].0;
-        let expected = told.iter().filter(|(revision, event)| {
-            event.entry.key.starts_with(scope.as_bytes())
-                && spans
-                    .iter()
-                    .any(|(after, last)| after < *revision && *revision <= last)
-        });
+        let within = |revision: u64| {
+            spans
+                .iter()
+                .any(|(after, last)| *after < revision && revision <= *last)
+        };
+        let expected = wrote
+            .iter()
+            .filter(|(revision, change)| change.0.starts_with(scope) && within(**revision));
+        let story: BTreeMap<u64, Change> = story.iter().map(|(r, event)| (*r, told(event))).collect();
         assert!(
             story.iter().eq(expected),
             "{name}: watcher {n} of {scope:?} saw something else"
@@ -292,7 +314,7 @@ async fn watches(name: &str, store: Arc<dyn Store>) {
         sum.lagged += path.lagged;
         sum.resumed += path.resumed;
     }
-    println!("{name}: {} changes, watchers: {sum:?}", told.len());
+    println!("{name}: {} changes, watchers: {sum:?}", wrote.len());
     assert!(sum.compacted > 0 && sum.resumed > 0, "{name}: {sum:?}");
 }
 

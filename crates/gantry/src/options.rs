@@ -56,6 +56,12 @@ pub struct Options {
     /// API versions to serve or not, such as `resource.k8s.io/v1beta1=true,api/alpha=true`.
     #[arg(long, default_value = "", hide_default_value = true, value_parser = RuntimeConfig::parse)]
     pub runtime_config: RuntimeConfig,
+    /// Requests that read, and are under way at once; 0 for no limit.
+    #[arg(long, default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    /// Requests that change something, and are under way at once; 0 for no limit.
+    #[arg(long, default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
     /// Socket of a containerd to use; by default gantry runs its own.
     #[arg(long)]
     pub containerd_endpoint: Option<PathBuf>,

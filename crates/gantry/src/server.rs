@@ -93,7 +93,12 @@ async fn serve(options: Options) -> Result<(), Error> {
             ca_pem: pki.ca_pem().into(),
         }),
     };
-    let server = Server::serving(store, config, &options.runtime_config).await?;
+    let server = Server::serving(store, config, &options.runtime_config)
+        .await?
+        .limited(
+            options.max_requests_inflight,
+            options.max_mutating_requests_inflight,
+        );
     let url = format!(
         "https://{}",
         SocketAddr::new(options.local_address(), options.https_port)

@@ -260,6 +260,41 @@ fn unready_and_crashing(machine: &Machine) {
     machine.check("delete pod crash --timeout=30s", "deleted");
 }
 
+/// What the client libraries of other languages find: a shell that serves a page.
+const SHELL: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: shell}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: shell
+    image: IMAGE
+    command: [/bin/busybox, sh, -c]
+    args: ["/bin/busybox --install -s /bin; mkdir /www; echo a page >/www/page; echo started; exec httpd -f -p 8080 -h /www"]
+    readinessProbe: {httpGet: {path: /page, port: 8080}, periodSeconds: 1}
+"#;
+
+#[test]
+fn other_clients_reach_into_pods() {
+    if !possible() {
+        return;
+    }
+    let libraries = [(clients::python(), "exec.py"), (clients::node(), "exec.js")];
+    let mut machine = Machine::new("lib");
+    machine.start();
+    machine.wait("node --all", "condition=Ready");
+    machine.import_image();
+    machine.apply(SHELL);
+    machine.wait("pod/shell", "condition=Ready");
+    for (library, script) in libraries {
+        if let Some(library) = library {
+            library.check(script, &machine.kubeconfig(), |program| machine.inside(program));
+        }
+    }
+    machine.end();
+}
+
 #[test]
 fn images_are_listed_and_pods_are_measured() {
     if !possible() {

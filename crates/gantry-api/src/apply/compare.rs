@@ -197,7 +197,10 @@ fn items(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Result<Diff,
     Ok(diff)
 }
 
-fn by_element(shape: Shape, list: Option<&Value>) -> Result<BTreeMap<PathElement, Vec<&Value>>, String> {
+fn by_element<'a>(
+    shape: Shape,
+    list: Option<&'a Value>,
+) -> Result<BTreeMap<PathElement, Vec<&'a Value>>, String> {
     let mut out: BTreeMap<PathElement, Vec<&Value>> = BTreeMap::new();
     for (i, item) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
         let element = shape

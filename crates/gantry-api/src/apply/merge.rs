@@ -102,7 +102,11 @@ type Named<'a> = Vec<(PathElement, &'a Value)>;
 /// By name; nothing for a name that several items have.
 type ByName<'a> = BTreeMap<PathElement, Option<&'a Value>>;
 
-fn index(shape: Shape, list: Option<&Value>, duplicates: bool) -> Result<(Named<'_>, ByName<'_>), String> {
+fn index<'a>(
+    shape: Shape,
+    list: Option<&'a Value>,
+    duplicates: bool,
+) -> Result<(Named<'a>, ByName<'a>), String> {
     let (mut named, mut by) = (Vec::new(), BTreeMap::new());
     for (i, item) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
         let element = shape

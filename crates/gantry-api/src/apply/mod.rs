@@ -6,8 +6,9 @@
 //! A [`set::Set`] holds paths; [`shape`] says by the schema how values are divided into fields; [`walk`],
 //! [`compare`] and [`merge`] walk objects by it; [`managed`] reads and writes `managedFields`.
 //!
-//! Behaviour follows sigs.k8s.io/structured-merge-diff and k8s.io/apimachinery/pkg/util/managedfields. Every
-//! version of a kind is compared in the version of the request: kinds are served in one version only.
+//! Behaviour follows sigs.k8s.io/structured-merge-diff and k8s.io/apimachinery/pkg/util/managedfields. Fields
+//! are compared in the version of the request, whatever version they were noted in: nearly all kinds that have several
+//! versions have the same fields in each.
 
 mod compare;
 pub(crate) mod element;
@@ -18,10 +19,10 @@ mod set;
 mod shape;
 #[cfg(test)]
 mod tests;
-mod validate;
+pub(crate) mod validate;
 mod walk;
 
-use crate::schema::Message;
+use crate::schema::Schema;
 use crate::status::Status;
 use compare::{Comparison, compare};
 use element::PathElement;
@@ -82,7 +83,7 @@ impl Reset {
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     /// The kind's schema; without one, objects are divided by what they look like.
-    pub message: Option<&'static Message>,
+    pub schema: Option<Schema<'a>>,
     /// The version written, such as `apps/v1`.
     pub api_version: &'a str,
     /// The kind written.
@@ -169,9 +170,9 @@ fn conflict_text(conflicts: &[Conflict]) -> String {
     )
 }
 
-impl Writer<'_> {
-    fn shape(&self) -> Shape {
-        Shape::root(self.message)
+impl<'a> Writer<'a> {
+    fn shape(&self) -> Shape<'a> {
+        Shape::root(self.schema)
     }
 
     /// `metadata.managedFields` after a create (`old` is `None`), an update or a patch; `None` for no such field.
@@ -192,7 +193,8 @@ impl Writer<'_> {
         if managed.is_empty() && old.is_some() {
             return None;
         }
-        let empty = json!({});
+        // What every object shows is no one's doing.
+        let empty = self.schema.map_or_else(|| json!({}), Schema::empty);
         // A failure here would be a stored object that its own schema cannot divide: then nobody owns anything.
         let managed = self
             .track(old.unwrap_or(&empty), new, managed, self.manager)
@@ -290,10 +292,10 @@ impl Writer<'_> {
         if !patch["metadata"]["managedFields"].is_null() {
             return Err(ApplyError::Request("metadata.managedFields must be nil".into()));
         }
-        let Some(message) = self.message else {
+        let Some(schema) = self.schema else {
             return Ok(());
         };
-        validate::validate(message, patch).map_err(|why| {
+        validate::validate(schema, patch).map_err(|why| {
             let text = |name: &str| crate::meta::text(patch, name).to_string();
             let (group, version) = self.api_version.split_once('/').unwrap_or(("", self.api_version));
             ApplyError::Schema(format!(

@@ -3,18 +3,26 @@
 //! Source of the wording: sigs.k8s.io/structured-merge-diff, typed/validate.go.
 
 use super::shape::Shape;
-use crate::schema::{self, Field, Message, Type};
+use crate::schema::{self, Field, Message, Schema, Type};
+use crate::structural::{Additional, Structural, is_meta};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+static OBJECT_META: Type = Type::Message("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+static EMPTY_LIST: LazyLock<Type> = LazyLock::new(|| Type::List(Box::new(Type::Any)));
 
 /// Checks that the object has only declared fields of the right types, and that its lists can be divided.
 ///
 /// # Errors
 ///
 /// What is wrong, in upstream's words.
-pub fn validate(message: &'static Message, object: &Value) -> Result<(), String> {
+pub fn validate(schema: Schema, object: &Value) -> Result<(), String> {
     let mut errors = Vec::new();
-    fields(message, object, "", &mut errors);
+    match schema {
+        Schema::Table(message) => fields(message, object, "", &mut errors),
+        Schema::Structural(schema) => open(schema, object, "", &mut errors),
+    }
     match errors.as_slice() {
         [] => Ok(()),
         [one] => Err(one.clone()),
@@ -31,6 +39,58 @@ fn fields(message: &'static Message, value: &Value, path: &str, errors: &mut Vec
         match message.field(key) {
             Some(field) => one(&field.type_, Some(field), v, &path, errors),
             None => errors.push(format!("{path}: field not declared in schema")),
+        }
+    }
+}
+
+/// A value of a custom resource.
+fn open(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<String>) {
+    let plain = match schema.type_.as_str() {
+        "string" => &Type::String,
+        "integer" | "number" => &Type::Double,
+        "boolean" => &Type::Bool,
+        "object" => return open_object(schema, value, path, errors),
+        "array" => {
+            match value.as_array() {
+                Some(items) => items_of(
+                    Shape::root(Some(Schema::Structural(schema))),
+                    items,
+                    path,
+                    errors,
+                    &mut |v, path, errors| {
+                        if let Some(schema) = &schema.items {
+                            open(schema, v, path, errors);
+                        }
+                    },
+                ),
+                None => one(&EMPTY_LIST, None, value, path, errors),
+            }
+            return;
+        }
+        _ if schema.int_or_string => &Type::IntOrString,
+        _ => return,
+    };
+    one(plain, None, value, path, errors);
+}
+
+fn open_object(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<String>) {
+    for (key, v) in object(value, path, errors).into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        if schema.embedded && is_meta(key) {
+            let type_ = if key == "metadata" {
+                &OBJECT_META
+            } else {
+                &Type::String
+            };
+            one(type_, None, v, &path, errors);
+            continue;
+        }
+        match (schema.child(key), &schema.additional) {
+            (Some(field), _) => open(field, v, &path, errors),
+            (None, Additional::Unsaid) if !schema.preserve => {
+                errors.push(format!("{path}: field not declared in schema"));
+            }
+            _ => {}
         }
     }
 }
@@ -102,16 +162,29 @@ fn list(
     path: &str,
     errors: &mut Vec<String>,
 ) {
-    let shape = field.map(Shape::of_field).filter(|s| s.is_list());
+    let shape = field.map_or(Shape::Leaf, Shape::of_field);
+    items_of(shape, items, path, errors, &mut |v, path, errors| {
+        one(item, None, v, path, errors)
+    });
+}
+
+/// Checks items, each under the name that the list's shape gives it.
+fn items_of(
+    shape: Shape,
+    items: &[Value],
+    path: &str,
+    errors: &mut Vec<String>,
+    each: &mut dyn FnMut(&Value, &str, &mut Vec<String>),
+) {
     let mut seen = BTreeSet::new();
     for (i, v) in items.iter().enumerate() {
-        let Some(shape) = shape else {
-            one(item, None, v, &format!("{path}[{i}]"), errors);
+        if !shape.is_list() {
+            each(v, &format!("{path}[{i}]"), errors);
             continue;
-        };
+        }
         match shape.element_of(v) {
             Ok(element) => {
-                one(item, None, v, &format!("{path}{element}"), errors);
+                each(v, &format!("{path}{element}"), errors);
                 if seen.contains(&element) {
                     errors.push(format!("{path}: duplicate entries for key {element}"));
                 }
@@ -134,7 +207,7 @@ fn with_path(path: &str, what: &str) -> String {
 }
 
 /// A value as Go's `%v` prints it.
-fn go(value: &Value) -> String {
+pub(crate) fn go(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "<nil>".into(),

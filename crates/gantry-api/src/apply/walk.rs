@@ -29,7 +29,7 @@ fn node_of(shape: Shape, value: &Value) -> Node {
                 let mut below = node_of(shape.child(key), v);
                 below.member |= v.is_null()
                     || v.as_object().is_some_and(serde_json::Map::is_empty)
-                    || shape.declared(key).is_none();
+                    || !shape.declares(key);
                 node.children.push(PathElement::field(key), below);
             }
         }
@@ -106,7 +106,7 @@ fn add_named_fields(shape: Shape, set: &mut Set) {
             continue;
         }
         if let PathElement::Field(name) = &entry.element {
-            entry.node.member |= shape.declared(name).is_some();
+            entry.node.member |= shape.declares(name);
         }
         add_named_fields(shape.at(&entry.element), &mut entry.node.children);
     }

@@ -1,15 +1,17 @@
 //! Columns that several kinds share, and the texts in them. Source: pkg/printers/internalversion/printers.go.
 
 use super::values::{entries, list, text};
-use crate::kind::Column;
+use crate::apply::validate::go;
+use crate::kind::{Cell, Column};
 use serde_json::Value;
+use smol_str::SmolStr;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The object's name.
 pub fn name_column() -> Column {
     Column {
-        format: "name",
+        format: SmolStr::new_static("name"),
         ..column("Name", "string", |o, _| crate::meta::name(o).into())
     }
 }
@@ -21,14 +23,22 @@ pub fn age_column() -> Column {
     })
 }
 
+/// The moment of the object's creation. Kinds that upstream has no printer for show it instead of an age.
+pub fn created_column() -> Column {
+    column("Created At", "date", |o, _| {
+        crate::meta::text(o, "creationTimestamp").into()
+    })
+}
+
 /// A column that is always shown.
 pub fn column(name: &'static str, type_: &'static str, cell: fn(&Value, i64) -> Value) -> Column {
     Column {
-        name,
-        type_,
-        format: "",
+        name: SmolStr::new_static(name),
+        type_: SmolStr::new_static(type_),
+        format: SmolStr::default(),
+        description: SmolStr::default(),
         priority: 0,
-        cell,
+        cell: Cell::Made(cell),
     }
 }
 
@@ -155,6 +165,38 @@ pub fn first_three(mut all: Vec<String>) -> String {
 pub fn between(since: &str, until: &str, now: i64) -> String {
     let until = OffsetDateTime::parse(until, &Rfc3339).map_or(now, |until| until.unix_timestamp());
     age(since, until)
+}
+
+impl Column {
+    /// The value of an object's cell.
+    pub fn value(&self, object: &Value, now: i64) -> Value {
+        match &self.cell {
+            Cell::Made(make) => make(object, now),
+            Cell::At(path) => path
+                .first(object)
+                .map_or(Value::Null, |value| self.of_type(value, now)),
+        }
+    }
+
+    /// A value found by its path, as the column's type; what is of another type is not shown.
+    fn of_type(&self, value: &Value, now: i64) -> Value {
+        match (self.type_.as_str(), value) {
+            (_, Value::Null) => Value::Null,
+            ("string", value) => go(value).into(),
+            ("integer", value) => match (value.as_i64(), value.as_f64()) {
+                (Some(number), _) => number.into(),
+                (None, Some(number)) => (number as i64).into(),
+                (None, None) => Value::Null,
+            },
+            ("number", value) => value.as_f64().map_or(Value::Null, Value::from),
+            ("boolean", Value::Bool(_)) => value.clone(),
+            ("date", Value::String(since)) => match OffsetDateTime::parse(since, &Rfc3339) {
+                Ok(_) => age(since, now).into(),
+                Err(_) => "<invalid>".into(),
+            },
+            _ => Value::Null,
+        }
+    }
 }
 
 /// The time since an RFC 3339 moment, as upstream's duration.HumanDuration words it.

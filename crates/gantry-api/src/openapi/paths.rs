@@ -1,6 +1,7 @@
 //! What is served where: each kind's paths and operations, in neither OpenAPI version's form.
 
 use super::parameters::{self as p, Parameter};
+use super::schemas;
 use crate::kind::{Kind, Scope, Subresource};
 use crate::schema::message_for;
 
@@ -214,7 +215,7 @@ impl<'a> Author<'a> {
 
     fn paths(&self) -> Vec<Path> {
         let name = &*self.kind.kind;
-        let (object, list) = (self.definition(name), self.definition(&format!("{name}List")));
+        let (object, list) = (self.definition(name), self.definition(&self.kind.list_kind));
         let status = || format!("{META}.Status");
         let options = || Body {
             definition: format!("{META}.DeleteOptions"),
@@ -517,6 +518,7 @@ impl<'a> Author<'a> {
 fn definition((group, version, kind): &(String, String, String)) -> String {
     match message_for(group, version, kind) {
         Some(message) => message.name.into(),
+        None if group.contains('.') => schemas::custom_name(group, version, kind),
         None => kind.clone(),
     }
 }

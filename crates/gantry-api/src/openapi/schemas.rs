@@ -1,5 +1,6 @@
 //! What objects look like, as JSON schemas.
 
+use crate::kind::Kind;
 use crate::schema::{Field, Message, Type, message};
 use serde_json::{Map, Value, json};
 
@@ -11,10 +12,105 @@ pub(super) struct Form {
     pub one_of: bool,
 }
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+
+/// The name of a custom resource's definition: `com.example.v1.Foo`.
+pub(super) fn custom_name(group: &str, version: &str, kind: &str) -> String {
+    let group: Vec<&str> = group.rsplit('.').collect();
+    format!("{}.{version}.{kind}", group.join("."))
+}
+
+/// Adds the definitions of a custom resource and of its lists. Without the parts that OpenAPI 2.0 cannot say.
+pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Value>) {
+    let Some(custom) = &kind.custom else { return };
+    let mut refer = |name: &str| {
+        reach(form, name, definitions);
+        json!({"$ref": format!("{}{name}", form.prefix)})
+    };
+    let (meta, list_meta) = (refer(OBJECT_META), refer(LIST_META));
+    let text = json!({"type": "string"});
+    let names = |name: &str| json!([{"group": kind.group, "version": kind.version, "kind": name}]);
+    // It was written from a value, and can be read.
+    let mut schema: Value = serde_json::from_str(&custom.published).unwrap_or_default();
+    if !form.one_of {
+        for_v2(&mut schema);
+    }
+    embed(&mut schema, &meta, &text, form.one_of);
+    if !schema.is_object() || (!form.one_of && custom.schema.preserve) {
+        schema = json!({"type": "object"});
+    } else {
+        with_meta(&mut schema, &meta, &text);
+    }
+    schema["x-kubernetes-group-version-kind"] = names(&kind.kind);
+    let own = custom_name(&kind.group, &kind.version, &kind.kind);
+    let item = json!({"$ref": format!("{}{own}", form.prefix)});
+    definitions.insert(own, schema);
+    let list = json!({
+        "type": "object", "required": ["items"], "x-kubernetes-group-version-kind": names(&kind.list_kind),
+        "properties": {
+            "apiVersion": text, "kind": text, "metadata": list_meta, "items": {"type": "array", "items": item},
+        },
+    });
+    definitions.insert(custom_name(&kind.group, &kind.version, &kind.list_kind), list);
+}
+
+fn with_meta(schema: &mut Value, meta: &Value, text: &Value) {
+    if !schema["properties"].is_object() {
+        schema["properties"] = json!({});
+    }
+    for (name, value) in [("apiVersion", text), ("kind", text), ("metadata", meta)] {
+        schema["properties"][name] = value.clone();
+    }
+}
+
+/// Gives objects within objects the fields that every object has.
+fn embed(schema: &mut Value, meta: &Value, text: &Value, open: bool) {
+    within(schema, &mut |child| embed(child, meta, text, open));
+    let on = |name: &str| schema[name] == true;
+    if on("x-kubernetes-embedded-resource") && (open || !on("x-kubernetes-preserve-unknown-fields")) {
+        with_meta(schema, meta, text);
+    }
+}
+
+/// Takes out what OpenAPI 2.0 does not have, or kubectl does not understand in it.
+fn for_v2(schema: &mut Value) {
+    let on = |name: &str| schema[name] == true;
+    let (nullable, preserve) = (on("nullable"), on("x-kubernetes-preserve-unknown-fields"));
+    if let Some(map) = schema.as_object_mut() {
+        ["allOf", "oneOf", "anyOf", "not", "nullable"]
+            .iter()
+            .for_each(|field| {
+                map.remove(*field);
+            });
+        if nullable || preserve {
+            map.remove("items");
+            map.remove("properties");
+        }
+        let open = map.get("type").is_some_and(|t| t == "object") && preserve;
+        let bare = map.get("type").is_some_and(|t| t == "array") && !map.contains_key("items");
+        if nullable || open || bare {
+            map.remove("type");
+        }
+    }
+    within(schema, &mut for_v2);
+}
+
+fn within(schema: &mut Value, each: &mut dyn FnMut(&mut Value)) {
+    let Some(map) = schema.as_object_mut() else { return };
+    if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(&mut *each);
+    }
+    for field in ["items", "additionalProperties"] {
+        if let Some(child) = map.get_mut(field).filter(|c| c.is_object()) {
+            each(child);
+        }
+    }
+}
 
 /// Adds the definition `name`, and all that it reaches.
 pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value>) {

@@ -14,6 +14,9 @@ const FORM: Form = Form {
 /// The OpenAPI 2.0 document of all these kinds.
 pub fn v2(kinds: &[&Kind]) -> Value {
     let mut definitions = Map::new();
+    kinds
+        .iter()
+        .for_each(|kind| schemas::custom(&FORM, kind, &mut definitions));
     let mut served = Map::new();
     let of_kinds = kinds.iter().flat_map(|kind| paths::of_kind(kind));
     for path in paths::of_groups(kinds).into_iter().chain(of_kinds) {

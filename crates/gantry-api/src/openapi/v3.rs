@@ -15,6 +15,9 @@ const FORM: Form = Form {
 /// The OpenAPI 3.0 document of the kinds of one group version.
 pub fn v3(group: &str, version: &str, kinds: &[&Kind]) -> Value {
     let mut definitions = Map::new();
+    kinds
+        .iter()
+        .for_each(|kind| schemas::custom(&FORM, kind, &mut definitions));
     let mut served = Map::new();
     let root = format!("{}/", paths::root(group, version));
     let about = paths::of_groups(kinds).into_iter().filter(|p| p.path == root);

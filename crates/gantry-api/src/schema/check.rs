@@ -1,10 +1,19 @@
 //! Decoding by the schema: unknown fields, nulls and wrong types, as upstream's JSON decoder treats them.
 
+use super::form::{settle, zero};
 use super::{Message, Type, message};
 use crate::quantity::Quantity;
+use crate::structural::{Structural, default, embedded, prune};
+use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine};
 use serde_json::Value;
+use std::fmt;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const MAX_DEPTH: usize = 200;
+/// The fields of JSONSchemaProps that hold one more, or a list or flag instead.
+const NESTED: [&str; 3] = ["additionalItems", "additionalProperties", "items"];
 
 /// Removes unknown fields and nulls from `object`; returns one text per unknown field, in upstream's words for
 /// strict decoding.
@@ -14,15 +23,45 @@ const MAX_DEPTH: usize = 200;
 /// A value of the wrong type, in the words of Go's decoder.
 pub fn check(message: &'static Message, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
-    fields(message, object, "", message.short_name(), &mut unknown, 0)?;
+    fields(message, object, "", At { message, path: "" }, &mut unknown, 0)?;
     Ok(unknown)
+}
+
+/// The same for custom resources. Their values' types are validated later, save for those of metadata.
+pub(super) fn structural(schema: &Structural, object: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = embedded::coerce(schema, object)?;
+    let gone = prune::prune(Some(schema), object);
+    unknown.extend(gone.iter().map(|path| format!("unknown field \"{path}\"")));
+    default::drop_nulls(schema, object);
+    Ok(unknown)
+}
+
+/// A place in an object, in the words of Go's decoder: the struct and the way to its field, without the items' numbers.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    message: &'static Message,
+    path: &'a str,
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message.short_name())?;
+        for (i, part) in self.path.split('[').enumerate() {
+            let rest = part.split_once(']').map_or(part, |(_, rest)| rest);
+            match i {
+                0 => write!(f, ".{part}")?,
+                _ => f.write_str(rest)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 fn fields(
     m: &'static Message,
     value: &mut Value,
     path: &str,
-    at: &str,
+    at: At,
     unknown: &mut Vec<String>,
     depth: usize,
 ) -> Result<(), String> {
@@ -30,22 +69,35 @@ fn fields(
         return Err("json: exceeded max depth".into());
     }
     let Some(map) = value.as_object_mut() else {
-        return Err(wrong(value, at, m.name));
+        return Err(wrong(value, at, &go_name(&Type::Message(m.name))));
     };
-    map.retain(|key, v| {
-        let known = m.field(key).is_some();
-        if !known {
-            unknown.push(format!("unknown field \"{}\"", join(path, key)));
-        }
-        known && !v.is_null()
-    });
+    map.retain(|key, v| !v.is_null() || m.field(key).is_none());
+    let before = unknown.len();
     for (key, v) in map.iter_mut() {
         if let Some(field) = m.field(key) {
             let path = join(path, key);
-            let at = format!("{}.{path}", m.short_name());
-            one(&field.type_, v, &path, &at, unknown, depth + 1)?;
+            let at = At {
+                message: m,
+                path: &path,
+            };
+            // Within schemas, what may be a schema or something simpler.
+            if field.type_ == Type::Any
+                && NESTED.contains(&field.name)
+                && v.is_object()
+                && m.short_name() == "JSONSchemaProps"
+            {
+                fields(m, v, &path, at, unknown, depth + 1)?;
+                continue;
+            }
+            one(&field.type_, v, &path, at, unknown, depth + 1)?;
+        } else {
+            unknown.push(format!("unknown field \"{}\"", join(path, key)));
         }
     }
+    if unknown.len() > before {
+        map.retain(|key, _| m.field(key).is_some());
+    }
+    settle(m, map);
     Ok(())
 }
 
@@ -53,13 +105,21 @@ fn one(
     type_: &Type,
     value: &mut Value,
     path: &str,
-    at: &str,
+    at: At,
     unknown: &mut Vec<String>,
     depth: usize,
 ) -> Result<(), String> {
     let fits = match type_ {
         Type::Any => true,
-        Type::String | Type::Bytes | Type::Time | Type::MicroTime => value.is_string(),
+        Type::String => value.is_string(),
+        Type::Bytes => match value.as_str() {
+            Some(text) => base64(text)?,
+            None => false,
+        },
+        Type::Time | Type::MicroTime => match value.as_str() {
+            Some(text) => time(type_, text)?,
+            None => false,
+        },
         Type::Bool => value.is_boolean(),
         Type::Double => value.is_number(),
         // Quantities are kept in their canonical form, as upstream's decoder leaves them.
@@ -79,7 +139,13 @@ fn one(
         },
         Type::List(item) => match value.as_array_mut() {
             Some(items) => {
-                for (i, v) in items.iter_mut().enumerate().filter(|(_, v)| !v.is_null()) {
+                for (i, v) in items.iter_mut().enumerate() {
+                    if v.is_null() {
+                        *v = zero(item);
+                    }
+                    if v.is_null() {
+                        continue;
+                    }
                     one(item, v, &format!("{path}[{i}]"), at, unknown, depth + 1)?;
                 }
                 true
@@ -88,7 +154,13 @@ fn one(
         },
         Type::Map(item) => match value.as_object_mut() {
             Some(map) => {
-                for (k, v) in map.iter_mut().filter(|(_, v)| !v.is_null()) {
+                for (k, v) in map.iter_mut() {
+                    if v.is_null() {
+                        *v = zero(item);
+                    }
+                    if v.is_null() {
+                        continue;
+                    }
                     one(item, v, &join(path, k), at, unknown, depth + 1)?;
                 }
                 true
@@ -114,6 +186,34 @@ fn integer(value: &mut Value, min: i64, max: i64) -> bool {
     value.as_i64().is_some_and(|n| (min..=max).contains(&n))
 }
 
+/// Whether a text is base64, which upstream decodes at once.
+fn base64(text: &str) -> Result<bool, String> {
+    match STANDARD.decode(text) {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            let at = match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+                DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.len() / 4 * 4,
+            };
+            Err(format!("illegal base64 data at input byte {at}"))
+        }
+    }
+}
+
+/// Whether a text is a time.
+fn time(type_: &Type, text: &str) -> Result<bool, String> {
+    let layout = match type_ {
+        Type::MicroTime => "2006-01-02T15:04:05.000000Z07:00",
+        _ => "2006-01-02T15:04:05Z07:00",
+    };
+    match OffsetDateTime::parse(text, &Rfc3339) {
+        Ok(_) => Ok(true),
+        Err(_) => Err(format!(
+            "parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\""
+        )),
+    }
+}
+
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_string()
@@ -122,7 +222,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-fn wrong(value: &Value, at: &str, type_: &str) -> String {
+fn wrong(value: &Value, at: At, type_: &str) -> String {
     let found = match value {
         Value::Null => "null".to_string(),
         Value::Bool(_) => "bool".into(),
@@ -177,7 +277,8 @@ mod tests {
         );
         assert_eq!(
             v,
-            json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "a"}]}}}})
+            json!({"metadata": {}, "spec": {"replicas": 2, "strategy": {}, "template": {"metadata": {}, "spec": {
+                "containers": [{"name": "a", "resources": {}}]}}}, "status": {}})
         );
         let mut claim =
             json!({"spec": {"template": {"spec": {"overhead": {"cpu": "1000m", "memory": 1024}}}}});
@@ -187,6 +288,11 @@ mod tests {
         assert_eq!(
             check(m, &mut json!({"spec": {"replicas": "x"}})).unwrap_err(),
             "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+        );
+        let mut item = json!({"spec": {"template": {"spec": {"containers": [{"name": 1}]}}}});
+        assert_eq!(
+            check(m, &mut item).unwrap_err(),
+            "json: cannot unmarshal number into Go struct field Container.spec.template.spec.containers.name of type string"
         );
     }
 }

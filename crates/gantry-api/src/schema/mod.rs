@@ -5,12 +5,47 @@
 //! name, protobuf number (0 if none), type, and attributes.
 
 mod check;
+mod form;
 mod tables;
 
 pub use check::check;
 
+use crate::structural::Structural;
+use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
+
+/// What objects of a kind look like.
+#[derive(Clone, Copy, Debug)]
+pub enum Schema<'a> {
+    /// A built-in kind's table.
+    Table(&'static Message),
+    /// What a CustomResourceDefinition says.
+    Structural(&'a Structural),
+}
+
+impl Schema<'_> {
+    /// Removes from an object what is not declared; returns one text per unknown field, in upstream's words for strict
+    /// decoding.
+    ///
+    /// # Errors
+    ///
+    /// A value of the wrong type, in the words of Go's decoder.
+    pub fn check(self, object: &mut Value) -> Result<Vec<String>, String> {
+        match self {
+            Schema::Table(message) => check(message, object),
+            Schema::Structural(schema) => check::structural(schema, object),
+        }
+    }
+
+    /// An object that nobody has said anything about yet.
+    pub fn empty(self) -> Value {
+        match self {
+            Schema::Table(message) => form::empty(message),
+            Schema::Structural(_) => Value::Object(serde_json::Map::new()),
+        }
+    }
+}
 
 /// One object type, named as upstream's OpenAPI names it.
 #[derive(Debug)]
@@ -24,6 +59,7 @@ pub struct Message {
     /// Its fields, in alphabetical order.
     pub fields: Vec<Field>,
     by_number: Vec<u16>,
+    shown: OnceLock<Vec<u16>>,
 }
 
 /// One field of a message.
@@ -97,6 +133,15 @@ impl Message {
         &self.by_number
     }
 
+    /// Indexes of the fields that upstream shows of every such object.
+    fn shown(&self) -> &[u16] {
+        // Not known before all tables are read.
+        self.shown.get_or_init(|| {
+            let all = self.fields.iter().zip(0..);
+            all.filter(|(f, _)| form::is_shown(f)).map(|(_, i)| i).collect()
+        })
+    }
+
     /// The field with this JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         let at = self.fields.binary_search_by(|f| f.name.cmp(name)).ok()?;
@@ -150,6 +195,7 @@ fn parse(block: &'static str) -> Option<Message> {
         atomic: false,
         fields: Vec::new(),
         by_number: Vec::new(),
+        shown: OnceLock::new(),
     };
     for line in lines {
         let words: Vec<&'static str> = line.split_whitespace().collect();

@@ -5,6 +5,7 @@
 mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
+mod custom_resource_terminating;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 pub mod node_restriction;
@@ -61,7 +62,8 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 8] = [
+    let plugins: [&dyn Plugin; 9] = [
+        &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
         &taint_nodes_by_condition::TaintNodesByCondition,

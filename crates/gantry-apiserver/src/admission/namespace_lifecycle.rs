@@ -20,7 +20,7 @@ impl Plugin for NamespaceLifecycle {
         let Some(kind) = request.api.kinds.get("", "v1", "namespaces") else {
             return Ok(());
         };
-        let stored = request.api.registry.get(&kind, None, namespace).await?;
+        let stored = request.api.registry.look_up(&kind, None, namespace).await?;
         if !meta::is_deleting(&stored) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use gantry_api::meta;
 use gantry_api::status::Status;
 use serde_json::Value;
+use std::sync::Arc;
 
 pub struct Priority;
 
@@ -73,21 +74,21 @@ async fn one_default(request: &Request<'_>, class: &Value) -> Result<(), Status>
 }
 
 /// The cluster's default class, or null. Of several, which only a race can bring about, the lowest counts.
-async fn default_class(request: &Request<'_>) -> Result<Value, Status> {
+async fn default_class(request: &Request<'_>) -> Result<Arc<Value>, Status> {
     let Some(kind) = request
         .api
         .kinds
         .get("scheduling.k8s.io", "v1", "priorityclasses")
     else {
-        return Ok(Value::Null);
+        return Ok(Arc::default());
     };
-    let classes = request.api.registry.all(&kind, &kind.prefix(None)).await?.objects;
+    let classes = request.api.registry.look_up_all(&kind).await?;
     let default = classes.into_iter().filter(|c| c["globalDefault"] == true);
-    Ok(default.min_by_key(|c| c["value"].as_i64()).unwrap_or(Value::Null))
+    Ok(default.min_by_key(|c| c["value"].as_i64()).unwrap_or_default())
 }
 
 /// The pod's class, the cluster's default one, or null.
-async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Value, Status> {
+async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Arc<Value>, Status> {
     let name = pod["spec"]["priorityClassName"].as_str().unwrap_or("");
     if name.is_empty() {
         return default_class(request).await;
@@ -97,7 +98,7 @@ async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Value, Status> {
         .kinds
         .get("scheduling.k8s.io", "v1", "priorityclasses")
     {
-        Some(kind) => request.api.registry.get(&kind, None, name).await,
+        Some(kind) => request.api.registry.look_up(&kind, None, name).await,
         None => Err(Status::not_found("scheduling.k8s.io", "priorityclasses", name)),
     };
     found.map_err(|status| match status.code {

@@ -6,6 +6,7 @@ use gantry_api::meta;
 use gantry_api::status::Status;
 use rand::Rng;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -83,7 +84,7 @@ fn mirror(pod: &Value) -> Result<(), &'static str> {
     Ok(())
 }
 
-async fn find(request: &Request<'_>, name: &str) -> Result<Value, Status> {
+async fn find(request: &Request<'_>, name: &str) -> Result<Arc<Value>, Status> {
     let missing = || Status::not_found("", "serviceaccounts", name);
     let kind = request
         .api
@@ -94,7 +95,7 @@ async fn find(request: &Request<'_>, name: &str) -> Result<Value, Status> {
         match request
             .api
             .registry
-            .get(&kind, Some(request.namespace), name)
+            .look_up(&kind, Some(request.namespace), name)
             .await
         {
             Err(status) if status.code == 404 && name == "default" => tokio::time::sleep(WAIT).await,

@@ -66,7 +66,7 @@ impl Fixture {
         let pki = gantry_cluster::pki::Pki::open(folder.path(), &Default::default()).unwrap();
         let keys = Keys::from_pem(pki.service_account_key_pem(), &[]).unwrap();
         let tokens = Arc::new(Tokens::new("https://issuer", keys));
-        let kinds = Arc::new(Kinds::new(gantry_api::kinds::builtin()));
+        let kinds = Arc::new(Served::new(gantry_api::kinds::builtin()));
         let store: Arc<dyn Store> = Arc::new(Memory::new());
         let account = json!({"metadata": {"name": "bot", "namespace": "ns", "uid": "1"}}).to_string();
         let key = "/registry/serviceaccounts/ns/bot";
@@ -74,7 +74,7 @@ impl Fixture {
         let registry = Registry::new(store.clone());
         Fixture {
             authenticator: Authenticator::new(tokens.clone(), kinds.clone(), registry, Some("sesame".into())),
-            authorizer: Authorizer::start(&store, &kinds).await.unwrap(),
+            authorizer: Authorizer::start(&store, &kinds.now()).await.unwrap(),
             tokens,
             _folder: folder,
         }

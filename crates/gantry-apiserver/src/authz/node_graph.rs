@@ -2,9 +2,9 @@
 
 use super::follow::{self, Sink};
 use crate::request::Kinds;
+use crate::stored::decode;
 use gantry_auth::node::{Object, References};
-use gantry_store::{ReadError, Store};
-use serde_json::Value;
+use gantry_store::{Entry, ReadError, Store};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// The kinds the graph is made from: group, version, plural, and what they are in it.
@@ -49,13 +49,21 @@ impl NodeGraph {
     }
 }
 
+/// Whether a pod may be on a node; one that cannot be need not be read.
+fn names_node(entry: &Entry) -> bool {
+    std::str::from_utf8(&entry.value).is_ok_and(|json| json.contains("\"nodeName\""))
+}
+
 impl Sink for NodeGraph {
-    fn set(&self, key: &str, value: Option<Value>) {
+    fn set(&self, key: &str, entry: Option<&Entry>) {
         let found = self
             .prefixes
             .iter()
             .find_map(|(prefix, object)| Some((key.strip_prefix(prefix.as_str())?, *object)));
         let Some((place, object)) = found else { return };
+        let value = entry
+            .filter(|entry| object != Object::Pod || names_node(entry))
+            .and_then(|entry| decode(entry).ok());
         let mut references = self.references.write().unwrap_or_else(PoisonError::into_inner);
         match (object, place.split_once('/')) {
             (Object::Pod, Some((namespace, name))) => references.set_pod(namespace, name, value.as_ref()),

@@ -2,9 +2,9 @@
 
 use super::follow::{self, Sink};
 use crate::request::Kinds;
+use crate::stored::decode;
 use gantry_auth::rbac::{API_GROUP, Part, Policy};
-use gantry_store::{ReadError, Store};
-use serde_json::Value;
+use gantry_store::{Entry, ReadError, Store};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 const PARTS: [(&str, Part); 4] = [
@@ -44,13 +44,14 @@ impl RbacCache {
 }
 
 impl Sink for RbacCache {
-    fn set(&self, key: &str, object: Option<Value>) {
+    fn set(&self, key: &str, entry: Option<&Entry>) {
         let found = self
             .prefixes
             .iter()
             .find_map(|(prefix, part)| Some((key.strip_prefix(prefix.as_str())?, *part)));
         let Some((place, part)) = found else { return };
         let (namespace, name) = place.split_once('/').unwrap_or(("", place));
+        let object = entry.and_then(|entry| decode(entry).ok());
         let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         policy.set(part, namespace, name, object);
     }

@@ -45,7 +45,7 @@ async fn objects(api: &Api, text: &mut Text) {
     let name = "apiserver_resource_objects";
     let help = "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
     text.family(name, "gauge", help);
-    for kind in api.kinds.iter().filter(|k| k.verbs.contains(&"list")) {
+    for kind in api.kinds.now().iter().filter(|k| k.verbs.contains(&"list")) {
         let count = match count(api, &kind.prefix(None)).await {
             Ok(count) => count as f64,
             Err(error) => {

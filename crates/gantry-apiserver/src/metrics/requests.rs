@@ -3,6 +3,7 @@
 //! Source of names, labels and buckets: k8s.io/apiserver/pkg/endpoints/metrics.
 
 use crate::apply;
+use crate::limits::Class;
 use crate::metrics::text::Text;
 use crate::request::Parsed;
 use crate::respond::{Body, BodyError};
@@ -288,6 +289,15 @@ impl Drop for Running {
 }
 
 impl Meter {
+    /// What places the request is counted by.
+    pub fn class(&self) -> Class {
+        match (self.0.long, self.0.mutating) {
+            (true, _) => Class::Long,
+            (false, true) => Class::Mutating,
+            (false, false) => Class::ReadOnly,
+        }
+    }
+
     /// Ends the measurement with its answer; that of a long request ends with the answer's body.
     pub fn end(self, response: Response<Body>) -> Response<Body> {
         self.0.code.store(response.status().as_u16(), Ordering::Relaxed);

@@ -36,6 +36,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// The kind.
+    pub fn kind(&self) -> &Arc<Kind> {
+        &self.kind
+    }
+
     /// Reads events of `kind`.
     pub fn of(kind: &Arc<Kind>) -> Self {
         Reader {

@@ -163,10 +163,9 @@ impl Source {
     fn all(&self) -> BTreeSet<Unit> {
         let services = self.services.list();
         let services = services.iter().map(|s| Unit::Service(gantry_client::key_of(s)));
-        let pods = self.pods.list();
-        let pods = pods.iter().filter(|p| pod::has_host_ports(p));
+        let pods = self.pods.iter().filter(|p| pod::has_host_ports(p));
         services
-            .chain(pods.map(|p| Unit::Pod(gantry_client::key_of(p))))
+            .chain(pods.map(|p| Unit::Pod(gantry_client::key_of(&p))))
             .collect()
     }
 

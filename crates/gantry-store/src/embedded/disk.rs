@@ -2,6 +2,7 @@
 
 use super::OpenError;
 use super::ceiling::{Bounded, Ceiling};
+use super::record::{self, FORMAT, OLDEST};
 use crate::reader::Records;
 use crate::state::State;
 use crate::{Entry, Event, ReadError, Revision};
@@ -13,13 +14,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-const FORMAT: u64 = 1;
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const HISTORY: TableDefinition<Revision, &[u8]> = TableDefinition::new("history");
 /// redb's page cache. The newest values are in memory anyway; the cache serves commits and history.
 const CACHE: usize = 8 << 20;
-/// Create revision, version, key length.
-const HEAD: usize = 20;
 
 /// One durable transaction.
 pub(super) struct Batch<'a> {
@@ -36,30 +34,8 @@ pub(super) struct Disk {
     database: RwLock<Option<Database>>,
 }
 
-fn encode(entry: &Entry) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEAD + entry.key.len() + entry.value.len());
-    out.extend(entry.create_revision.to_be_bytes());
-    out.extend(entry.version.to_be_bytes());
-    out.extend((entry.key.len() as u32).to_be_bytes());
-    out.extend(&entry.key);
-    out.extend(&entry.value);
-    out
-}
-
 fn decode(mod_revision: Revision, record: &[u8]) -> Result<Entry, redb::Error> {
-    let parts = || {
-        let create_revision = u64::from_be_bytes(record.get(..8)?.try_into().ok()?);
-        let version = u64::from_be_bytes(record.get(8..16)?.try_into().ok()?);
-        let len = u32::from_be_bytes(record.get(16..HEAD)?.try_into().ok()?) as usize;
-        Some(Entry {
-            key: Bytes::copy_from_slice(record.get(HEAD..HEAD + len)?),
-            value: Bytes::copy_from_slice(record.get(HEAD + len..)?),
-            create_revision,
-            mod_revision,
-            version,
-        })
-    };
-    parts().ok_or_else(|| damaged(mod_revision))
+    record::decode(mod_revision, record).ok_or_else(|| damaged(mod_revision))
 }
 
 fn damaged(revision: Revision) -> redb::Error {
@@ -89,7 +65,6 @@ impl Disk {
         let name = || path.display().to_string();
         let other = |reason: String| OpenError::Other { path: name(), reason };
         let ceiling = Ceiling::new(u64::MAX);
-        let new = !path.exists();
         let database = open(path, &ceiling).map_err(|e| match e {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(name()),
             DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
@@ -97,21 +72,22 @@ impl Disk {
             }
             e => other(e.to_string()),
         })?;
-        if new {
-            // The file's name must survive a power cut as well as what is in it.
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))
-                .and_then(|f| f.sync_all())
-                .map_err(|e| other(e.to_string()))?;
-        }
+        // The file's name must survive a power cut as well as what is in it, also if the last start was cut short.
+        sync_folders(path).map_err(|e| other(e.to_string()))?;
         initialise(&database).map_err(|e| other(e.to_string()))?;
         let found = meta(&database, "format").map_err(|e| other(e.to_string()))?;
-        if found != FORMAT {
-            return Err(OpenError::Format {
-                path: name(),
-                found,
-                known: FORMAT,
-            });
+        match found {
+            FORMAT => {}
+            // Its records are read as they are; those who know them alone must no longer open the file.
+            OLDEST..FORMAT => set_format(&database).map_err(|e| other(e.to_string()))?,
+            _ => {
+                return Err(OpenError::Format {
+                    path: name(),
+                    found,
+                    oldest: OLDEST,
+                    known: FORMAT,
+                });
+            }
         }
         Ok(Disk {
             path: path.to_path_buf(),
@@ -153,7 +129,7 @@ impl Disk {
             {
                 let mut history = tx.open_table(HISTORY)?;
                 for event in batch.events {
-                    history.insert(event.entry.mod_revision, encode(&event.entry).as_slice())?;
+                    history.insert(event.entry.mod_revision, record::encode(&event.entry).as_slice())?;
                 }
                 for revision in batch.erase {
                     history.remove(revision)?;
@@ -244,6 +220,30 @@ fn open(path: &Path, ceiling: &Arc<Ceiling>) -> Result<Database, DatabaseError> 
     Database::builder()
         .set_cache_size(CACHE)
         .create_with_backend(backend)
+}
+
+/// Makes the names of the file and of the folders it is in durable. Those above its own folder may be closed to us; then
+/// they are not ours.
+fn sync_folders(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let mut folders = path.ancestors().skip(1);
+    if let Some(own) = folders.next() {
+        File::open(own)?.sync_all()?;
+    }
+    for folder in folders {
+        match File::open(folder).and_then(|f| f.sync_all()) {
+            Err(e) if e.kind() != io::ErrorKind::PermissionDenied => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn set_format(database: &Database) -> Result<(), redb::Error> {
+    let tx = database.begin_write()?;
+    tx.open_table(META)?.insert("format", FORMAT)?;
+    tx.commit()?;
+    Ok(())
 }
 
 /// Gives a new file its tables; leaves one with any table alone.

@@ -2,10 +2,11 @@
 //!
 //! One thread writes (`writer.rs`). It takes what has queued up, decides it in order, commits it in one durable
 //! transaction, and only then shows it to readers and acknowledges it; so nothing visible can be lost. Readers never
-//! wait for a commit. `disk.rs` is all that knows redb, `ceiling.rs` keeps the file from growing beyond its limit.
+//! wait for a commit. `disk.rs` is all that knows redb, `record.rs` how it holds a key, `ceiling.rs` keeps the file from growing beyond its limit.
 
 mod ceiling;
 mod disk;
+mod record;
 mod writer;
 
 use crate::plan::Op;
@@ -33,13 +34,15 @@ pub enum OpenError {
     Permission(String),
     /// The file was written in a format this version does not know.
     #[error(
-        "{path} has store format {found}, and this gantry knows only {known}: use the gantry that wrote it"
+        "{path} has store format {found}, and this gantry knows {oldest} to {known}: use the gantry that wrote it"
     )]
     Format {
         /// The file.
         path: String,
         /// The format it declares; 0 if none.
         found: u64,
+        /// The oldest format this version reads.
+        oldest: u64,
         /// The format this version writes.
         known: u64,
     },

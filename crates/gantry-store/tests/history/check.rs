@@ -35,18 +35,16 @@ fn holds(pre: Option<u64>, state: Option<u64>) -> bool {
 }
 
 impl Step {
-    /// The states it may leave; none if it cannot be taken.
-    fn take(&self, state: Option<u64>) -> Option<Option<u64>> {
-        match *self {
-            Step::See(seen) => (seen == state).then_some(state),
-            Step::Set { pre, new } => (holds(pre, state) && state < Some(new)).then_some(Some(new)),
-            Step::Remove(old) => (state == Some(old)).then_some(None),
-            Step::MayRemove { pre } => (state.is_some() && holds(pre, state)).then_some(None),
+    /// The state it leaves; none if it cannot be taken. Some have two ways to go.
+    fn take(&self, state: Option<u64>, way: usize) -> Option<Option<u64>> {
+        match (self, way) {
+            (Step::See(seen), 0) => (*seen == state).then_some(state),
+            (Step::Set { pre, new }, 0) => (holds(*pre, state) && state < Some(*new)).then_some(Some(*new)),
+            (Step::Remove(old), 0) => (state == Some(*old)).then_some(None),
+            (Step::MayRemove { pre }, 0) => (state.is_some() && holds(*pre, state)).then_some(None),
+            (Step::MayRemove { .. }, 1) => Some(state),
+            _ => None,
         }
-    }
-
-    fn is_optional(&self) -> bool {
-        matches!(self, Step::MayRemove { .. })
     }
 }
 
@@ -157,9 +155,10 @@ fn moments(key: &str, requests: &[Request], log: &Log) -> Result<Vec<Moment>, St
             }
             (Ask::Delete { pre }, Told::Unknown) => Step::MayRemove { pre: *pre },
             (Ask::Put { pre, .. } | Ask::Delete { pre }, Told::Stands(seen)) => {
-                let refused = !holds(*pre, seen.as_ref().map(|(r, _)| *r));
+                let fits = holds(*pre, seen.as_ref().map(|(r, _)| *r));
                 // A deletion of nothing is no refusal, and says the same.
-                if !refused && !(seen.is_none() && matches!(request.ask, Ask::Delete { .. })) {
+                let nothing = seen.is_none() && matches!(request.ask, Ask::Delete { .. });
+                if fits && !nothing {
                     return Err(format!("{request:?} was refused without a reason"));
                 }
                 see(seen, key, log)?
@@ -192,37 +191,38 @@ fn see(seen: &Seen, key: &str, log: &Log) -> Result<Step, String> {
 fn linearizable(moments: &[Moment]) -> bool {
     let mut taken = vec![false; moments.len()];
     let mut known = HashSet::new();
-    // What was taken, in order, with the state before it and where to look for an alternative to it.
-    let mut path: Vec<(usize, Option<u64>)> = Vec::new();
-    let (mut state, mut from) = (None, 0);
+    // What was taken and which way, in order, with the state before it.
+    let mut path: Vec<(usize, usize, Option<u64>)> = Vec::new();
+    // What to try from here on; what comes before it was tried.
+    let (mut state, mut from) = (None, (0, 0));
     loop {
         let open = || moments.iter().enumerate().filter(|(n, _)| !taken[*n]);
-        if open().all(|(_, m)| m.step.is_optional()) {
-            return true;
-        }
         // Nothing may be taken before what was answered before its call.
-        let first_answer = open().map(|(_, m)| m.answer).min().unwrap_or(usize::MAX);
+        let Some(first_answer) = open().map(|(_, m)| m.answer).min() else {
+            return true;
+        };
         let next = open()
             .take_while(|(_, m)| m.call < first_answer)
-            .filter(|(n, _)| *n >= from)
-            .find_map(|(n, m)| {
-                let after = m.step.take(state)?;
+            .flat_map(|(n, m)| [(n, 0, m), (n, 1, m)])
+            .filter(|(n, way, _)| (*n, *way) >= from)
+            .find_map(|(n, way, m)| {
+                let after = m.step.take(state, way)?;
                 let mut then = taken.clone();
                 then[n] = true;
-                known.insert((then, after)).then_some((n, after))
+                known.insert((then, after)).then_some((n, way, after))
             });
         match next {
-            Some((n, after)) => {
-                path.push((n, state));
+            Some((n, way, after)) => {
+                path.push((n, way, state));
                 taken[n] = true;
-                (state, from) = (after, 0);
+                (state, from) = (after, (0, 0));
             }
             None => {
-                let Some((n, before)) = path.pop() else {
+                let Some((n, way, before)) = path.pop() else {
                     return false;
                 };
                 taken[n] = false;
-                (state, from) = (before, n + 1);
+                (state, from) = (before, (n, way + 1));
             }
         }
     }
@@ -282,5 +282,9 @@ mod tests {
         let perhaps = (Step::MayRemove { pre: None }, 2, usize::MAX);
         check(&[(set(None, 2), 0, 1), perhaps.clone(), (see(None), 3, 4)], true);
         check(&[(set(None, 2), 0, 1), perhaps, (see(Some(2)), 3, 4)], true);
+        // But not after it could no longer.
+        let killed = (Step::MayRemove { pre: None }, 2, 3);
+        let after = [(see(Some(2)), 4, 5), (see(None), 6, 7)];
+        check(&[&[(set(None, 2), 0, 1), killed][..], &after].concat(), false);
     }
 }

@@ -170,7 +170,7 @@ pub async fn watcher(
                     return (path, spans, story);
                 }
             }
-            if random.below(40) == 0 {
+            if random.below(12) == 0 {
                 let until = (*changes.borrow() + random.below(total)).min(total);
                 changes.wait_for(|n| *n >= until).await.unwrap();
             }

@@ -83,6 +83,9 @@ struct Api {
     /// Only some of: create, pods, get, list, patch, watch, delete. ConfigMaps are made in any case.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
+    /// The server's process on this machine, whose memory is then shown, too.
+    #[arg(long)]
+    pid: Option<u32>,
     #[command(flatten)]
     show: Show,
 }
@@ -244,6 +247,31 @@ async fn must(connection: &mut Connection, method: Method, path: &str, body: &Va
     }
 }
 
+/// What was found so far.
+struct Found {
+    pid: Option<u32>,
+    figures: Vec<Figures>,
+}
+
+impl Found {
+    /// Adds figures, with the memory that the server has now.
+    fn push(&mut self, mut figures: Figures) {
+        figures.memory = self.pid.and_then(memory_of);
+        self.figures.push(figures);
+    }
+}
+
+/// The resident memory of a process and the most it had, in megabytes.
+fn memory_of(pid: u32) -> Option<[f64; 2]> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes * 1024.0 / 1e6)
+    };
+    Some([field("VmRSS:")?, field("VmHWM:")?])
+}
+
 /// One run.
 struct Bench<'a> {
     options: &'a Api,
@@ -255,7 +283,10 @@ impl Bench<'_> {
     async fn all(&self) -> Result<Vec<Figures>, Error> {
         let (count, connections) = (self.options.count, self.options.connections);
         let maps = self.path("configmaps");
-        let mut found = Vec::new();
+        let mut found = Found {
+            pid: self.options.pid,
+            figures: Vec::new(),
+        };
         let load = |name: &str, connections: u16, count: u32| Load {
             name: name.into(),
             connections,
@@ -325,7 +356,7 @@ impl Bench<'_> {
             let delete = |i| request(Method::DELETE, format!("{maps}/map-{i}"), "", String::new());
             found.push(load.run(self.target, &delete).await?);
         }
-        Ok(found)
+        Ok(found.figures)
     }
 
     fn wanted(&self, part: Part) -> bool {

@@ -19,6 +19,9 @@ pub struct Figures {
     pub p90: f64,
     pub p99: f64,
     pub max: f64,
+    /// The server's resident memory afterwards, and the most it had, in megabytes, if it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<[f64; 2]>,
 }
 
 impl Figures {
@@ -64,6 +67,10 @@ pub fn table(figures: &[Figures], other: Option<&[Figures]>) -> String {
         "P99 MS".into(),
         "MAX MS".into(),
     ]];
+    let memory = figures.iter().any(|f| f.memory.is_some());
+    if memory {
+        rows[0].extend(["MEMORY MB".into(), "MOST MB".into()]);
+    }
     if other.is_some() {
         rows[0].extend(["TIMES".into(), "P99 TIMES".into()]);
     }
@@ -79,6 +86,12 @@ pub fn table(figures: &[Figures], other: Option<&[Figures]>) -> String {
             format!("{:.2}", f.p99),
             format!("{:.2}", f.max),
         ];
+        if memory {
+            row.extend(match f.memory {
+                Some(both) => both.map(|mb| format!("{mb:.0}")),
+                None => ["-".into(), "-".into()],
+            });
+        }
         if let Some(other) = other {
             match other.iter().find(|o| o.name == f.name) {
                 Some(o) => row.extend([
@@ -138,6 +151,15 @@ mod tests {
              list all: 2 failed, first with 500: no\n"
         );
         assert!(table(&mine, None).starts_with("WORK       REQUESTS   FAILED   PER SECOND   MB/S   P50 MS"));
+        mine[0].memory = Some([123.4, 150.0]);
+        let text = table(&mine[..1], None);
+        assert!(
+            text.lines()
+                .next()
+                .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB")),
+            "{text}"
+        );
+        assert!(text.trim_end().ends_with("123       150"), "{text}");
         assert!(parse(b"nonsense").is_err());
     }
 }

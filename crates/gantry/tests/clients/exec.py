@@ -26,15 +26,18 @@ def input_and_exit_code(core):
 
 
 def terminal(core):
-    session = run(core, "sh", "-c", "read line; stty size", stdin=True, tty=True, _preload_content=False)
+    # The size goes another way than the input, so that the command may be the first of them.
+    command = 'i=0; until [ "$(stty size)" = "33 44" ] || [ $i = 100 ]; do sleep 0.1; i=$((i+1)); done; stty size'
+    session = run(core, "sh", "-c", command, stdin=True, tty=True, _preload_content=False)
     session.write_channel(4, json.dumps({"Height": 33, "Width": 44}))
-    session.write_stdin("\n")
     session.run_forever(timeout=30)
-    assert "33 44" in session.read_stdout(), "the terminal has the size it was given"
+    text = session.read_stdout()
+    assert "33 44" in text, f"the terminal has the size it was given, not {text!r}"
 
 
 def logs(core):
-    assert core.read_namespaced_pod_log(POD, NAMESPACE) == "started\n"
+    # Read as it is: this version of the library makes "b'…'" of what is no JSON.
+    assert core.read_namespaced_pod_log(POD, NAMESPACE, _preload_content=False).data == b"started\n"
     lines = watch.Watch().stream(core.read_namespaced_pod_log, POD, NAMESPACE, follow=True)
     assert next(iter(lines)) == "started"
 
@@ -51,8 +54,8 @@ def port(core):
 
 
 def proxy(core):
-    text = core.connect_get_namespaced_pod_proxy_with_path(f"{POD}:8080", NAMESPACE, "page")
-    assert text == "a page\n", text
+    answer = core.connect_get_namespaced_pod_proxy_with_path(f"{POD}:8080", NAMESPACE, "page", _preload_content=False)
+    assert answer.data == b"a page\n", answer.data
 
 
 config.load_kube_config()

@@ -1,5 +1,8 @@
 //! A server for one test: the built binary without a node, on loopback.
 
+// Each test binary uses what it needs.
+#![allow(dead_code)]
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -5,7 +5,7 @@ mod properties;
 mod updates;
 
 use super::*;
-use crate::schema::message_for;
+use crate::schema::{Schema, message_for};
 use Step::{Apply, Conflicts, Force, Update};
 
 /// One write. Each runs one second after the one before.
@@ -44,7 +44,7 @@ fn now(second: usize) -> String {
 fn writer<'a>(api: &'a str, kind: &'a str, manager: &'a str, now: &'a str) -> Writer<'a> {
     let (group, version) = api.split_once('/').unwrap_or(("", api));
     Writer {
-        message: message_for(group, version, kind),
+        schema: message_for(group, version, kind).map(Schema::Table),
         api_version: api,
         kind,
         subresource: "",

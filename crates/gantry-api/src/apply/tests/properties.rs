@@ -4,6 +4,7 @@ use super::super::element::{PathElement, Scalar};
 use super::super::set::{Node, Set};
 use super::super::{merge, walk};
 use super::*;
+use crate::schema::Schema;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
@@ -125,8 +126,8 @@ where
     }
 }
 
-fn shape() -> Shape {
-    Shape::root(message_for("apps", "v1", "Deployment"))
+fn shape() -> Shape<'static> {
+    Shape::root(message_for("apps", "v1", "Deployment").map(Schema::Table))
 }
 
 /// The paths of an applied configuration that are not in the object, or not with that value. An empty list is no

@@ -55,11 +55,13 @@ impl Hooks for DaemonSetHooks {
             default_to(rolling, "maxSurge", 0);
         }
         pod::default_template(spec, "template");
+        default_to(map_of(map_of(object, "metadata"), "annotations"), TEMPLATE_GENERATION, "0");
         let status = map_of(object, "status");
         WRITTEN.iter().for_each(|field| default_to(status, field, 0));
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         object["metadata"]["generation"] = 1.into();
         object["status"] = json!({});
         WRITTEN.iter().for_each(|field| object["status"][*field] = 0.into());
@@ -68,6 +70,7 @@ impl Hooks for DaemonSetHooks {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         let mut generation = template_generation(old);
         let template_changed = !same(&object["spec"]["template"], &old["spec"]["template"]);
         if template_changed {
@@ -90,7 +93,8 @@ impl Hooks for DaemonSetHooks {
         let (selector, template) = (&spec["selector"], &spec["template"]);
         let labels = &template["metadata"]["labels"];
         label_selector(&mut errors, &path.child("selector"), selector);
-        if !selector.is_object() || !selects(selector, labels) {
+        let well_formed = errors.is_empty();
+        if well_formed && (!selector.is_object() || !selects(selector, labels)) {
             let detail = "`selector` does not match template `labels`";
             errors.push(Error::invalid("spec.template.metadata.labels", labels.clone(), detail));
         }

@@ -53,10 +53,12 @@ impl Hooks for DeploymentHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         // Annotations count too: a rollback used to be asked for in them.
         let annotations = |o: &Value| o["metadata"]["annotations"].clone();
         if !same(&object["spec"], &old["spec"]) || !same(&annotations(object), &annotations(old)) {

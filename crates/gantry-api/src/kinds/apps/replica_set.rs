@@ -6,7 +6,7 @@ use crate::kinds::checks::{immutable, nonnegative};
 use crate::kinds::columns::{age_column, column, name_column, template_columns};
 use crate::kinds::core::pod;
 use crate::kinds::values::{default_to, map_of, number};
-use crate::kinds::{count_generation, start_generation, usual};
+use crate::kinds::{count_generation, start_generation, selectable, usual};
 use serde_json::Value;
 
 /// The kind.
@@ -23,7 +23,7 @@ pub fn kind() -> Kind {
         short_names: vec!["rs".into()],
         categories: vec!["all".into()],
         subresources: vec![Subresource::Scale, Subresource::Status],
-        selectable_fields: vec![("status.replicas", "status.replicas")],
+        selectable_fields: selectable(&[("status.replicas", "status.replicas")]),
         columns,
         hooks: Box::new(ReplicaSetHooks),
         ..usual("apps", "ReplicaSet", "replicasets", Scope::Namespaced)
@@ -41,11 +41,13 @@ impl Hooks for ReplicaSetHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
         object["status"]["replicas"] = 0.into();
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         count_generation(object, old);
     }
 

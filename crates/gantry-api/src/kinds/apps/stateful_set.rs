@@ -5,6 +5,7 @@ use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, amount, count_or_part, format, nonnegative, one_of};
 use crate::kinds::columns::{age_column, column, name_column, template_columns};
+use crate::kinds::core::persistent_volume_claim::claim_spec;
 use crate::kinds::core::pod;
 use crate::kinds::values::{
     default_if_zero, default_to, drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text,
@@ -77,12 +78,14 @@ impl Hooks for StatefulSetHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         object["metadata"]["generation"] = 1.into();
         object["status"] = json!({"replicas": 0, "availableReplicas": 0});
         drop_max_unavailable(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         if !given(&old["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"]) {
             drop_max_unavailable(object);
         }
@@ -112,14 +115,22 @@ impl Hooks for StatefulSetHooks {
         nonnegative(&mut errors, &path.child("replicas"), &spec["replicas"]);
         nonnegative(&mut errors, &path.child("minReadySeconds"), &spec["minReadySeconds"]);
         nonnegative(&mut errors, &path.child("ordinals.start"), &spec["ordinals"]["start"]);
-        pod::pods_selected(&mut errors, &path, spec, "statefulset");
-        pod::validate_template(&mut errors, &path.child("template"), &effective_template(spec));
+        if pod::pods_selected(&mut errors, &path, spec, "statefulset") {
+            pod::validate_template(&mut errors, &path.child("template"), &effective_template(spec));
+        } else {
+            errors.push(Error::invalid(path.child("selector"), spec["selector"].clone(), ""));
+        }
         pod::runs_forever(&mut errors, &path.child("template"), &spec["template"], "StatefulSet");
         errors
     }
 
     fn validate_create(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
+        let path = Path::new("spec");
+        let path = path.child("volumeClaimTemplates");
+        for (i, claim) in list(&object["spec"]["volumeClaimTemplates"]).iter().enumerate() {
+            claim_spec(&mut errors, &path.index(i).child("spec"), &claim["spec"], false);
+        }
         let service = text(&object["spec"]["serviceName"]);
         if !service.is_empty() {
             format(&mut errors, &Path::new("spec").child("serviceName"), service, formats::dns_label);
@@ -226,10 +237,11 @@ mod tests {
 
     fn stateful_set(change: impl Fn(&mut Value)) -> Value {
         let mounts = json!([{"name": "data", "mountPath": "/data"}]);
+        let claim = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
         let mut object = json!({"metadata": {"name": "s"}, "spec": {
             "serviceName": "s",
             "selector": {"matchLabels": {"a": "b"}},
-            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}],
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
             "template": {
                 "metadata": {"labels": {"a": "b"}},
                 "spec": {"containers": [{"name": "c", "image": "i", "volumeMounts": mounts}]},
@@ -261,6 +273,10 @@ mod tests {
         check(
             |o| o["spec"]["selector"] = json!({}),
             &["spec.selector: Invalid value: {}: empty selector is invalid for statefulset"],
+        );
+        check(
+            |o| o["spec"]["volumeClaimTemplates"][0]["spec"] = json!({"accessModes": ["ReadWriteOnce"]}),
+            &["spec.volumeClaimTemplates[0].spec.resources[storage]: Required value"],
         );
         check(
             |o| o["spec"]["replicas"] = (-1).into(),

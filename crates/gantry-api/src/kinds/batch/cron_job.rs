@@ -69,10 +69,12 @@ impl Hooks for CronJobHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/jobTemplate/spec/template/spec");
         crate::kinds::start_generation(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/jobTemplate/spec/template/spec");
         if !same(&object["spec"], &old["spec"]) {
             object["metadata"]["generation"] = (number(&old["metadata"]["generation"]) + 1).into();
         }

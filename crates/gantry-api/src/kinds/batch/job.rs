@@ -13,7 +13,7 @@ use crate::kinds::checks::{Errors, immutable, label_selector, selects};
 use crate::kinds::columns::{age_column, between, column, name_column, template_columns};
 use crate::kinds::core::pod;
 use crate::kinds::values::{default_if_zero, default_to, flag, given, keep, list_mut, map_of, number, size, text};
-use crate::kinds::{count_generation, start_generation, usual};
+use crate::kinds::{count_generation, start_generation, selectable, usual};
 use serde_json::Value;
 
 /// The kind.
@@ -35,7 +35,7 @@ pub fn kind() -> Kind {
     Kind {
         categories: vec!["all".into()],
         subresources: vec![Subresource::Status],
-        selectable_fields: vec![("status.successful", "status.succeeded")],
+        selectable_fields: selectable(&[("status.successful", "status.succeeded")]),
         columns,
         hooks: Box::new(JobHooks),
         ..usual("batch", "Job", "jobs", Scope::Namespaced)
@@ -96,20 +96,28 @@ impl Hooks for JobHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
         if flag(&object["spec"]["manualSelector"]) {
             return;
         }
         let name = object["metadata"]["name"].clone();
         let uid = object["metadata"]["uid"].clone();
+        // Labels that the job has from its template stay those of the template.
+        let shared = object["metadata"]["labels"] == object["spec"]["template"]["metadata"]["labels"];
         let spec = &mut object["spec"];
         let labels = map_of(map_of(map_of(spec, "template"), "metadata"), "labels");
         NAME_LABELS.iter().for_each(|label| default_to(labels, label, name.clone()));
         UID_LABELS.iter().for_each(|label| default_to(labels, label, uid.clone()));
+        let labels = labels.clone();
         default_to(map_of(map_of(spec, "selector"), "matchLabels"), UID_LABELS[1], uid);
+        if shared {
+            object["metadata"]["labels"] = labels;
+        }
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         count_generation(object, old);
     }
 

@@ -24,6 +24,10 @@ pub fn kind() -> Kind {
 struct LeaseHooks;
 
 impl Hooks for LeaseHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let (path, spec) = (Path::new("spec"), &object["spec"]);

@@ -6,7 +6,7 @@ use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
-use crate::kinds::values::{drop_zero, entries, flag, given, same, size, text};
+use crate::kinds::values::{entries, flag, given, same, size, text};
 use serde_json::Value;
 
 /// The kind.
@@ -31,10 +31,6 @@ pub const MAX_SIZE: usize = 1 << 20;
 struct ConfigMapHooks;
 
 impl Hooks for ConfigMapHooks {
-    fn default(&self, object: &mut Value) {
-        drop_zero(object, &["immutable"]);
-    }
-
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let mut total = 0;

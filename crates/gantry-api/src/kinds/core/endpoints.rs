@@ -50,6 +50,10 @@ fn endpoints(object: &Value) -> String {
 struct EndpointsHooks;
 
 impl Hooks for EndpointsHooks {
+    fn deprecation(&self) -> Option<&'static str> {
+        Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+    }
+
     fn default(&self, object: &mut Value) {
         for port in list_mut(object, "subsets").iter_mut().flat_map(|s| list_mut(s, "ports")) {
             default_if_zero(port, "protocol", "TCP");

@@ -5,7 +5,7 @@ use crate::formats;
 use crate::kind::{Column, Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format};
 use crate::kinds::columns::{age, column, wide};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{drop_zero, given, number, text};
 use crate::meta;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use serde_json::Value;
 pub fn kind() -> Kind {
     Kind {
         short_names: vec!["ev".into()],
-        selectable_fields: vec![
+        selectable_fields: selectable(&[
             ("involvedObject.kind", "involvedObject.kind"),
             ("involvedObject.namespace", "involvedObject.namespace"),
             ("involvedObject.name", "involvedObject.name"),
@@ -26,7 +26,7 @@ pub fn kind() -> Kind {
             ("reportingComponent", "reportingComponent"),
             ("source", "source.component|reportingComponent"),
             ("type", "type"),
-        ],
+        ]),
         columns: columns(),
         hooks: Box::new(EventHooks),
         ..usual("", "Event", "events", Scope::Namespaced)
@@ -45,7 +45,7 @@ fn columns() -> Vec<Column> {
         wide("First Seen", "string", |o, now| first_seen(o, now).into()),
         wide("Count", "string", |o, _| count(o).into()),
         Column {
-            format: "name",
+            format: "name".into(),
             ..wide("Name", "string", |o, _| meta::name(o).into())
         },
     ]

@@ -4,6 +4,7 @@ use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format, quantity};
+use crate::kinds::columns::{created_column, name_column};
 use crate::kinds::resource_names;
 use crate::kinds::usual;
 use crate::kinds::values::{default_to, entries, given, list, list_mut, map_of, size, text};
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 pub fn kind() -> Kind {
     Kind {
         short_names: vec!["limits".into()],
+        columns: vec![name_column(), created_column()],
         hooks: Box::new(LimitRangeHooks),
         ..usual("", "LimitRange", "limitranges", Scope::Namespaced)
     }

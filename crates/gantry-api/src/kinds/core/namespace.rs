@@ -5,7 +5,7 @@ use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::format;
 use crate::kinds::columns::{age_column, column, name_column};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{default_if_zero, keep, list, map_of, text};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub fn kind() -> Kind {
         // As upstream: a namespace is deleted by name only.
         verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
         subresources: vec![Subresource::Finalize, Subresource::Status],
-        selectable_fields: vec![("status.phase", "status.phase")],
+        selectable_fields: selectable(&[("status.phase", "status.phase")]),
         columns: vec![
             name_column(),
             column("Status", "string", |o, _| o["status"]["phase"].clone()),

@@ -4,10 +4,10 @@ use super::pod::taint_effect;
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::checks::{Errors, format, resource_value};
+use crate::kinds::checks::{Errors, POSITIVE, format, resource_value};
 use crate::kinds::columns::{age_column, column, name_column, or_none, wide};
-use crate::kinds::usual;
-use crate::kinds::values::{drop_zero, entries, field_mut, flag, given, list, map_of, text};
+use crate::kinds::values::{drop_zero, entries, field_mut, flag, given, list, map_of, number, remove, text};
+use crate::kinds::{selectable, usual};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub fn kind() -> Kind {
         short_names: vec!["no".into()],
         storage_prefix: "minions".into(),
         subresources: vec![Subresource::Proxy, Subresource::Status],
-        selectable_fields: vec![("spec.unschedulable", "spec.unschedulable")],
+        selectable_fields: selectable(&[("spec.unschedulable", "spec.unschedulable")]),
         columns: vec![
             name_column(),
             column("Status", "string", |o, _| status(o).into()),
@@ -105,19 +105,24 @@ impl Hooks for NodeHooks {
     }
 
     // A node brings its status along when it registers.
-    fn prepare_create(&self, _: &mut Value) {}
+    fn prepare_create(&self, object: &mut Value) {
+        drop_config(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        if !given(&old["spec"]["configSource"]) {
+            drop_config(object);
+        }
+    }
+
+    fn prepare_subresource(&self, subresource: Subresource, object: &mut Value, old: &Value) {
+        if subresource == Subresource::Status && !given(&old["status"]["config"]) {
+            remove(map_of(object, "status"), "config");
+        }
+    }
 
     fn validate(&self, object: &Value) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let path = Path::new("metadata");
-        taints(&mut errors, &path.child("taints"), list(&object["spec"]["taints"]));
-        let path = Path::new("status");
-        for field in ["capacity", "allocatable"] {
-            let path = path.child(field);
-            for (name, amount) in entries(&object["status"][field]) {
-                resource_value(&mut errors, &path.child(name), name, amount);
-            }
-        }
+        let mut errors = common(object);
         let path = Path::new("spec");
         let path = path.child("podCIDRs");
         let ranges = list(&object["spec"]["podCIDRs"]);
@@ -135,6 +140,9 @@ impl Hooks for NodeHooks {
     fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
         let mut errors = duplicate_addresses(object);
         let (new, old) = (&object["spec"], &old["spec"]);
+        if text(&new["externalID"]) != text(&old["externalID"]) {
+            errors.push(Error::forbidden("spec.externalID", "may not be updated"));
+        }
         if given(&old["podCIDRs"]) && new["podCIDRs"] != old["podCIDRs"] {
             let detail = "node updates may not change podCIDR except from \"\" to valid";
             errors.push(Error::forbidden("spec.podCIDRs", detail));
@@ -147,7 +155,65 @@ impl Hooks for NodeHooks {
     }
 
     fn validate_subresource(&self, _: Subresource, object: &Value, _: &Value) -> Vec<Error> {
-        duplicate_addresses(object)
+        let mut errors = common(object);
+        errors.extend(duplicate_addresses(object));
+        errors
+    }
+}
+
+/// Nodes were configured through the API once; what is left of that is kept where it stands.
+fn drop_config(object: &mut Value) {
+    remove(map_of(object, "spec"), "configSource");
+    if let Some(status) = field_mut(object, "status") {
+        remove(status, "config");
+    }
+}
+
+/// The rules for nodes and their status alike.
+fn common(object: &Value) -> Errors {
+    let mut errors = Vec::new();
+    let path = Path::new("metadata");
+    taints(&mut errors, &path.child("taints"), list(&object["spec"]["taints"]));
+    let (at, status) = (Path::new("status"), &object["status"]);
+    for field in ["capacity", "allocatable"] {
+        let path = at.child(field);
+        for (name, amount) in entries(&status[field]) {
+            resource_value(&mut errors, &path.child(name), name, amount);
+        }
+    }
+    let swap = &status["nodeInfo"]["swap"]["capacity"];
+    if given(swap) && number(swap) <= 0 {
+        let path = path.child("nodeSwapStatus");
+        errors.push(Error::invalid(path.child("capacity"), swap.clone(), POSITIVE));
+    }
+    features(&mut errors, &at.child("declaredFeatures"), list(&status["declaredFeatures"]));
+    errors
+}
+
+fn features(errors: &mut Errors, path: &Path, features: &[Value]) {
+    const LONGEST: usize = 253;
+    for (i, feature) in features.iter().enumerate() {
+        let name = text(feature);
+        if let Some(before) = i.checked_sub(1).map(|i| text(&features[i])) {
+            if before == name {
+                errors.push(Error::duplicate(path.index(i), name));
+            } else if before > name {
+                errors.push(Error::invalid(path.index(i), name, "list must be sorted alphabetically"));
+            }
+        }
+        let letter = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic());
+        let segment = |part: &str| letter(part) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+        if name.len() > LONGEST {
+            let detail = format!("invalid feature name {name:?}: must be no more than {LONGEST} characters");
+            errors.push(Error::invalid(path.index(i), name, detail));
+        } else if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.split('/').all(segment) {
+            let detail = format!(
+                "invalid feature name {name:?}: must start with an UpperCamelCase segment, with subsequent segments \
+                 separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric \
+                 characters and slashes"
+            );
+            errors.push(Error::invalid(path.index(i), name, detail));
+        }
     }
 }
 
@@ -204,5 +270,25 @@ mod tests {
             json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}),
             ["NotReady", "<none>"],
         );
+    }
+
+    #[test]
+    fn rules_of_a_status() {
+        let check = |status: Value, expected: &[&str]| {
+            let node = json!({"metadata": {"name": "n"}, "status": status});
+            let errors = NodeHooks.validate_subresource(Subresource::Status, &node, &node);
+            let fields: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
+            assert_eq!(fields, expected);
+        };
+        check(json!({"capacity": {"cpu": "1"}, "declaredFeatures": ["A", "B/c"]}), &[]);
+        check(json!({"capacity": {"pods": "1500m"}}), &["status.capacity.pods"]);
+        check(json!({"declaredFeatures": ["B", "A", "A", "x"]}), &[
+            "status.declaredFeatures[1]",
+            "status.declaredFeatures[2]",
+            "status.declaredFeatures[3]",
+        ]);
+        check(json!({"addresses": [{"type": "Hostname", "address": "a"}, {"type": "Hostname", "address": "a"}]}), &[
+            "status.addresses[1]",
+        ]);
     }
 }

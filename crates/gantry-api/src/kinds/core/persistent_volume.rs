@@ -7,7 +7,7 @@ use crate::kinds::checks::{Errors, basic_quantity, format, immutable, optional_o
 use crate::kinds::columns::{access_modes, age_column, class, column, name_column, phase, wide};
 use crate::kinds::core::pod;
 use crate::kinds::diff::diff;
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{
     default_if_zero, default_to, entries, given, keep, list, map_of, remove, same, size, text,
 };
@@ -19,7 +19,7 @@ pub fn kind() -> Kind {
         short_names: vec!["pv".into()],
         returns_deleted: true,
         subresources: vec![Subresource::Status],
-        selectable_fields: vec![("name", "metadata.name")],
+        selectable_fields: selectable(&[("name", "metadata.name")]),
         columns: vec![
             name_column(),
             column("Capacity", "string", |o, _| {

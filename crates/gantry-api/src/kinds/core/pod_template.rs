@@ -17,6 +17,7 @@ pub fn kind() -> Kind {
             column("Images", "string", |o, _| of_containers(o, "image")),
             column("Pod Labels", "string", |o, _| labels(&o["template"]["metadata"]["labels"]).into()),
         ],
+        returns_deleted: true,
         hooks: Box::new(PodTemplateHooks),
         ..usual("", "PodTemplate", "podtemplates", Scope::Namespaced)
     }
@@ -35,10 +36,12 @@ impl Hooks for PodTemplateHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/template/spec");
         object["metadata"]["generation"] = 1.into();
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/template/spec");
         if !same(&object["template"], &old["template"]) {
             object["metadata"]["generation"] = (number(&old["metadata"]["generation"]) + 1).into();
         }

@@ -6,7 +6,7 @@ use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::nonnegative;
 use crate::kinds::columns::{age_column, column, labels, name_column, template_columns, wide};
 use crate::kinds::values::{default_to, drop_zero, entries, given, map_of, number, size};
-use crate::kinds::{count_generation, start_generation, usual};
+use crate::kinds::{count_generation, start_generation, selectable, usual};
 use serde_json::Value;
 
 /// The kind.
@@ -16,7 +16,7 @@ pub fn kind() -> Kind {
         short_names: vec!["rc".into()],
         categories: vec!["all".into()],
         subresources: vec![Subresource::Scale, Subresource::Status],
-        selectable_fields: vec![("status.replicas", "status.replicas")],
+        selectable_fields: selectable(&[("status.replicas", "status.replicas")]),
         columns: vec![
             name_column(),
             column("Desired", "integer", |o, _| number(&o["spec"]["replicas"]).into()),
@@ -58,11 +58,13 @@ impl Hooks for ReplicationControllerHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        pod::drop_disabled(object, None, "/spec/template/spec");
         start_generation(object);
         object["status"]["replicas"] = 0.into();
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        pod::drop_disabled(object, Some(old), "/spec/template/spec");
         count_generation(object, old);
     }
 

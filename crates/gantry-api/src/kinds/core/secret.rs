@@ -6,14 +6,14 @@ use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{self, Errors, format};
 use crate::kinds::columns::{age_column, column, name_column};
-use crate::kinds::usual;
-use crate::kinds::values::{default_if_zero, drop_zero, entries, given, map_of, remove, size, text};
+use crate::kinds::values::{default_if_zero, entries, given, map_of, remove, size, text};
+use crate::kinds::{selectable, usual};
 use serde_json::Value;
 
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        selectable_fields: vec![("type", "type")],
+        selectable_fields: selectable(&[("type", "type")]),
         columns: vec![
             name_column(),
             column("Type", "string", |o, _| o["type"].clone()),
@@ -30,7 +30,6 @@ struct SecretHooks;
 impl Hooks for SecretHooks {
     fn default(&self, object: &mut Value) {
         default_if_zero(object, "type", "Opaque");
-        drop_zero(object, &["immutable"]);
         let Some(Value::Object(plain)) = remove(object, "stringData") else {
             return;
         };

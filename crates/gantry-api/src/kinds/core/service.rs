@@ -7,7 +7,7 @@ use crate::kinds::checks::{
     Errors, format, labels, one_of, optional_format, optional_one_of, port, port_or_name, required, required_format,
 };
 use crate::kinds::columns::{self, age_column, column, name_column, or_none, wide};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{
     default_if_zero, default_to, drop_zero, given, joined, list, list_mut, map_of, number, remove, size, text,
 };
@@ -22,7 +22,7 @@ pub fn kind() -> Kind {
         storage_prefix: "services/specs".into(),
         returns_deleted: true,
         subresources: vec![Subresource::Proxy, Subresource::Status],
-        selectable_fields: vec![("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")],
+        selectable_fields: selectable(&[("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")]),
         columns: vec![
             name_column(),
             column("Type", "string", |o, _| o["spec"]["type"].clone()),
@@ -90,9 +90,52 @@ fn needs_health_check(spec: &Value) -> bool {
     spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local"
 }
 
+/// What of a Service has no effect, or soon will not have. Source: pkg/api/service/warnings.go.
+fn warnings(object: &Value) -> Vec<String> {
+    let spec = &object["spec"];
+    let (external, headless) = (spec["type"] == "ExternalName", is_headless(spec));
+    let has_ips = size(&spec["externalIPs"]) > 0;
+    let mut found: Vec<String> = Vec::new();
+    let mut warn = |holds: bool, text: &str| {
+        if holds {
+            found.push(text.into());
+        }
+    };
+    warn(
+        headless && !text(&spec["loadBalancerIP"]).is_empty(),
+        "spec.loadBalancerIP is ignored for headless services",
+    );
+    warn(headless && has_ips, "spec.externalIPs is ignored for headless services");
+    warn(
+        headless && spec["sessionAffinity"] != "None",
+        "spec.SessionAffinity is ignored for headless services",
+    );
+    warn(
+        has_ips && !headless && !external,
+        "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
+    );
+    warn(
+        external && has_ips,
+        "spec.externalIPs is ignored when spec.type is \"ExternalName\"",
+    );
+    warn(
+        !external && !text(&spec["externalName"]).is_empty(),
+        "spec.externalName is ignored when spec.type is not \"ExternalName\"",
+    );
+    warn(
+        spec["trafficDistribution"] == "PreferClose",
+        "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"",
+    );
+    found
+}
+
 struct ServiceHooks;
 
 impl Hooks for ServiceHooks {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
+        warnings(object)
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(
@@ -195,6 +238,46 @@ impl Hooks for ServiceHooks {
 
     fn validate_name(&self, name: &str) -> Result<(), String> {
         crate::meta::validate_label_name(name)
+    }
+
+    fn validate_subresource(&self, subresource: Subresource, object: &Value, old: &Value) -> Vec<Error> {
+        if subresource != Subresource::Status {
+            return self.validate_update(object, old);
+        }
+        let mut errors = Vec::new();
+        balancer(&mut errors, &Path::new("status").child("loadBalancer"), object);
+        errors
+    }
+}
+
+/// The rules for where a load balancer is reached.
+fn balancer(errors: &mut Errors, path: &Path, service: &Value) {
+    let path = path.child("ingress");
+    let ingress = list(&service["status"]["loadBalancer"]["ingress"]);
+    if service["spec"]["type"] != "LoadBalancer" && !ingress.is_empty() {
+        errors.push(Error::forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'"));
+        return;
+    }
+    for (i, entry) in ingress.iter().enumerate() {
+        let path = path.index(i);
+        let (ip, mode, host) = (text(&entry["ip"]), &entry["ipMode"], text(&entry["hostname"]));
+        if !ip.is_empty() {
+            format(errors, &path.child("ip"), ip, formats::ip);
+        }
+        let at = path.child("ipMode");
+        match (given(mode), ip.is_empty()) {
+            (false, false) => errors.push(Error::required(at, "must be specified when `ip` is set")),
+            (true, true) => errors.push(Error::forbidden(at, "may not be specified when `ip` is not set")),
+            (true, false) => optional_one_of(errors, &at, mode, &["Proxy", "VIP"]),
+            (false, true) => {}
+        }
+        if !host.is_empty() {
+            let at = path.child("hostname");
+            format(errors, &at, host, formats::dns_subdomain);
+            if formats::parse_ip(host).is_some() {
+                errors.push(Error::invalid(at, host, "must be a DNS name, not an IP address"));
+            }
+        }
     }
 }
 
@@ -471,5 +554,32 @@ mod tests {
         check(json!({"type": "ClusterIP", "ports": [port]}), ["<none>", "80/TCP"]);
         check(json!({"type": "LoadBalancer", "ports": [node]}), ["<pending>", "80:30080/TCP"]);
         check(json!({"type": "ExternalName", "externalName": "x.y"}), ["x.y", ""]);
+    }
+
+    #[test]
+    fn rules_of_a_status() {
+        let check = |type_: &str, ingress: Value, expected: &[&str]| {
+            let service = json!({"spec": {"type": type_}, "status": {"loadBalancer": {"ingress": ingress}}});
+            let errors = ServiceHooks.validate_subresource(Subresource::Status, &service, &service);
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, expected);
+        };
+        check("LoadBalancer", json!([{"ip": "10.0.0.1", "ipMode": "VIP"}, {"hostname": "a.b"}]), &[]);
+        check("ClusterIP", json!([]), &[]);
+        check(
+            "ClusterIP",
+            json!([{"hostname": "a.b"}]),
+            &["status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"],
+        );
+        check(
+            "LoadBalancer",
+            json!([{"ip": "10.0.0.01"}, {"ipMode": "VIP"}, {"hostname": "10.0.0.1"}]),
+            &[
+                "status.loadBalancer.ingress[0].ip: Invalid value: \"10.0.0.01\": must not have leading 0s",
+                "status.loadBalancer.ingress[0].ipMode: Required value: must be specified when `ip` is set",
+                "status.loadBalancer.ingress[1].ipMode: Forbidden: may not be specified when `ip` is not set",
+                "status.loadBalancer.ingress[2].hostname: Invalid value: \"10.0.0.1\": must be a DNS name, not an IP address",
+            ],
+        );
     }
 }

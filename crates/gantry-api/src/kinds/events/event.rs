@@ -7,7 +7,7 @@ use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, immutable};
 use crate::kinds::core::event as core;
 use crate::kinds::values::{given, number, remove, text};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub fn kind() -> Kind {
     Kind {
         short_names: vec!["ev".into()],
         storage_prefix: stored.storage_prefix,
-        selectable_fields: vec![
+        selectable_fields: selectable(&[
             ("regarding.kind", "regarding.kind"),
             ("regarding.namespace", "regarding.namespace"),
             ("regarding.name", "regarding.name"),
@@ -28,7 +28,7 @@ pub fn kind() -> Kind {
             ("reason", "reason"),
             ("reportingController", "reportingController"),
             ("type", "type"),
-        ],
+        ]),
         columns: stored.columns,
         hooks: Box::new(EventHooks),
         ..usual("events.k8s.io", "Event", "events", Scope::Namespaced)

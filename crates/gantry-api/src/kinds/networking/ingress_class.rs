@@ -2,7 +2,7 @@
 
 use crate::field::{Error, Path};
 use crate::formats;
-use crate::kind::{Column, Hooks, Kind, Scope};
+use crate::kind::{Cell, Column, Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, domain_prefixed_path, format, immutable};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::networking::ingress::reference;
@@ -18,10 +18,10 @@ pub fn kind() -> Kind {
     Kind {
         columns: vec![
             Column {
-                cell: |o, _| match text(&o["metadata"]["annotations"][DEFAULT_ANNOTATION]) {
+                cell: Cell::Made(|o, _| match text(&o["metadata"]["annotations"][DEFAULT_ANNOTATION]) {
                     "true" => format!("{} (default)", crate::meta::name(o)).into(),
                     _ => crate::meta::name(o).into(),
-                },
+                }),
                 ..name_column()
             },
             column("Controller", "string", |o, _| text(&o["spec"]["controller"]).into()),

@@ -26,6 +26,10 @@ pub fn kind() -> Kind {
 struct RuntimeClassHooks;
 
 impl Hooks for RuntimeClassHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, _: &mut Value) {}
 
     fn validate(&self, object: &Value) -> Vec<Error> {

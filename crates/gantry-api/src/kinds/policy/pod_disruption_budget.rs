@@ -38,6 +38,10 @@ fn count(value: &Value) -> Value {
 struct PodDisruptionBudgetHooks;
 
 impl Hooks for PodDisruptionBudgetHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         map_of(object, "spec");
         let status = map_of(object, "status");

@@ -3,16 +3,15 @@
 use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, label_selector};
-use crate::kinds::columns::{column, name_column};
+use crate::kinds::columns::{created_column, name_column};
 use crate::kinds::usual;
 use crate::kinds::values::{given, list};
 use serde_json::Value;
 
 /// The kind.
 pub fn kind() -> Kind {
-    let created = |o: &Value, _| crate::meta::text(o, "creationTimestamp").into();
     Kind {
-        columns: vec![name_column(), column("Created At", "date", created)],
+        columns: vec![name_column(), created_column()],
         hooks: Box::new(RoleHooks { namespaced: false }),
         ..usual(
             "rbac.authorization.k8s.io",

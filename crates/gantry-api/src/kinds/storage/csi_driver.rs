@@ -35,6 +35,10 @@ pub fn kind() -> Kind {
 struct DriverHooks;
 
 impl Hooks for DriverHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         default_to(spec, "attachRequired", true);

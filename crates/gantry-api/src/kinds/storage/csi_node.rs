@@ -27,6 +27,10 @@ pub fn kind() -> Kind {
 struct NodeHooks;
 
 impl Hooks for NodeHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         map_of(object, "spec");
     }

@@ -26,6 +26,10 @@ pub fn kind() -> Kind {
 struct CapacityHooks;
 
 impl Hooks for CapacityHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, _: &mut Value) {}
 
     fn validate(&self, object: &Value) -> Vec<Error> {

@@ -2,7 +2,7 @@
 
 use crate::field::{Error, Path};
 use crate::formats;
-use crate::kind::{Hooks, Kind, Scope};
+use crate::kind::{Cell, Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format, immutable, optional_one_of};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The kind.
 pub fn kind() -> Kind {
     let name = crate::kind::Column {
-        cell: |o, _| match is_default(o) {
+        cell: Cell::Made(|o, _| match is_default(o) {
             true => format!("{} (default)", crate::meta::name(o)).into(),
             false => crate::meta::name(o).into(),
-        },
+        }),
         ..name_column()
     };
     Kind {

@@ -18,7 +18,7 @@ pub fn kind() -> Kind {
         columns: vec![
             name_column(),
             Column {
-                format: "name",
+                format: "name".into(),
                 ..column("Attacher", "string", |o, _| text(&o["spec"]["attacher"]).into())
             },
             column("PV", "string", |o, _| text(&o["spec"]["source"]["persistentVolumeName"]).into()),
@@ -34,6 +34,10 @@ pub fn kind() -> Kind {
 struct AttachmentHooks;
 
 impl Hooks for AttachmentHooks {
+    fn needs_version(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(volume) = object.pointer_mut("/spec/source/inlineVolumeSpec").filter(|v| v.is_object()) {
             pod::default_volume_source(volume);

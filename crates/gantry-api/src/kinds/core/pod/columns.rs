@@ -183,7 +183,7 @@ mod tests {
                 "status": status,
             });
             let now = 1_000;
-            let cells: Vec<Value> = columns()[1..4].iter().map(|c| (c.cell)(&pod, now)).collect();
+            let cells: Vec<Value> = columns()[1..4].iter().map(|c| c.value(&pod, now)).collect();
             assert_eq!(cells, expected, "{status}");
         };
         let run = json!({"ready": true, "state": {"running": {}}});

@@ -184,6 +184,10 @@ fn requests_from_limits(resources: &mut Value) {
 
 /// Images tagged latest, by name or by omission, are always pulled.
 fn pull_policy(image: &str) -> &'static str {
+    // What is no image's name has no tag either.
+    if image.contains(|c: char| !(c.is_ascii_alphanumeric() || "._-/:@+".contains(c))) {
+        return "IfNotPresent";
+    }
     let (name, digest) = image.split_once('@').unwrap_or((image, ""));
     let tag = match name.rsplit('/').next().and_then(|last| last.split_once(':')) {
         Some((_, tag)) => tag,

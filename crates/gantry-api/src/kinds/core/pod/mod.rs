@@ -3,6 +3,7 @@
 mod columns;
 mod container;
 mod default;
+mod disabled;
 mod handlers;
 mod mounts;
 mod references;
@@ -18,6 +19,7 @@ mod validate;
 mod volume;
 
 pub use default::template as default_template;
+pub use disabled::drop_disabled;
 pub use container::overhead as validate_overhead;
 pub use scheduling::{node_selector, taint_effect, tolerations};
 pub use sources::{access_modes, default as default_volume_source, csi_driver_name, secret_in_namespace, source as volume_source, volume_mode};
@@ -25,7 +27,7 @@ pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, 
 
 use crate::field::Error;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{given, keep, number, same, size, text};
 use serde_json::{Value, json};
 
@@ -47,7 +49,7 @@ pub fn kind() -> Kind {
             Subresource::Resize,
             Subresource::Status,
         ],
-        selectable_fields: vec![
+        selectable_fields: selectable(&[
             ("spec.nodeName", "spec.nodeName"),
             ("spec.restartPolicy", "spec.restartPolicy"),
             ("spec.schedulerName", "spec.schedulerName"),
@@ -57,7 +59,7 @@ pub fn kind() -> Kind {
             ("status.podIP", "status.podIP"),
             ("status.podIPs", "status.podIPs.0.ip"),
             ("status.nominatedNodeName", "status.nominatedNodeName"),
-        ],
+        ]),
         columns: columns::columns(),
         hooks: Box::new(PodHooks),
         ..usual("", "Pod", "pods", Scope::Namespaced)
@@ -72,18 +74,21 @@ impl Hooks for PodHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        drop_disabled(object, None, "/spec");
         object["metadata"]["generation"] = 1.into();
         object["status"] = json!({"phase": "Pending", "qosClass": resources::qos_class(&object["spec"])});
         if size(&object["spec"]["schedulingGates"]) > 0 {
             object["status"]["conditions"] = json!([{
                 "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "message": "Scheduling is blocked due to non-empty scheduling gates", "lastProbeTime": null,
+                "lastTransitionTime": object["metadata"]["creationTimestamp"],
             }]);
         }
         scheduling::merge_label_keys(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
+        drop_disabled(object, Some(old), "/spec");
         if !same(&object["spec"], &old["spec"]) {
             object["metadata"]["generation"] = (number(&old["metadata"]["generation"]) + 1).into();
         }

@@ -294,17 +294,25 @@ fn host_aliases(errors: &mut Errors, path: &Path, aliases: &[Value]) {
 
 /// The rules of a kind that makes pods through a template and finds them through a selector.
 pub fn owner_of_pods(errors: &mut Errors, path: &Path, spec: &Value) {
-    pods_selected(errors, path, spec, "deployment");
-    template(errors, &path.child("template"), &spec["template"]);
-    runs_forever(errors, &path.child("template"), &spec["template"], "ReplicaSet");
+    if pods_selected(errors, path, spec, "deployment") {
+        template(errors, &path.child("template"), &spec["template"]);
+        runs_forever(errors, &path.child("template"), &spec["template"], "ReplicaSet");
+    } else {
+        let selector = spec["selector"].clone();
+        errors.push(Error::invalid(path.child("selector"), selector, "invalid label selector"));
+    }
 }
 
-/// A selector must be well formed and fit the template's labels; `kind` is the owner's name in messages.
-pub fn pods_selected(errors: &mut Errors, path: &Path, spec: &Value, kind: &str) {
+/// A selector must be well formed and fit the template's labels; `kind` is the owner's name in messages. Whether it is
+/// well formed: if not, upstream does not look at the template.
+pub fn pods_selected(errors: &mut Errors, path: &Path, spec: &Value, kind: &str) -> bool {
     let selector = &spec["selector"];
     let at = path.child("selector");
+    let mut well_formed = true;
     if selector.is_object() {
+        let before = errors.len();
         label_selector(errors, &at, selector);
+        well_formed = errors.len() == before;
         if crate::kinds::values::size(&selector["matchLabels"]) + list(&selector["matchExpressions"]).len() == 0 {
             let detail = format!("empty selector is invalid for {kind}");
             errors.push(Error::invalid(at, selector.clone(), detail));
@@ -314,10 +322,11 @@ pub fn pods_selected(errors: &mut Errors, path: &Path, spec: &Value, kind: &str)
     }
     let path = path.child("template");
     let labels = &spec["template"]["metadata"]["labels"];
-    if selector.is_object() && !checks::selects(selector, labels) {
+    if well_formed && selector.is_object() && !checks::selects(selector, labels) {
         let detail = "`selector` does not match template `labels`";
         errors.push(Error::invalid(path.child("metadata").child("labels"), labels.clone(), detail));
     }
+    well_formed
 }
 
 /// A template must be of pods that are always restarted; `kind` is the owner's name in messages.

@@ -109,7 +109,10 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
             "csi" => csi(errors, &path, value),
             "ephemeral" => ephemeral(errors, &path, volume, pod),
             "image" => {
-                need(&["reference"]);
+                // A template may leave it to whoever makes the pod.
+                if pod.is_some() {
+                    need(&["reference"]);
+                }
                 optional_one_of(
                     errors,
                     &path.child("pullPolicy"),
@@ -259,7 +262,9 @@ fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
             }
             for file in claimed.into_iter().filter(|p| !p.is_empty()) {
                 if paths.contains(&file) {
-                    errors.push(Error::invalid(path, file, "conflicting duplicate paths"));
+                    // Upstream shows the name of what the files are from, if it has one.
+                    let shown = if kind == "downwardAPI" { file } else { text(&value["name"]) };
+                    errors.push(Error::invalid(path, shown, "conflicting duplicate paths"));
                 } else {
                     paths.push(file);
                 }

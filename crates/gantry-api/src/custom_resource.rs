@@ -1,0 +1,397 @@
+//! Custom resources: a CustomResourceDefinition makes kinds like the built-in ones, one for each version it serves.
+//!
+//! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource.
+
+use crate::apply::validate::go;
+use crate::field::Error;
+use crate::formats;
+use crate::kind::{Cell, Column, Hooks, Kind, STORED, ScalePaths, Scope, Subresource};
+use crate::structural::json_path::JsonPath;
+use crate::structural::{Structural, default, embedded, lists, prune, validate};
+use crate::version_priority;
+use serde_json::{Value, json};
+use smol_str::{SmolStr, format_smolstr};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// What a kind has that a CustomResourceDefinition made.
+pub struct Custom {
+    /// What its objects look like.
+    pub schema: Arc<Structural>,
+    /// The same as it was written, for OpenAPI: JSON.
+    pub published: Box<str>,
+    /// Whether the definition is being deleted: nothing new is made then.
+    pub terminating: bool,
+    /// What every request is told of a version that is to go.
+    pub deprecation: Option<String>,
+}
+
+/// The kinds that an established definition makes.
+pub fn kinds(definition: &Value) -> Vec<Kind> {
+    let versions: Vec<&Value> = definition["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    let stored = versions.iter().find(|v| v["storage"] == true);
+    let stored = stored.map_or("", |v| text(&v["name"]));
+    let served = versions.iter().filter(|v| v["served"] == true);
+    served.map(|version| kind(definition, version, stored)).collect()
+}
+
+fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
+    let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
+    let (group, plural) = (text(&spec["group"]), text(&names["plural"]));
+    let subresources = &version["subresources"];
+    let all = [("scale", Subresource::Scale), ("status", Subresource::Status)];
+    let subresources = all.iter().filter(|(name, _)| subresources[*name].is_object());
+    let schema = &version["schema"]["openAPIV3Schema"];
+    let structural = Arc::new(Structural::root(schema));
+    let hooks = CustomHooks {
+        schema: structural.clone(),
+        api_version: format!("{group}/{}", text(&version["name"])),
+        stored_version: format!("{group}/{stored}"),
+        has_status: version["subresources"]["status"].is_object(),
+        scale: Scale::of(&version["subresources"]["scale"]),
+    };
+    Kind {
+        group: group.into(),
+        version: text(&version["name"]).into(),
+        other_versions: Vec::new(),
+        kind: text(&names["kind"]).into(),
+        plural: plural.into(),
+        list_kind: text(&names["listKind"]).into(),
+        singular: text(&names["singular"]).into(),
+        short_names: texts(&names["shortNames"]),
+        categories: texts(&names["categories"]),
+        scope: match text(&spec["scope"]) {
+            "Namespaced" => Scope::Namespaced,
+            _ => Scope::Cluster,
+        },
+        verbs: STORED,
+        storage_prefix: format_smolstr!("{group}/{plural}"),
+        returns_deleted: false,
+        subresources: subresources.map(|(_, subresource)| *subresource).collect(),
+        selectable_fields: list(&version["selectableFields"])
+            .map(|field| SmolStr::from(text(&field["jsonPath"]).trim_start_matches('.')))
+            .map(|path| (path.clone(), path))
+            .collect(),
+        columns: columns(&version["additionalPrinterColumns"]),
+        custom: Some(Custom {
+            schema: structural,
+            published: schema.to_string().into(),
+            terminating: has_condition(definition, "Terminating"),
+            deprecation: deprecation(definition, version),
+        }),
+        hooks: Box::new(hooks),
+    }
+}
+
+/// Whether a condition of a definition holds.
+pub fn has_condition(definition: &Value, type_: &str) -> bool {
+    list(&definition["status"]["conditions"]).any(|c| c["type"] == type_ && c["status"] == "True")
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}
+
+fn texts(value: &Value) -> Vec<SmolStr> {
+    list(value).map(|v| text(v).into()).collect()
+}
+
+fn columns(defined: &Value) -> Vec<Column> {
+    let column = |name: &str, type_: &str, format: &str, description: &str, priority: i32, path: &str| {
+        Some(Column {
+            name: name.into(),
+            type_: type_.into(),
+            format: format.into(),
+            description: description.into(),
+            priority,
+            cell: Cell::At(JsonPath::parse(path)?),
+        })
+    };
+    let mut columns = Vec::new();
+    columns.extend(column("Name", "string", "name", "", 0, ".metadata.name"));
+    let mut others = list(defined).peekable();
+    if others.peek().is_none() {
+        columns.extend(column("Age", "date", "", "", 0, ".metadata.creationTimestamp"));
+    }
+    for other in others {
+        let path = text(&other["jsonPath"]);
+        let description = match text(&other["description"]) {
+            "" => format!("Custom resource definition column (in JSONPath format): {path}"),
+            own => own.to_string(),
+        };
+        let priority = other["priority"].as_i64().and_then(|p| i32::try_from(p).ok());
+        let [name, type_, format] = ["name", "type", "format"].map(|field| text(&other[field]));
+        let made = column(name, type_, format, &description, priority.unwrap_or(0), path);
+        // As upstream: a path that is none ends the columns.
+        match made {
+            Some(made) => columns.push(made),
+            None => break,
+        }
+    }
+    columns
+}
+
+/// What is said of a deprecated version: its own words, or the version to use instead.
+fn deprecation(definition: &Value, version: &Value) -> Option<String> {
+    if version["deprecated"] != true {
+        return None;
+    }
+    if let Some(own) = version["deprecationWarning"].as_str() {
+        return Some(own.to_string());
+    }
+    let spec = &definition["spec"];
+    let (group, kind) = (text(&spec["group"]), text(&spec["names"]["kind"]));
+    let name = text(&version["name"]);
+    let mut warning = format!("{group}/{name} {kind} is deprecated");
+    let better = list(&spec["versions"])
+        .filter(|v| v["served"] == true && v["deprecated"] != true)
+        .map(|v| text(&v["name"]))
+        .filter(|other| version_priority::compare(name, other).is_lt())
+        .max_by(|a, b| version_priority::compare(a, b));
+    if let Some(better) = better {
+        warning.push_str(&format!("; use {group}/{better} {kind}"));
+    }
+    Some(warning)
+}
+
+/// Where a definition's scale subresource finds its numbers.
+struct Scale {
+    spec_replicas: String,
+    status_replicas: String,
+    selector: Option<String>,
+}
+
+impl Scale {
+    fn of(scale: &Value) -> Option<Self> {
+        let path = |name: &str| text(&scale[name]).trim_start_matches('.').to_string();
+        scale.is_object().then(|| Scale {
+            spec_replicas: path("specReplicasPath"),
+            status_replicas: path("statusReplicasPath"),
+            selector: Some(path("labelSelectorPath")),
+        })
+    }
+}
+
+struct CustomHooks {
+    schema: Arc<Structural>,
+    api_version: String,
+    stored_version: String,
+    has_status: bool,
+    scale: Option<Scale>,
+}
+
+impl CustomHooks {
+    fn check(&self, object: &Value, old: Option<&Value>) -> Vec<Error> {
+        let mut errors = validate::validate(&self.schema, object, old, "");
+        self.check_scale(object, true, &mut errors);
+        errors.extend(embedded::validate(&self.schema, object));
+        self.check_lists_and_rules(object, old, &mut errors);
+        errors
+    }
+
+    /// A list that had something twice may keep it.
+    fn check_lists_and_rules(&self, object: &Value, old: Option<&Value>, errors: &mut Vec<Error>) {
+        let twice = lists::validate(&self.schema, object);
+        if !twice.is_empty() && old.is_none_or(|old| lists::validate(&self.schema, old).is_empty()) {
+            errors.extend(twice);
+        }
+        // Here the rules of x-kubernetes-validations have their place: last of all, and upstream lets them read an
+        // object only when nothing above found a value of a wrong type, too long or too large.
+    }
+
+    fn check_scale(&self, object: &Value, with_spec: bool, errors: &mut Vec<Error>) {
+        let Some(scale) = &self.scale else { return };
+        let mut count = |path: &str| {
+            let (at, value) = (format!(".{path}"), at(object, path));
+            let detail = match value {
+                None => return,
+                Some(value) => match value.as_i64() {
+                    None => {
+                        let detail = format!(
+                            "{at} accessor error: {} is of the type {}, expected int64",
+                            go(value),
+                            go_type(value)
+                        );
+                        return errors.push(Error::invalid(at, 0, detail));
+                    }
+                    Some(n) if n < 0 => "should be a non-negative integer".to_string(),
+                    Some(n) if n > i64::from(i32::MAX) => {
+                        format!("should be less than or equal to {}", i32::MAX)
+                    }
+                    Some(_) => return,
+                },
+            };
+            errors.push(Error::invalid(at, value.cloned().unwrap_or_default(), detail));
+        };
+        if with_spec {
+            count(&scale.spec_replicas);
+        }
+        count(&scale.status_replicas);
+        let selector = scale.selector.as_deref().filter(|s| !s.is_empty());
+        if let Some((path, value)) = selector.and_then(|path| Some((path, at(object, path)?)))
+            && !value.is_string()
+        {
+            let detail = format!(
+                ".{path} accessor error: {} is of the type {}, expected string",
+                go(value),
+                go_type(value)
+            );
+            errors.push(Error::invalid(format!(".{path}"), "", detail));
+        }
+    }
+}
+
+fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(object, |value, part| value.get(part))
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+/// Whether two objects differ beyond their metadata.
+fn differ(object: &Value, old: &Value) -> bool {
+    let fields = |object: &Value| {
+        object
+            .as_object()
+            .map_or(0, |map| map.len() - usize::from(map.contains_key("metadata")))
+    };
+    let others = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| *key != "metadata");
+    fields(object) != fields(old) || others.into_iter().any(|(key, v)| old.get(key) != Some(v))
+}
+
+impl Hooks for CustomHooks {
+    fn default(&self, object: &mut Value) {
+        default::default(&self.schema, object);
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        if self.has_status
+            && let Some(map) = object.as_object_mut()
+        {
+            map.remove("status");
+        }
+        object["metadata"]["generation"] = 1.into();
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        if differ(object, old) {
+            let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
+            object["metadata"]["generation"] = (generation + 1).into();
+        }
+    }
+
+    fn prepare_subresource(&self, subresource: Subresource, object: &mut Value, old: &Value) {
+        if subresource != Subresource::Status {
+            return self.prepare_update(object, old);
+        }
+        // Of the metadata only the note of who wrote is new.
+        let managed = object["metadata"].get("managedFields").cloned();
+        object["metadata"] = old["metadata"].clone();
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            match managed {
+                Some(list) => metadata.insert("managedFields".into(), list),
+                None => metadata.remove("managedFields"),
+            };
+        }
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<Error> {
+        self.check(object, None)
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
+        self.check(object, Some(old))
+    }
+
+    fn validate_subresource(&self, subresource: Subresource, object: &Value, old: &Value) -> Vec<Error> {
+        if subresource != Subresource::Status {
+            return self.check(object, Some(old));
+        }
+        let mut errors = match (object.get("status"), self.schema.properties.get("status")) {
+            (Some(status), Some(schema)) => validate::validate(schema, status, old.get("status"), "status"),
+            _ => Vec::new(),
+        };
+        self.check_scale(object, false, &mut errors);
+        self.check_lists_and_rules(object, Some(old), &mut errors);
+        errors
+    }
+
+    fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        if self.api_version == self.stored_version {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        object["apiVersion"] = self.stored_version.as_str().into();
+        Cow::Owned(object)
+    }
+
+    /// What was written under another schema is read as if it were written under this one.
+    fn from_storage(&self, object: &mut Value) {
+        object["apiVersion"] = self.api_version.as_str().into();
+        embedded::coerce_stored(&self.schema, object);
+        prune::prune(Some(&self.schema), object);
+        default::drop_nulls(&self.schema, object);
+        default::default(&self.schema, object);
+    }
+
+    fn scale(&self) -> ScalePaths<'_> {
+        let scale = self.scale.as_ref();
+        ScalePaths {
+            spec_replicas: scale.map_or("", |s| &s.spec_replicas),
+            status_replicas: scale.map_or("", |s| &s.status_replicas),
+            selector: scale.and_then(|s| s.selector.as_deref()),
+        }
+    }
+
+    /// Finalizers that others may use too are worth a word.
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let before: Vec<&Value> = old
+            .into_iter()
+            .flat_map(|o| list(&o["metadata"]["finalizers"]))
+            .collect();
+        let mut added: Vec<&str> = list(&object["metadata"]["finalizers"])
+            .filter(|f| !before.contains(f))
+            .map(text)
+            .collect();
+        added.sort_unstable();
+        added.dedup();
+        added.into_iter().flat_map(finalizer_warnings).collect()
+    }
+}
+
+fn finalizer_warnings(name: &str) -> Vec<String> {
+    let warn = |what: &str| format!("metadata.finalizers: {}: {what}", json!(name));
+    let mut warnings: Vec<String> = formats::qualified_name(name).iter().map(|p| warn(p)).collect();
+    if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes") {
+        let path = if name.contains('.') {
+            " including a path (/)"
+        } else {
+            ""
+        };
+        warnings.push(warn(&format!(
+            "prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        )));
+    }
+    warnings
+}

@@ -1,0 +1,179 @@
+//! CustomResourceDefinition: its rules. What it makes is in [`crate::custom_resource`].
+//!
+//! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition and pkg/apis/apiextensions.
+
+mod schema;
+mod structural;
+mod validate;
+
+use crate::custom_resource::has_condition;
+use crate::field::{Error, Path};
+use crate::kind::{Hooks, Kind, Scope, Subresource};
+use crate::kinds::checks::immutable;
+use crate::kinds::columns::{column, name_column};
+use crate::kinds::values::{list, text};
+use crate::kinds::{count_generation, usual};
+use serde_json::{Value, json};
+
+/// Holds a definition until its objects are gone.
+pub const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// The kind.
+pub fn kind() -> Kind {
+    Kind {
+        short_names: vec!["crd".into(), "crds".into()],
+        categories: vec!["api-extensions".into()],
+        storage_prefix: "apiextensions.k8s.io/customresourcedefinitions".into(),
+        subresources: vec![Subresource::Status],
+        columns: vec![
+            name_column(),
+            column("Created At", "date", |o, _| crate::meta::text(o, "creationTimestamp").into()),
+        ],
+        hooks: Box::new(DefinitionHooks),
+        ..usual(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            Scope::Cluster,
+        )
+    }
+}
+
+struct DefinitionHooks;
+
+/// Notes the storage version among those that objects may be stored in.
+fn note_stored_version(object: &mut Value) {
+    let stored = list(&object["spec"]["versions"]).iter().find(|v| v["storage"] == true);
+    let Some(name) = stored.map(|v| v["name"].clone()) else { return };
+    let noted = &mut object["status"]["storedVersions"];
+    match noted.as_array_mut() {
+        Some(versions) if versions.contains(&name) => {}
+        Some(versions) => versions.push(name),
+        None => *noted = json!([name]),
+    }
+}
+
+/// Sets a condition of a definition; its time is when it last changed.
+pub fn set_condition(object: &mut Value, condition: [&str; 4], now: &str) {
+    let [type_, status, reason, message] = condition;
+    let mut new = json!({
+        "type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": now,
+    });
+    let conditions = &mut object["status"]["conditions"];
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    let Some(conditions) = conditions.as_array_mut() else { return };
+    match conditions.iter_mut().find(|c| c["type"] == type_) {
+        Some(old) => {
+            if old["status"] == status {
+                new["lastTransitionTime"] = old["lastTransitionTime"].clone();
+            }
+            *old = new;
+        }
+        None => conditions.push(new),
+    }
+}
+
+impl Hooks for DefinitionHooks {
+    fn default(&self, object: &mut Value) {
+        let names = &mut object["spec"]["names"];
+        let kind = text(&names["kind"]).to_string();
+        if names.is_object() && text(&names["singular"]).is_empty() {
+            names["singular"] = kind.to_lowercase().into();
+        }
+        if names.is_object() && text(&names["listKind"]).is_empty() && !kind.is_empty() {
+            names["listKind"] = format!("{kind}List").into();
+        }
+        let conversion = &mut object["spec"]["conversion"];
+        if conversion.is_null() {
+            *conversion = json!({"strategy": "None"});
+        }
+        if conversion["webhook"]["clientConfig"]["service"].is_object() {
+            let port = &mut conversion["webhook"]["clientConfig"]["service"]["port"];
+            if port.is_null() {
+                *port = 443.into();
+            }
+        }
+        if list(&object["status"]["storedVersions"]).is_empty() {
+            note_stored_version(object);
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        object["status"] = json!({});
+        object["metadata"]["generation"] = 1.into();
+        note_stored_version(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        count_generation(object, old);
+        note_stored_version(object);
+    }
+
+    fn prepare_subresource(&self, _: Subresource, _: &mut Value, _: &Value) {}
+
+    fn validate_create(&self, object: &Value) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let (names, group) = (&object["spec"]["names"], text(&object["spec"]["group"]));
+        if crate::meta::name(object) != format!("{}.{group}", text(&names["plural"])) {
+            let detail = "must be spec.names.plural+\".\"+spec.group";
+            errors.push(Error::invalid("metadata.name", crate::meta::name(object), detail));
+        }
+        errors.extend(validate::validate(object, None));
+        errors
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
+        let mut errors = validate::validate(object, Some(old));
+        let path = Path::new("spec");
+        let (new, before) = (&object["spec"], &old["spec"]);
+        let names = path.child("names");
+        if has_condition(old, "Established") {
+            immutable(&mut errors, &path.child("scope"), &new["scope"], &before["scope"]);
+            immutable(&mut errors, &names.child("kind"), &new["names"]["kind"], &before["names"]["kind"]);
+        }
+        immutable(&mut errors, &path.child("group"), &new["group"], &before["group"]);
+        immutable(&mut errors, &names.child("plural"), &new["names"]["plural"], &before["names"]["plural"]);
+        errors
+    }
+
+    fn validate_subresource(&self, _: Subresource, object: &Value, _: &Value) -> Vec<Error> {
+        validate::status(object)
+    }
+
+    fn begin_deletion(&self, object: &mut Value, now: &str) {
+        let finalizers = &mut object["metadata"]["finalizers"];
+        match finalizers.as_array_mut() {
+            Some(list) if list.iter().any(|f| f == FINALIZER) => {}
+            Some(list) => list.push(FINALIZER.into()),
+            None => *finalizers = json!([FINALIZER]),
+        }
+        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+        set_condition(object, ["Terminating", "True", "InstanceDeletionPending", message], now);
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let before = old.map(unknown_formats).unwrap_or_default();
+        let new = unknown_formats(object).into_iter().filter(|f| !before.contains(f));
+        new.map(|format| format!("unrecognized format {format:?}")).collect()
+    }
+}
+
+/// The formats in a definition's schemas by which nothing is checked.
+fn unknown_formats(object: &Value) -> Vec<String> {
+    fn find(schema: &Value, found: &mut Vec<String>) {
+        let format = text(&schema["format"]);
+        if !format.is_empty() && !crate::structural::is_known_format(text(&schema["type"]), format) {
+            found.push(format.to_string());
+        }
+        schema::children(schema, |child| find(child, found));
+    }
+    let mut found = Vec::new();
+    for version in list(&object["spec"]["versions"]) {
+        find(&version["schema"]["openAPIV3Schema"], &mut found);
+    }
+    found.sort();
+    found.dedup();
+    found
+}

@@ -1,0 +1,374 @@
+//! The rules of a definition outside its schemas. Source: pkg/apis/apiextensions/validation/validation.go.
+//!
+//! Upstream checks the fields of versions that are the same in all of them once, under the place that v1beta1 had for
+//! them; that is where errors point.
+
+use super::{schema, structural};
+use crate::field::{Error, ErrorKind, Path};
+use crate::formats;
+use crate::kinds::checks::{Errors, one_of};
+use crate::kinds::values::{entries, flag, given, list, text};
+use crate::structural::Structural;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+const MOST_SELECTABLE_FIELDS: usize = 8;
+const APPROVAL: &str = "api-approved.kubernetes.io";
+
+/// Checks a new definition, or a change of `old`.
+pub fn validate(object: &Value, old: Option<&Value>) -> Errors {
+    let mut errors = Errors::new();
+    let (path, spec) = (Path::new("spec"), &object["spec"]);
+    group(&mut errors, &path.child("group"), text(&spec["group"]));
+    one_of(&mut errors, &path.child("scope"), &spec["scope"], &["Cluster", "Namespaced"]);
+    versions(&mut errors, &path, spec);
+    names(&mut errors, &path.child("names"), &spec["names"], true);
+    conversion(&mut errors, &path.child("conversion"), &spec["conversion"]);
+    errors.extend(status(object));
+    stored_versions(&mut errors, object);
+    approval(&mut errors, object, old);
+    if flag(&spec["preserveUnknownFields"]) && !old.is_some_and(|o| flag(&o["spec"]["preserveUnknownFields"])) {
+        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        errors.push(Error::invalid(path.child("preserveUnknownFields"), true, detail));
+    }
+    errors
+}
+
+/// Checks a definition's status.
+pub fn status(object: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("status");
+    names(&mut errors, &path.child("acceptedNames"), &object["status"]["acceptedNames"], false);
+    errors
+}
+
+fn group(errors: &mut Errors, path: &Path, group: &str) {
+    let problems = formats::dns_subdomain(group);
+    if group.is_empty() {
+        errors.push(Error::required(path, ""));
+    } else if !problems.is_empty() {
+        errors.push(Error::invalid(path, group, problems.join(",")));
+    } else if !group.contains('.') {
+        errors.push(Error::invalid(path, group, "should be a domain with at least one dot"));
+    }
+}
+
+fn label(errors: &mut Errors, path: &Path, value: &str) {
+    let problems = formats::dns1035_label(value);
+    if !problems.is_empty() {
+        errors.push(Error::invalid(path, value, problems.join(",")));
+    }
+}
+
+fn names(errors: &mut Errors, path: &Path, names: &Value, required: bool) {
+    let all = ["plural", "singular", "kind", "listKind"];
+    if required {
+        let absent = all.iter().filter(|field| text(&names[**field]).is_empty());
+        errors.extend(absent.map(|field| Error::required(path.child(field), "")));
+    }
+    for field in all.iter().filter(|field| !text(&names[**field]).is_empty()) {
+        let (at, name) = (path.child(field), text(&names[*field]));
+        if field.ends_with("ind") {
+            let problems = formats::dns1035_label(&name.to_lowercase());
+            if !problems.is_empty() {
+                let detail = format!("may have mixed case, but should otherwise match: {}", problems.join(","));
+                errors.push(Error::invalid(at, name, detail));
+            }
+        } else {
+            label(errors, &at, name);
+        }
+    }
+    for field in ["shortNames", "categories"] {
+        if field == "categories" && !text(&names["kind"]).is_empty() && names["kind"] == names["listKind"] {
+            let detail = "kind and listKind may not be the same";
+            errors.push(Error::invalid(path.child("listKind"), text(&names["listKind"]), detail));
+        }
+        for (i, name) in list(&names[field]).iter().enumerate() {
+            label(errors, &path.child(field).index(i), text(name));
+        }
+    }
+}
+
+/// What a version may have of its own.
+const OWN: [(&str, &str); 4] = [
+    ("schema", "validation"),
+    ("subresources", "subresources"),
+    ("additionalPrinterColumns", "additionalPrinterColumns"),
+    ("selectableFields", "selectableFields"),
+];
+
+fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
+    let all = list(&spec["versions"]);
+    let at = path.child("versions");
+    let empty = Value::Null;
+    let first = all.first().unwrap_or(&empty);
+    let shared = |field: &str| !all.is_empty() && all.iter().all(|v| v[field] == first[field]);
+    if !shared("schema") || !given(&first["schema"]["openAPIV3Schema"]) {
+        for (i, version) in all.iter().enumerate() {
+            if !given(&version["schema"]["openAPIV3Schema"]) {
+                let place = at.index(i);
+                let place = place.child("schema");
+                errors.push(Error::required(place.child("openAPIV3Schema"), ""));
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let twice = !all.iter().all(|v| seen.insert(text(&v["name"])));
+    for (i, version) in all.iter().enumerate() {
+        let place = at.index(i);
+        label(errors, &place.child("name"), text(&version["name"]));
+        deprecation(errors, &place.child("deprecationWarning"), version);
+        for (field, _) in OWN.iter().filter(|(field, _)| !shared(field)) {
+            own(errors, &place.child(field), field, version);
+        }
+    }
+    if twice {
+        errors.push(Error::invalid(at, spec["versions"].clone(), "must contain unique version names"));
+    }
+    if all.iter().filter(|v| flag(&v["storage"])).count() != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        errors.push(Error::invalid(at, spec["versions"].clone(), detail));
+    }
+    for (field, top) in OWN.iter().filter(|(field, _)| shared(field)) {
+        own(errors, &path.child(top), field, first);
+    }
+}
+
+fn own(errors: &mut Errors, path: &Path, field: &str, version: &Value) {
+    match field {
+        "schema" => {
+            let root = &version["schema"]["openAPIV3Schema"];
+            if given(root) {
+                let at = path.child("openAPIV3Schema");
+                schema::root(errors, &at, root, version["subresources"]["status"].is_object());
+                if structural::validate(errors, &at, root) {
+                    schema::defaults(errors, &at, root);
+                }
+                schema::validate(errors, &at, root);
+            }
+        }
+        "subresources" => scale(errors, &path.child("scale"), &version["subresources"]["scale"]),
+        "additionalPrinterColumns" => {
+            for (i, column) in list(&version[field]).iter().enumerate() {
+                self::column(errors, &path.index(i), column);
+            }
+        }
+        _ => selectable_fields(errors, path, version),
+    }
+}
+
+fn deprecation(errors: &mut Errors, path: &Path, version: &Value) {
+    let Some(warning) = version["deprecationWarning"].as_str() else { return };
+    let mut problem = |detail: String| errors.push(Error::invalid(path, warning, detail));
+    if !flag(&version["deprecated"]) {
+        return problem("can only be set for deprecated versions".into());
+    }
+    if warning.len() > 256 {
+        problem("must be <= 256 characters long".into());
+    }
+    if warning.is_empty() {
+        problem("must not be an empty string".into());
+    }
+    if let Some((i, _)) = warning.char_indices().find(|(_, c)| c.is_control()) {
+        problem(format!(
+            "must only contain printable UTF-8 characters; non-printable character found at index {i}"
+        ));
+    }
+}
+
+fn column(errors: &mut Errors, path: &Path, column: &Value) {
+    if text(&column["name"]).is_empty() {
+        errors.push(Error::required(path.child("name"), ""));
+    }
+    let types = format!("must be one of {}", COLUMN_TYPES.join(","));
+    match text(&column["type"]) {
+        "" => errors.push(Error::required(path.child("type"), types)),
+        type_ if !COLUMN_TYPES.contains(&type_) => errors.push(Error::invalid(path.child("type"), type_, types)),
+        _ => {}
+    }
+    let format = text(&column["format"]);
+    if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+        let detail = format!("must be one of {}", COLUMN_FORMATS.join(","));
+        errors.push(Error::invalid(path.child("format"), format, detail));
+    }
+    match text(&column["jsonPath"]) {
+        "" => errors.push(Error::required(path.child("JSONPath"), "")),
+        json_path => simple_path(errors, &path.child("JSONPath"), json_path, &[]),
+    }
+}
+
+fn simple_path(errors: &mut Errors, path: &Path, json_path: &str, under: &[&str]) {
+    if !json_path.starts_with('.') {
+        let detail = "must be a simple json path starting with .";
+        errors.push(Error::invalid(path, json_path, detail));
+    } else if !under.is_empty() && !under.iter().any(|prefix| json_path.starts_with(&format!(".{prefix}."))) {
+        let detail = match under {
+            [one] => format!("should be a json path under .{one}"),
+            many => format!("should be a json path under either .{}", many.join(" or .")),
+        };
+        errors.push(Error::invalid(path, json_path, detail));
+    }
+}
+
+fn scale(errors: &mut Errors, path: &Path, scale: &Value) {
+    if !scale.is_object() {
+        return;
+    }
+    for (field, under) in [("specReplicasPath", "spec"), ("statusReplicasPath", "status")] {
+        match text(&scale[field]) {
+            "" => errors.push(Error::required(path.child(field), "")),
+            json_path => simple_path(errors, &path.child(field), json_path, &[under]),
+        }
+    }
+    let selector = text(&scale["labelSelectorPath"]);
+    if !selector.is_empty() {
+        simple_path(errors, &path.child("labelSelectorPath"), selector, &["spec", "status"]);
+    }
+}
+
+fn selectable_fields(errors: &mut Errors, path: &Path, version: &Value) {
+    let fields = list(&version["selectableFields"]);
+    if fields.is_empty() {
+        return;
+    }
+    let root = &version["schema"]["openAPIV3Schema"];
+    if !given(root) {
+        let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
+        errors.push(Error::invalid(path, "", detail));
+        return;
+    }
+    let schema = Structural::root(root);
+    let mut seen = BTreeSet::new();
+    for (i, field) in fields.iter().enumerate() {
+        let place = path.index(i);
+        let (at, json_path) = (place.child("jsonPath"), text(&field["jsonPath"]));
+        if json_path.is_empty() {
+            errors.push(Error::required(at, ""));
+            continue;
+        }
+        let mut parts = json_path.strip_prefix('.').into_iter().flat_map(|p| p.split('.')).peekable();
+        let in_metadata = parts.peek() == Some(&"metadata");
+        let found = match parts.peek() {
+            None => Err("must be a simple path beginning with a dot".to_string()),
+            Some(_) => parts.try_fold(&schema, |at, part| {
+                at.properties.get(part).ok_or_else(|| format!("does not refer to a valid field: {part}"))
+            }),
+        };
+        match found {
+            Err(why) => {
+                errors.push(Error::invalid(at, json_path, format!("is an invalid path: {why}")));
+                continue;
+            }
+            Ok(_) if in_metadata => {
+                errors.push(Error::invalid(at, json_path, "must not point to fields in metadata"));
+            }
+            Ok(_) => {}
+        }
+        if !found.is_ok_and(|s| matches!(s.type_.as_str(), "string" | "boolean" | "integer")) {
+            let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
+                          formats are allowed.";
+            errors.push(Error::invalid(at, json_path, detail));
+        }
+        if !seen.insert(json_path) {
+            errors.push(Error::duplicate(at, json_path));
+        }
+    }
+    if seen.len() > MOST_SELECTABLE_FIELDS {
+        errors.push(Error::too_many(path, seen.len(), MOST_SELECTABLE_FIELDS));
+    }
+}
+
+fn conversion(errors: &mut Errors, path: &Path, conversion: &Value) {
+    if !given(conversion) {
+        return;
+    }
+    one_of(errors, &path.child("strategy"), &conversion["strategy"], &["None", "Webhook"]);
+    let webhook = &conversion["webhook"];
+    let (config, reviews) = (&webhook["clientConfig"], &webhook["conversionReviewVersions"]);
+    let config_path = path.child("webhookClientConfig");
+    let reviews_path = path.child("conversionReviewVersions");
+    if conversion["strategy"] != "Webhook" {
+        let detail = "should not be set when strategy is not set to Webhook";
+        if given(config) {
+            errors.push(Error::forbidden(config_path, detail));
+        }
+        if !list(reviews).is_empty() {
+            errors.push(Error::forbidden(reviews_path, detail));
+        }
+        return;
+    }
+    if !given(config) {
+        errors.push(Error::required(config_path, "required when strategy is set to Webhook"));
+    } else if given(&config["url"]) == given(&config["service"]) {
+        errors.push(Error::required(config_path, "exactly one of url or service is required"));
+    } else if given(&config["service"]) {
+        let at = config_path.child("service");
+        for (field, what) in [("name", "service name is required"), ("namespace", "service namespace is required")] {
+            if text(&config["service"][field]).is_empty() {
+                errors.push(Error::required(at.child(field), what));
+            }
+        }
+    }
+    let known = ["v1", "v1beta1"];
+    if list(reviews).is_empty() {
+        errors.push(Error::required(reviews_path, ""));
+    } else if !list(reviews).iter().any(|v| known.contains(&text(v))) {
+        let detail = format!("must include at least one of {}", known.join(", "));
+        errors.push(Error::invalid(reviews_path, reviews.clone(), detail));
+    }
+}
+
+fn stored_versions(errors: &mut Errors, object: &Value) {
+    let path = Path::new("status");
+    let (path, stored) = (path.child("storedVersions"), &object["status"]["storedVersions"]);
+    if list(stored).is_empty() {
+        errors.push(Error::invalid(path, json!([]), "must have at least one stored version"));
+        return;
+    }
+    let versions = list(&object["spec"]["versions"]);
+    for version in versions.iter().filter(|v| flag(&v["storage"])) {
+        if !list(stored).contains(&version["name"]) {
+            let detail = format!("must have the storage version {}", text(&version["name"]));
+            errors.push(Error::invalid(path, stored.clone(), detail));
+        }
+    }
+    for (i, name) in list(stored).iter().enumerate() {
+        if !versions.iter().any(|v| v["name"] == *name) {
+            let name = text(name);
+            let detail = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions \
+                 until a storage migration ensures no data remains persisted in {name} and removes {name} from \
+                 status.storedVersions"
+            );
+            errors.push(Error::invalid(path.index(i), name, detail));
+        }
+    }
+}
+
+/// Groups of the project's own need a note of who approved them.
+fn approval(errors: &mut Errors, object: &Value, old: Option<&Value>) {
+    let group = text(&object["spec"]["group"]);
+    let protected = ["k8s.io", "kubernetes.io"].iter().any(|g| group == *g || group.ends_with(&format!(".{g}")));
+    let note = |object: &Value| {
+        let found = entries(&object["metadata"]["annotations"]).find(|(key, _)| *key == APPROVAL);
+        found.map_or(String::new(), |(_, v)| text(v).to_string())
+    };
+    let value = note(object);
+    let good = value.starts_with("unapproved") || value.contains("://");
+    if !protected || good || old.is_some_and(|old| note(old) == value) {
+        return;
+    }
+    let field = format!("metadata.annotations[{APPROVAL}]");
+    errors.push(match value.as_str() {
+        "" => Error::required(field, "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111"),
+        value => {
+            let detail = format!(
+                "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a \
+                 reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111: {value}"
+            );
+            Error::new(ErrorKind::Invalid, field, value.into(), detail)
+        }
+    });
+}
