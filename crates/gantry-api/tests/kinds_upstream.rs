@@ -52,7 +52,7 @@ fn hooks_take_whole_objects_and_make_known_fields() {
             hooks.validate_subresource(*subresource, &object, &old);
         }
         for column in &kind.columns {
-            (column.cell)(&hooks.printed(&object), 0);
+            column.value(&hooks.printed(&object), 0);
         }
         assert_eq!(
             schema::check(message, &mut object),
