@@ -97,14 +97,20 @@ fn ordered(kinds: &Kinds) -> Vec<(String, String)> {
     all
 }
 
+/// Kinds that upstream still stores as v1beta1, and says so, so that servers of the release before can read them.
+const V1BETA1: [(&str, &str); 3] = [
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+];
+
 /// What changes when a kind's objects come to be stored in another form.
 fn storage_version_hash(kind: &Kind) -> String {
     const KEPT: usize = 8;
     let own = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
     let stored = kind.hooks.to_storage(&own);
     let version = match stored["apiVersion"].as_str().unwrap_or("") {
-        // Upstream's server of definitions still names the version that it stored first.
-        "apiextensions.k8s.io/v1" => "apiextensions.k8s.io/v1beta1",
+        _ if V1BETA1.contains(&(&kind.group, &kind.kind)) => &format!("{}/v1beta1", kind.group),
         version => version,
     };
     // The core group has an empty name here.
