@@ -61,42 +61,6 @@ pub fn paths(kinds: &Kinds) -> Value {
     json!({"paths": paths})
 }
 
-/// The built-in groups, those that clients should look at first before the others; further groups follow by name.
-///
-/// Source: apiVersionPriorities in pkg/controlplane/apiserver/aggregator.go.
-const GROUPS: [&str; 21] = [
-    "",
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-];
-
-/// The group versions served: groups by their rank, and of each the preferred version first.
-fn ordered(kinds: &Kinds) -> Vec<(String, String)> {
-    let mut all = kinds.group_versions();
-    let rank = |group: &str| GROUPS.iter().position(|g| *g == group).unwrap_or(GROUPS.len());
-    // Sorting keeps the order there is within a rank.
-    all.sort_by_key(|(group, _)| rank(group));
-    all
-}
-
 /// Kinds that upstream still stores as v1beta1, and says so, so that servers of the release before can read them.
 const V1BETA1: [(&str, &str); 3] = [
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
@@ -122,7 +86,8 @@ fn storage_version_hash(kind: &Kind) -> String {
 }
 
 fn groups(kinds: &Kinds) -> Vec<String> {
-    let named = ordered(kinds)
+    let named = kinds
+        .group_versions()
         .into_iter()
         .map(|(g, _)| g)
         .filter(|g| !g.is_empty());
@@ -132,7 +97,8 @@ fn groups(kinds: &Kinds) -> Vec<String> {
 }
 
 fn group(kinds: &Kinds, name: &str) -> Value {
-    let versions: Vec<Value> = ordered(kinds)
+    let versions: Vec<Value> = kinds
+        .group_versions()
         .into_iter()
         .filter(|(g, _)| g == name)
         .map(|(g, v)| json!({"groupVersion": format!("{g}/{v}"), "version": v}))
@@ -182,7 +148,7 @@ fn entries(kind: &Kind) -> Vec<Value> {
 /// The aggregated form, version v2.
 fn all(kinds: &Kinds, core: bool) -> Value {
     let mut items: Vec<Value> = Vec::new();
-    for (group, version) in ordered(kinds) {
+    for (group, version) in kinds.group_versions() {
         if group.is_empty() != core {
             continue;
         }

@@ -60,7 +60,7 @@ pub fn of(group: &str, version: &str) -> Option<(i64, i64)> {
 }
 
 /// What group versions are sorted by. The aggregator's own group comes first after the core, those of custom
-/// resources last; versions of a group without priorities go from the most to the least mature.
+/// resources last. It does not tell apart versions without a priority.
 pub fn order(group: &str, version: &str) -> impl Ord + use<> {
     let group_priority = match group {
         "apiregistration.k8s.io" => 17_900,
@@ -70,30 +70,11 @@ pub fn order(group: &str, version: &str) -> impl Ord + use<> {
             .map_or(1_000, |(_, priority, _)| *priority),
     };
     let version_priority = of(group, version).map_or(0, |(_, version)| version);
-    let by_version = Reverse((version_priority, maturity(version)));
     (
         Reverse(group_priority),
         group.to_string(),
-        by_version,
-        version.to_string(),
+        Reverse(version_priority),
     )
-}
-
-/// How mature a version is: generally available ones before beta before alpha, and newer ones before older.
-fn maturity(version: &str) -> (u8, u64, u64) {
-    let number = |text: &str| text.parse::<u64>().ok();
-    let Some(rest) = version.strip_prefix('v') else {
-        return (0, 0, 0);
-    };
-    for (mark, level) in [("beta", 2), ("alpha", 1)] {
-        if let Some((major, minor)) = rest.split_once(mark) {
-            return match (number(major), number(minor)) {
-                (Some(major), Some(minor)) => (level, major, minor),
-                _ => (0, 0, 0),
-            };
-        }
-    }
-    number(rest).map_or((0, 0, 0), |major| (3, major, 0))
 }
 
 #[cfg(test)]
@@ -114,14 +95,6 @@ mod tests {
             ("apps", "v1"),
             ("autoscaling", "v2"),
             ("autoscaling", "v1"),
-        ]);
-        check(&[
-            ("a.b", "v10"),
-            ("a.b", "v2"),
-            ("a.b", "v3beta1"),
-            ("a.b", "v1beta2"),
-            ("a.b", "v1alpha1"),
-            ("a.b", "x"),
         ]);
         check(&[
             ("storagemigration.k8s.io", "v1beta1"),

@@ -115,8 +115,9 @@ impl Kinds {
     /// The group versions served: groups in order, and the preferred version of each first.
     pub fn group_versions(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.all.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
-        all.sort_by(|(g, v), (h, w)| g.cmp(h).then_with(|| version_priority::compare(w, v)));
         all.dedup();
+        // The second sort keeps the order of versions that have no priority of their own.
+        all.sort_by(|(_, v), (_, w)| version_priority::compare(w, v));
         all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));
         all
     }
