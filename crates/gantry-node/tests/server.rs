@@ -141,13 +141,16 @@ async fn large_logs_are_rotated() {
     let rotated = || {
         let names = std::fs::read_dir(&logs).unwrap();
         let mut names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
-        names.any(|n| n.starts_with("0.log."))
+        names.any(|n| n.starts_with("0.log.")) && logs.join("0.log").exists()
     };
-    eventually("the log is moved aside", rotated).await;
+    eventually("the log is moved aside, and another begun", rotated).await;
     let size = std::fs::metadata(logs.join("0.log")).unwrap().len();
     assert!(size < 10 << 20, "{size}");
-    // Nothing is lost on the way to the new file.
-    let last = kubelet.get(&format!("{path}?tailLines=1")).await.1;
+    // Nothing is lost on the way to the new file, which is empty at first.
+    let mut last = String::new();
+    while last.is_empty() {
+        last = kubelet.get(&format!("{path}?tailLines=1")).await.1;
+    }
     if !seen.contains(&last) {
         seen += &followed.until(&last).await;
     }

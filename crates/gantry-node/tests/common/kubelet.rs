@@ -37,7 +37,10 @@ impl Stream {
     /// Waits for more, until `text` has come or the answer has ended.
     pub async fn until(&mut self, text: &str) -> String {
         let mut all = String::new();
-        while !all.contains(text) {
+        let mut from = 0;
+        while !all[from..].contains(text) {
+            // What was looked at once needs no second look: logs are long.
+            from = all.floor_char_boundary(all.len().saturating_sub(text.len()));
             let frame = tokio::time::timeout(PATIENCE, self.0.frame()).await;
             match frame.unwrap_or_else(|_| panic!("only {all:?} came, not {text:?}")) {
                 Some(frame) => all += &String::from_utf8_lossy(frame.unwrap().data_ref().unwrap()),
