@@ -78,8 +78,10 @@ impl Controller for NodeIpam {
         if cidrs.is_empty() {
             return Ok(Next::Done);
         }
+        // Only the node as it was seen: another may have given it its part since.
         let patch = json!({
-            "metadata": {"uid": crate::object::uid(&node)}, "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
+            "metadata": {"uid": crate::object::uid(&node), "resourceVersion": node["metadata"]["resourceVersion"]},
+            "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
         });
         let Err(error) = self.ctx.client.patch(&NODES, ("", key), "", PatchType::Merge, &patch).await else {
             return Ok(Next::Done);
