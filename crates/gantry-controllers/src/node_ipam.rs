@@ -68,8 +68,8 @@ impl Controller for NodeIpam {
     }
 
     async fn reconcile(&self, key: &str) -> Result<Next, Error> {
-        let lacks = |node: &Arc<Value>| items(&node["spec"]["podCIDRs"]).next().is_none() && !meta::is_deleting(node);
-        let Some(node) = self.nodes.get("", key).filter(lacks) else { return Ok(Next::Done) };
+        let lacks = |node: &Value| items(&node["spec"]["podCIDRs"]).next().is_none() && !meta::is_deleting(node);
+        let Some(node) = self.nodes.get("", key).filter(|n| lacks(n)) else { return Ok(Next::Done) };
         let Some(cidrs) = self.take() else {
             let message = format!("Node {key} status is now: CIDRNotAvailable");
             self.ctx.events.event(&node, "Normal", "CIDRNotAvailable", message);
@@ -78,19 +78,26 @@ impl Controller for NodeIpam {
         if cidrs.is_empty() {
             return Ok(Next::Done);
         }
-        // Only the node as it was seen: another may have given it its part since.
         let patch = json!({
-            "metadata": {"uid": crate::object::uid(&node), "resourceVersion": node["metadata"]["resourceVersion"]},
-            "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
+            "metadata": {"uid": crate::object::uid(&node)}, "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
         });
         let Err(error) = self.ctx.client.patch(&NODES, ("", key), "", PatchType::Merge, &patch).await else {
             return Ok(Next::Done);
         };
-        let mut taken = self.taken();
-        cidrs.iter().for_each(|cidr| {
-            taken.remove(cidr);
-        });
-        if error.is_not_found() { Ok(Next::Done) } else { Err(error.into()) }
+        // The cache may be behind, or the answer was lost: what the node has now decides.
+        let now = self.ctx.client.get(&NODES, "", key).await;
+        if !matches!(&now, Ok(now) if now["spec"]["podCIDRs"] == json!(cidrs)) {
+            let mut taken = self.taken();
+            cidrs.iter().for_each(|cidr| {
+                taken.remove(cidr);
+            });
+        }
+        match now {
+            Ok(now) if lacks(&now) => Err(error.into()),
+            Ok(_) => Ok(Next::Done),
+            Err(now) if now.is_not_found() => Ok(Next::Done),
+            Err(now) => Err(now.into()),
+        }
     }
 }
 
