@@ -11,10 +11,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long containerd may take to answer after its start.
 /// How long a pod may take to be removed, with all tries.
 const REMOVAL: Duration = Duration::from_secs(20);
+/// How long containerd may take to answer after its start.
 const START: Duration = Duration::from_secs(30);
+/// The same for one that somebody else starts: when a machine boots, it may be a moment behind.
+const GIVEN_START: Duration = Duration::from_secs(5);
 /// How long containerd may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
 /// The pauses between restarts.
@@ -74,6 +76,16 @@ pub enum ContainerdError {
         /// The last failure.
         why: CriError,
     },
+    /// The one that was given does not answer.
+    #[error(
+        "no containerd answers on {socket}: {why}; start it, or leave out --containerd-endpoint and gantry runs its own"
+    )]
+    Absent {
+        /// Its socket.
+        socket: String,
+        /// The last failure.
+        why: CriError,
+    },
     /// The runtime refused.
     #[error(transparent)]
     Cri(#[from] CriError),
@@ -116,6 +128,14 @@ impl Paths {
     fn log_file(&self) -> PathBuf {
         self.base.join("containerd.log")
     }
+
+    fn silent(&self, why: CriError) -> ContainerdError {
+        ContainerdError::Silent {
+            socket: self.socket().display().to_string(),
+            log: self.log_file().display().to_string(),
+            why,
+        }
+    }
 }
 
 /// Makes sure that a containerd of ours answers. [`keep`] sees that it goes on.
@@ -127,7 +147,22 @@ pub async fn ensure(data_dir: &Path, sandbox_image: &str) -> Result<Runtime, Con
     if running_pid(&paths).is_none() || answers(&runtime).await.is_err() {
         start(&paths, sandbox_image)?;
     }
-    wait_until_it_answers(&paths, &runtime).await?;
+    wait_until_it_answers(&runtime, START)
+        .await
+        .map_err(|why| paths.silent(why))?;
+    Ok(runtime)
+}
+
+/// The containerd that somebody else runs.
+pub async fn given(socket: &Path) -> Result<Runtime, ContainerdError> {
+    let runtime = Runtime::new(socket)?;
+    let absent = |why| ContainerdError::Absent {
+        socket: socket.display().to_string(),
+        why,
+    };
+    wait_until_it_answers(&runtime, GIVEN_START)
+        .await
+        .map_err(absent)?;
     Ok(runtime)
 }
 
@@ -183,7 +218,9 @@ pub async fn teardown(data_dir: &Path) -> Result<(), ContainerdError> {
         if answers(&runtime).await.is_err() {
             // Containers may have survived a dead containerd; only it can take them down.
             spawn(&paths)?;
-            wait_until_it_answers(&paths, &runtime).await?;
+            wait_until_it_answers(&runtime, START)
+                .await
+                .map_err(|why| paths.silent(why))?;
         }
         remove_pods(&runtime).await?;
         stop(&paths).await;
@@ -217,18 +254,12 @@ async fn answers(runtime: &Runtime) -> Result<(), CriError> {
     runtime.version(v1::VersionRequest::default()).await.map(drop)
 }
 
-async fn wait_until_it_answers(paths: &Paths, runtime: &Runtime) -> Result<(), ContainerdError> {
-    let end = Instant::now() + START;
+async fn wait_until_it_answers(runtime: &Runtime, within: Duration) -> Result<(), CriError> {
+    let end = Instant::now() + within;
     loop {
         match answers(runtime).await {
             Ok(()) => return Ok(()),
-            Err(why) if Instant::now() > end => {
-                return Err(ContainerdError::Silent {
-                    socket: paths.socket().display().to_string(),
-                    log: paths.log_file().display().to_string(),
-                    why,
-                });
-            }
+            Err(why) if Instant::now() > end => return Err(why),
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
@@ -469,6 +500,18 @@ fn unmount_below(dir: &Path) -> Result<(), ContainerdError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_given_must_be_there() {
+        let Err(error) = given(Path::new("/none/containerd.sock")).await else {
+            panic!("nothing listens there");
+        };
+        let error = error.to_string();
+        assert!(
+            error.starts_with("no containerd answers on /none/containerd.sock: "),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_stale_pid_file_is_not_believed() {

@@ -40,9 +40,6 @@ pub enum NodeError {
     /// The container runtime does not run.
     #[error(transparent)]
     Containerd(#[from] containerd::ContainerdError),
-    /// The endpoint is no socket.
-    #[error(transparent)]
-    Endpoint(#[from] cri::CriError),
     /// The pause image could not be imported.
     #[error(transparent)]
     Image(#[from] image::ImageError),
@@ -67,7 +64,7 @@ pub async fn start(mut config: Config, client: Client, informers: Informers) -> 
         None => containerd::Paths::new(&config.data_dir).socket(),
     };
     let runtime = match &config.containerd_endpoint {
-        Some(socket) => cri::Runtime::new(socket)?,
+        Some(socket) => containerd::given(socket).await?,
         None => {
             let runtime = containerd::ensure(&config.data_dir, image::PAUSE_IMAGE).await?;
             image::ensure_pause(&runtime, &socket, &config.data_dir).await?;

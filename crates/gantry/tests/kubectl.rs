@@ -111,16 +111,37 @@ fn live_through_a_kill(program: &Path) {
 }
 
 #[test]
-fn a_taken_port_is_one_clear_line() {
+fn a_start_that_cannot_be_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = taken.local_addr().expect("an address").port();
-    let data = tempfile::tempdir().expect("a folder");
-    let output = command(data.path(), port).output().expect("gantry runs");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text.contains("cannot listen on") && text.trim().lines().count() == 1,
-        "{text}"
+    let taken = taken.local_addr().expect("an address").port();
+    let check = |port: u16, option: &str, value: &str, expected: &str| {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut command = command(data.path(), port);
+        if !option.is_empty() {
+            command.arg(option).arg(value);
+        }
+        let output = command.output().expect("gantry runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{option} {value}: {text}");
+        assert!(
+            text.contains(expected) && text.trim().lines().count() == 1,
+            "{option} {value}: {text}"
+        );
+    };
+    check(taken, "", "", "choose another with --https-port");
+    check(
+        free_port(),
+        "--service-cidr",
+        "all",
+        "give an IPv4 network with 12 to 29 bits",
+    );
+    check(free_port(), "--config", "/none.yaml", "/none.yaml");
+    check(free_port(), "--runtime-config", "nothing/v1=true", "nothing/v1");
+    check(
+        free_port(),
+        "--datastore-endpoint",
+        "https://127.0.0.1:1",
+        "needs the CA",
     );
 }
 
