@@ -57,6 +57,7 @@ fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
     Kind {
         group: group.into(),
         version: text(&version["name"]).into(),
+        feature: None,
         other_versions: Vec::new(),
         kind: text(&names["kind"]).into(),
         plural: plural.into(),

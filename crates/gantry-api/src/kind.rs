@@ -1,6 +1,7 @@
 //! What a kind is: its descriptor and its hooks. Routes, discovery, tables, keys and caches derive from these.
 
 use crate::custom_resource::Custom;
+use crate::features::Feature;
 use crate::field;
 use crate::schema::{self, Schema};
 use crate::structural::json_path::JsonPath;
@@ -15,6 +16,8 @@ pub struct Kind {
     pub group: SmolStr,
     /// Version served and, unless the hooks convert, stored.
     pub version: SmolStr,
+    /// The feature without which it is not served.
+    pub feature: Option<Feature>,
     /// Other versions in which the same stored objects are served. Each becomes a kind of its own.
     pub other_versions: Vec<Version>,
     /// The kind's name, such as `Pod`.

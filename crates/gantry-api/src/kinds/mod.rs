@@ -3,6 +3,8 @@
 mod admission_rules;
 mod checks;
 mod columns;
+mod conditions;
+mod devices;
 mod diff;
 mod resource_names;
 mod values;
@@ -17,7 +19,7 @@ use crate::version;
 use columns::{age_column, name_column};
 use serde_json::Value;
 use smol_str::SmolStr;
-use values::{number, same};
+use values::{keep, number, same};
 
 macro_rules! kinds {
     ($($group:ident { $($kind:ident),* $(,)? })*) => {
@@ -53,6 +55,10 @@ kinds! {
     node { runtime_class }
     policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }
+    resource {
+        device_class, device_taint_rule, resource_claim, resource_claim_template, resource_pool_status_request,
+        resource_slice,
+    }
     scheduling { priority_class }
     storage {
         csi_driver, csi_node, csi_storage_capacity, storage_class, volume_attachment, volume_attributes_class,
@@ -64,6 +70,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
     Kind {
         group: group.into(),
         version: "v1".into(),
+        feature: None,
         other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
@@ -95,6 +102,13 @@ fn selectable(fields: &[(&'static str, &'static str)]) -> Vec<(SmolStr, SmolStr)
 fn start_generation(object: &mut Value) {
     object["metadata"]["generation"] = 1.into();
     object["status"] = Value::Object(serde_json::Map::new());
+}
+
+/// Keeps the metadata that only an ordinary update may write.
+fn keep_metadata(object: &mut Value, old: &Value) {
+    for field in ["annotations", "finalizers", "labels", "ownerReferences"] {
+        keep(&mut object["metadata"], &old["metadata"], field);
+    }
 }
 
 /// Counts the generation up when the spec changes.

@@ -64,6 +64,7 @@ pub fn virtual_kind(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind
     Kind {
         group: group.into(),
         version: "v1".into(),
+        feature: None,
         other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
