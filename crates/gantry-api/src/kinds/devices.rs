@@ -13,6 +13,10 @@ use serde_json::Value;
 pub const MOST_REQUESTS: usize = 32;
 const MOST_SELECTORS: usize = 32;
 const LONGEST_EXPRESSION: usize = 10 << 10;
+/// What a compiler of CEL says of nothing.
+const NO_EXPRESSION: &str = "compilation failed: ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting {'[', \
+                             '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
+                             BYTES, IDENTIFIER}";
 const LONGEST_PARAMETERS: usize = 10 << 10;
 const LONGEST_DOMAIN: usize = 63;
 const LONGEST_ID: usize = 32;
@@ -135,8 +139,13 @@ pub fn selectors(errors: &mut Errors, path: &Path, selectors: &Value) {
             let (path, cel) = (path.child("cel"), &selector["cel"]);
             if !given(cel) {
                 errors.push(Error::required(path, ""));
-            } else if text(&cel["expression"]).len() > LONGEST_EXPRESSION {
-                errors.push(Error::too_long(path.child("expression"), LONGEST_EXPRESSION));
+                return;
+            }
+            let (path, expression) = (path.child("expression"), text(&cel["expression"]));
+            if expression.is_empty() {
+                errors.push(Error::invalid(path, "", NO_EXPRESSION));
+            } else if expression.len() > LONGEST_EXPRESSION {
+                errors.push(Error::too_long(path, LONGEST_EXPRESSION));
             }
         },
     );

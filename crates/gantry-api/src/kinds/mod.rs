@@ -19,7 +19,7 @@ use crate::version;
 use columns::{age_column, name_column};
 use serde_json::Value;
 use smol_str::SmolStr;
-use values::{keep, number, same};
+use values::{number, same};
 
 macro_rules! kinds {
     ($($group:ident { $($kind:ident),* $(,)? })*) => {
@@ -70,6 +70,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
     Kind {
         group: group.into(),
         version: "v1".into(),
+        deprecation: None,
         feature: None,
         other_versions: Vec::new(),
         kind: kind.into(),
@@ -83,6 +84,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
         storage_prefix: plural.into(),
         returns_deleted: false,
         subresources: Vec::new(),
+        status_alone: false,
         selectable_fields: Vec::new(),
         columns: vec![name_column(), age_column()],
         custom: None,
@@ -102,13 +104,6 @@ fn selectable(fields: &[(&'static str, &'static str)]) -> Vec<(SmolStr, SmolStr)
 fn start_generation(object: &mut Value) {
     object["metadata"]["generation"] = 1.into();
     object["status"] = Value::Object(serde_json::Map::new());
-}
-
-/// Keeps the metadata that only an ordinary update may write.
-fn keep_metadata(object: &mut Value, old: &Value) {
-    for field in ["annotations", "finalizers", "labels", "ownerReferences"] {
-        keep(&mut object["metadata"], &old["metadata"], field);
-    }
 }
 
 /// Counts the generation up when the spec changes.

@@ -12,7 +12,10 @@ use serde_json::Value;
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        other_versions: vec![Version::same("v1beta2"), Version::same("v1beta1")],
+        other_versions: vec![
+            Version::same("v1beta2").deprecated_since(36),
+            Version::same("v1beta1").deprecated_since(35),
+        ],
         returns_deleted: true,
         hooks: Box::new(DeviceClassHooks),
         ..usual("resource.k8s.io", "DeviceClass", "deviceclasses", Scope::Cluster)

@@ -3,13 +3,13 @@
 use crate::features::Feature;
 use crate::field::{Error, Path};
 use crate::formats;
-use crate::kind::{Hooks, Kind, Scope, Subresource};
+use crate::kind::{Deprecation, Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, format};
 use crate::kinds::columns::{age, age_column, column, name_column};
 use crate::kinds::conditions::conditions;
 use crate::kinds::devices::{driver, fits, pool, taint};
 use crate::kinds::values::{default_to, given, list, map_of, same, text};
-use crate::kinds::{count_generation, keep_metadata, start_generation, usual};
+use crate::kinds::{count_generation, start_generation, usual};
 use crate::meta;
 use crate::version::Version;
 use serde_json::Value;
@@ -18,10 +18,12 @@ use serde_json::Value;
 pub fn kind() -> Kind {
     Kind {
         version: "v1alpha3".into(),
+        deprecation: Some(Deprecation::unstable_since(36)),
         other_versions: vec![Version::same("v1beta2")],
         feature: Some(Feature::DRADeviceTaintRules),
         returns_deleted: true,
         subresources: vec![Subresource::Status],
+        status_alone: true,
         columns: vec![
             name_column(),
             column("Key", "string", |o, _| text(&o["spec"]["taint"]["key"]).into()),
@@ -60,9 +62,7 @@ impl Hooks for DeviceTaintRuleHooks {
         count_generation(object, old);
     }
 
-    fn prepare_subresource(&self, _: Subresource, object: &mut Value, old: &Value) {
-        keep_metadata(object, old);
-    }
+    fn prepare_subresource(&self, _: Subresource, _: &mut Value, _: &Value) {}
 
     fn validate_create(&self, object: &Value) -> Vec<Error> {
         whole(&object["spec"], None)

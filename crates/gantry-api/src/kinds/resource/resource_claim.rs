@@ -9,7 +9,7 @@ use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::immutable;
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::values::{given, size};
-use crate::kinds::{keep_metadata, usual};
+use crate::kinds::usual;
 use crate::meta;
 use crate::version::Version;
 use serde_json::{Value, json};
@@ -17,9 +17,13 @@ use serde_json::{Value, json};
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        other_versions: vec![Version::same("v1beta2"), Version::converted("v1beta1", v1beta1::claim())],
+        other_versions: vec![
+            Version::same("v1beta2").deprecated_since(36),
+            Version::converted("v1beta1", v1beta1::claim()).deprecated_since(35),
+        ],
         returns_deleted: true,
         subresources: vec![Subresource::Status],
+        status_alone: true,
         columns: vec![name_column(), column("State", "string", |o, _| state(o).into()), age_column()],
         hooks: Box::new(ResourceClaimHooks),
         ..usual("resource.k8s.io", "ResourceClaim", "resourceclaims", Scope::Namespaced)
@@ -43,6 +47,7 @@ struct ResourceClaimHooks;
 impl Hooks for ResourceClaimHooks {
     fn default(&self, object: &mut Value) {
         spec::default(&mut object["spec"]);
+        status::default(object);
     }
 
     fn prepare_create(&self, object: &mut Value) {
@@ -55,7 +60,6 @@ impl Hooks for ResourceClaimHooks {
     }
 
     fn prepare_subresource(&self, _: Subresource, object: &mut Value, old: &Value) {
-        keep_metadata(object, old);
         status::prepare(object, old);
     }
 

@@ -11,7 +11,10 @@ use serde_json::Value;
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        other_versions: vec![Version::same("v1beta2"), Version::converted("v1beta1", v1beta1::template())],
+        other_versions: vec![
+            Version::same("v1beta2").deprecated_since(36),
+            Version::converted("v1beta1", v1beta1::template()).deprecated_since(35),
+        ],
         returns_deleted: true,
         hooks: Box::new(ResourceClaimTemplateHooks),
         ..usual("resource.k8s.io", "ResourceClaimTemplate", "resourceclaimtemplates", Scope::Namespaced)

@@ -9,7 +9,7 @@ use crate::kinds::columns::{age, column, name_column, or_none};
 use crate::kinds::conditions::conditions;
 use crate::kinds::devices::fits;
 use crate::kinds::values::{default_to, given, list, map_of, number, same, size, text};
-use crate::kinds::{keep_metadata, usual};
+use crate::kinds::{usual};
 use serde_json::Value;
 
 /// The kind.
@@ -19,6 +19,7 @@ pub fn kind() -> Kind {
         feature: Some(Feature::DRAResourcePoolStatus),
         returns_deleted: true,
         subresources: vec![Subresource::Status],
+        status_alone: true,
         columns: vec![
             name_column(),
             column("Driver", "string", |o, _| text(&o["spec"]["driver"]).into()),
@@ -84,9 +85,7 @@ impl Hooks for ResourcePoolStatusRequestHooks {
         default_to(map_of(object, "spec"), "limit", 100);
     }
 
-    fn prepare_subresource(&self, _: Subresource, object: &mut Value, old: &Value) {
-        keep_metadata(object, old);
-    }
+    fn prepare_subresource(&self, _: Subresource, _: &mut Value, _: &Value) {}
 
     fn validate_create(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();

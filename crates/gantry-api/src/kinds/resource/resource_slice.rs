@@ -20,7 +20,10 @@ use serde_json::Value;
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        other_versions: vec![Version::same("v1beta2"), Version::converted("v1beta1", v1beta1::conversion())],
+        other_versions: vec![
+            Version::same("v1beta2").deprecated_since(36),
+            Version::converted("v1beta1", v1beta1::conversion()).deprecated_since(35),
+        ],
         returns_deleted: true,
         selectable_fields: selectable(&[("spec.nodeName", "spec.nodeName"), ("spec.driver", "spec.driver")]),
         columns: vec![

@@ -27,7 +27,7 @@ pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, 
 
 use crate::field::Error;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::{keep_metadata, selectable, usual};
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{given, keep, number, same, size, text};
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ impl Hooks for PodHooks {
                 let new = object["spec"]["ephemeralContainers"].take();
                 keep(object, old, "spec");
                 keep(object, old, "status");
-                keep_metadata(object, old);
+                update::keep_metadata(object, old);
                 if given(&new) {
                     object["spec"]["ephemeralContainers"] = new;
                 }
@@ -109,7 +109,7 @@ impl Hooks for PodHooks {
             Subresource::Resize => {
                 update::only_resources(object, old);
                 keep(object, old, "status");
-                keep_metadata(object, old);
+                update::keep_metadata(object, old);
             }
             _ => {}
         }

@@ -209,6 +209,13 @@ pub fn only_resources(object: &mut Value, old: &Value) {
     object["spec"] = spec;
 }
 
+/// Keeps what only an ordinary update may write of the metadata.
+pub fn keep_metadata(object: &mut Value, old: &Value) {
+    for field in ["annotations", "finalizers", "labels", "ownerReferences"] {
+        keep(&mut object["metadata"], &old["metadata"], field);
+    }
+}
+
 /// The rules for a resize: CPU and memory change, and nothing else.
 pub fn resize(new: &Value, old: &Value) -> Errors {
     let mut errors = Vec::new();

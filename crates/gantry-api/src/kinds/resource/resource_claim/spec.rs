@@ -16,17 +16,25 @@ const MOST_ALTERNATIVES: usize = 8;
 pub fn default(spec: &mut Value) {
     for request in list_mut(&mut spec["devices"], "requests") {
         if let Some(exactly) = field_mut(request, "exactly") {
-            default_count(exactly);
+            default_request(exactly);
         }
-        list_mut(request, "firstAvailable").iter_mut().for_each(default_count);
+        list_mut(request, "firstAvailable").iter_mut().for_each(default_request);
     }
 }
 
 /// A request is for one device unless it says otherwise.
-pub fn default_count(request: &mut Value) {
+pub fn default_request(request: &mut Value) {
     default_if_zero(request, "allocationMode", "ExactCount");
     if request["allocationMode"] == "ExactCount" {
         default_if_zero(request, "count", 1);
+    }
+    default_tolerations(request);
+}
+
+/// A toleration is of one value unless it says otherwise.
+pub fn default_tolerations(of: &mut Value) {
+    for toleration in list_mut(of, "tolerations") {
+        default_if_zero(toleration, "operator", "Equal");
     }
 }
 

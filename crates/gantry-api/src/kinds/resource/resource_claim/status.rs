@@ -1,6 +1,6 @@
 //! A claim's status: the devices it got, who uses them, and how they do.
 
-use super::spec::{request_reference, request_references};
+use super::spec::{default_tolerations, request_reference, request_references};
 use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
@@ -12,12 +12,17 @@ use crate::kinds::devices::{
 };
 use crate::kinds::values::{given, list, list_mut, map_of, remove, size, text};
 use crate::meta;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const MOST_CONSUMERS: usize = 256;
 const MOST_CONDITIONS: usize = 8;
 const LONGEST_DATA: usize = 10 << 10;
 const MOST_ADDRESSES: usize = 16;
+
+/// Fills in defaults.
+pub fn default(claim: &mut Value) {
+    results_mut(claim).for_each(default_tolerations);
+}
 
 /// Drops fields whose features are off, and what is told of devices that the claim has no more.
 pub fn prepare(object: &mut Value, old: &Value) {
@@ -43,6 +48,11 @@ pub fn prepare(object: &mut Value, old: &Value) {
 
 fn results(claim: &Value) -> &[Value] {
     list(&claim["status"]["allocation"]["devices"]["results"])
+}
+
+fn results_mut(claim: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let results = claim.pointer_mut("/status/allocation/devices/results");
+    results.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// What tells a device, or a share of it, from all others.
@@ -80,8 +90,7 @@ fn drop_disabled(object: &mut Value, old: &Value) {
 }
 
 fn drop_from_results(object: &mut Value, fields: &[&str]) {
-    let results = object.pointer_mut("/status/allocation/devices/results").and_then(Value::as_array_mut);
-    for result in results.into_iter().flatten() {
+    for result in results_mut(object) {
         for field in fields {
             remove(result, field);
         }
@@ -160,7 +169,8 @@ fn devices(errors: &mut Errors, path: &Path, claim: &Value) {
         identity(errors, &path, one);
         share(errors, &path, one);
         if !results(claim).iter().any(|result| device(result) == device(one)) {
-            errors.push(Error::invalid(path, shown(one), "must be an allocated device in the claim"));
+            let error = Error::invalid(path, Value::Null, "must be an allocated device in the claim");
+            errors.push(error.showing(shown(one)));
         }
         let at = path.child("conditions");
         fits(errors, &at, list(&one["conditions"]), MOST_CONDITIONS);
@@ -172,15 +182,15 @@ fn devices(errors: &mut Errors, path: &Path, claim: &Value) {
     }
     for (i, one) in told.iter().enumerate() {
         if told[..i].iter().any(|other| device(other) == device(one)) {
-            errors.push(Error::duplicate(path.index(i), shown(one)));
+            errors.push(Error::duplicate(path.index(i), Value::Null).showing(shown(one)));
         }
     }
 }
 
 /// A device's name as errors show it.
-fn shown(of: &Value) -> Value {
-    let [driver, pool, device, share] = device(of);
-    json!({"Driver": driver, "Pool": pool, "Device": device, "ShareID": share})
+fn shown(of: &Value) -> String {
+    let [driver, pool, device, share] = device(of).map(Value::from);
+    format!(r#"{{"Driver":{driver},"Pool":{pool},"Device":{device},"ShareID":{share}}}"#)
 }
 
 fn network(errors: &mut Errors, path: &Path, network: &Value) {
@@ -197,6 +207,7 @@ fn network(errors: &mut Errors, path: &Path, network: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn claim(status: Value) -> Value {
         let requests = json!([{"name": "r", "exactly": {"deviceClassName": "c"}}]);

@@ -1,6 +1,7 @@
 //! ResourceClaim and its template in version v1beta1, where a request for one thing has no field of its own for it.
 
-use super::spec::default_count;
+use super::spec::{default_request, default_tolerations};
+use super::status;
 use crate::kinds::values::{field_mut, given, list_mut, remove, size, text};
 use crate::version::Conversion;
 use serde_json::{Map, Value};
@@ -12,7 +13,10 @@ const EXACTLY: [&str; 7] =
 /// The conversion of ResourceClaims.
 pub fn claim() -> Conversion {
     Conversion {
-        default: |claim| default(claim.get_mut("spec")),
+        default: |claim| {
+            default(claim.get_mut("spec"));
+            status::default(claim);
+        },
         to_stored: |claim| nest(claim.get_mut("spec")),
         from_stored: |claim| flatten(claim.get_mut("spec")),
     }
@@ -36,10 +40,11 @@ fn requests(spec: Option<&mut Value>) -> &mut [Value] {
 
 fn default(spec: Option<&mut Value>) {
     for request in requests(spec) {
-        if !text(&request["deviceClassName"]).is_empty() {
-            default_count(request);
+        match text(&request["deviceClassName"]) {
+            "" => default_tolerations(request),
+            _ => default_request(request),
         }
-        list_mut(request, "firstAvailable").iter_mut().for_each(default_count);
+        list_mut(request, "firstAvailable").iter_mut().for_each(default_request);
     }
 }
 
@@ -66,11 +71,13 @@ fn nest(spec: Option<&mut Value>) {
 
 fn flatten(spec: Option<&mut Value>) {
     for request in requests(spec) {
-        if let (Some(Value::Object(exactly)), Some(map)) = (remove(request, "exactly"), request.as_object_mut()) {
-            map.extend(exactly);
-            if map.get("deviceClassName").is_some_and(|name| text(name).is_empty()) {
-                map.remove("deviceClassName");
+        let exactly = remove(request, "exactly");
+        if let Some(map) = request.as_object_mut() {
+            if let Some(Value::Object(exactly)) = exactly {
+                map.extend(exactly);
             }
+            // Shown even where it is empty.
+            map.entry("deviceClassName").or_insert_with(|| "".into());
         }
     }
 }

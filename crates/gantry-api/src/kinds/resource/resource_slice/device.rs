@@ -125,9 +125,6 @@ fn attribute(errors: &mut Errors, path: &Path, attribute: &Value) {
     version(errors, &path.child("version"), &attribute["version"]);
     for field in LISTS {
         let (at, values) = (path.child(field), &attribute[field]);
-        if given(values) && size(values) == 0 {
-            errors.push(Error::invalid(at, values.clone(), "must not be empty if specified"));
-        }
         for (i, value) in list(values).iter().enumerate() {
             match field {
                 "strings" => string(errors, &at.index(i), value),
@@ -254,7 +251,6 @@ mod tests {
             json!({"string": "a".repeat(65)}),
             &["d.attributes[x].string: Too long: may not be more than 64 bytes"],
         );
-        check(json!({"ints": []}), &["d.attributes[x].ints: Invalid value: []: must not be empty if specified"]);
     }
 
     #[test]
