@@ -5,7 +5,7 @@
 use crate::apply::validate::go;
 use crate::field::Error;
 use crate::formats;
-use crate::kind::{Cell, Column, Hooks, Kind, STORED, ScalePaths, Scope, Subresource};
+use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED, ScalePaths, Scope, Subresource};
 use crate::structural::json_path::JsonPath;
 use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
@@ -22,8 +22,6 @@ pub struct Custom {
     pub published: Box<str>,
     /// Whether the definition is being deleted: nothing new is made then.
     pub terminating: bool,
-    /// What every request is told of a version that is to go.
-    pub deprecation: Option<String>,
 }
 
 /// The kinds that an established definition makes.
@@ -57,6 +55,8 @@ fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
     Kind {
         group: group.into(),
         version: text(&version["name"]).into(),
+        deprecation: deprecation(definition, version).map(Deprecation::Said),
+        feature: None,
         other_versions: Vec::new(),
         kind: text(&names["kind"]).into(),
         plural: plural.into(),
@@ -71,6 +71,7 @@ fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
         verbs: STORED,
         storage_prefix: format_smolstr!("{group}/{plural}"),
         returns_deleted: false,
+        status_alone: false,
         subresources: subresources.map(|(_, subresource)| *subresource).collect(),
         selectable_fields: list(&version["selectableFields"])
             .map(|field| SmolStr::from(text(&field["jsonPath"]).trim_start_matches('.')))
@@ -81,7 +82,6 @@ fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
             schema: structural,
             published: schema.to_string().into(),
             terminating: has_condition(definition, "Terminating"),
-            deprecation: deprecation(definition, version),
         }),
         hooks: Box::new(hooks),
     }

@@ -97,6 +97,8 @@ pub enum ErrorKind {
     TooMany,
     /// A referenced value does not exist.
     NotFound,
+    /// Something else failed, which the value cannot help.
+    Internal,
 }
 
 impl ErrorKind {
@@ -112,6 +114,7 @@ impl ErrorKind {
             ErrorKind::TooLong => "FieldValueTooLong",
             ErrorKind::TooMany => "FieldValueTooMany",
             ErrorKind::NotFound => "FieldValueNotFound",
+            ErrorKind::Internal => "InternalError",
         }
     }
 
@@ -125,6 +128,7 @@ impl ErrorKind {
             ErrorKind::TooLong => "Too long",
             ErrorKind::TooMany => "Too many",
             ErrorKind::NotFound => "Not found",
+            ErrorKind::Internal => "Internal error",
         }
     }
 
@@ -150,8 +154,8 @@ pub struct Error {
     pub field: String,
     /// The offending value; shown for some kinds only.
     pub value: Value,
-    /// Whether the value is too much to be shown.
-    unshown: bool,
+    /// How the value is shown, if not as it is.
+    shown: Option<String>,
     /// What to do about it.
     pub detail: String,
 }
@@ -163,7 +167,7 @@ impl Error {
             kind,
             field: field.into(),
             value,
-            unshown: false,
+            shown: None,
             detail: detail.into(),
         }
     }
@@ -171,8 +175,17 @@ impl Error {
     /// A value is malformed, in a way that showing it would not tell.
     pub fn malformed(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Error {
-            unshown: true,
+            shown: Some(String::new()),
             ..Error::new(ErrorKind::Invalid, field, Value::Null, detail)
+        }
+    }
+
+    /// The same error, with the value shown as a text of its own.
+    #[must_use]
+    pub fn showing(self, text: String) -> Self {
+        Error {
+            shown: Some(text),
+            ..self
         }
     }
 
@@ -229,8 +242,11 @@ impl Error {
     /// The text without the field's path, as a `Status` cause carries it.
     pub fn detail_text(&self) -> String {
         let mut text = self.kind.text().to_string();
-        if self.kind.shows_value() && !self.unshown {
-            text.push_str(&format!(": {}", self.value));
+        match &self.shown {
+            _ if !self.kind.shows_value() => {}
+            None => text.push_str(&format!(": {}", self.value)),
+            Some(shown) if shown.is_empty() => {}
+            Some(shown) => text.push_str(&format!(": {shown}")),
         }
         if !self.detail.is_empty() {
             text.push_str(&format!(": {}", self.detail));

@@ -50,9 +50,36 @@ pub fn dns_label(value: &str) -> Problems {
 
 /// A DNS-1123 subdomain: at most 253 characters, labels joined by dots.
 pub fn dns_subdomain(value: &str) -> Problems {
+    subdomain(value, "characters")
+}
+
+/// The same, in the words of upstream's declarative validation.
+pub fn long_name(value: &str) -> Problems {
+    subdomain(value, "bytes")
+}
+
+/// A DNS-1123 subdomain whatever its case, in the words of upstream's declarative validation.
+pub fn long_name_caseless(value: &str) -> Problems {
     let mut problems = Vec::new();
     if value.len() > 253 {
-        problems.push(too_long(253, "characters"));
+        problems.push(too_long(253, "bytes"));
+    }
+    if !value.to_ascii_lowercase().split('.').all(is_label) {
+        let rule = "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must start and end with \
+                    an alphanumeric character";
+        problems.push(must_match(
+            rule,
+            &format!("{LABEL}(\\.{LABEL})*"),
+            &["Example.com"],
+        ));
+    }
+    problems
+}
+
+fn subdomain(value: &str, unit: &str) -> Problems {
+    let mut problems = Vec::new();
+    if value.len() > 253 {
+        problems.push(too_long(253, unit));
     }
     if !value.split('.').all(is_label) {
         let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
@@ -277,6 +304,46 @@ pub fn config_map_key(value: &str) -> Problems {
     problems
 }
 
+/// A name that the language C takes for one.
+pub fn c_identifier(value: &str) -> Problems {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if !value.is_empty() && value.bytes().all(fits) && !value.starts_with(|c: char| c.is_ascii_digit()) {
+        return Vec::new();
+    }
+    let rule = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric \
+                characters or '_'";
+    vec![must_match(
+        rule,
+        "[A-Za-z_][A-Za-z0-9_]*",
+        &["my_name", "MY_NAME", "MyName"],
+    )]
+}
+
+/// A condition's reason.
+pub fn condition_reason(value: &str) -> Problems {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_,:".contains(&b);
+    let ends = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if value.starts_with(|c: char| c.is_ascii_alphabetic())
+        && value.bytes().all(fits)
+        && value.bytes().last().is_some_and(ends)
+    {
+        return Vec::new();
+    }
+    let rule = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric \
+                characters or '_,:', and must end with an alphanumeric character or '_'";
+    vec![must_match(
+        rule,
+        "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
+        &[
+            "my_name",
+            "MY_NAME",
+            "MyName",
+            "ReasonA,ReasonB",
+            "ReasonA:ReasonB",
+        ],
+    )]
+}
+
 /// A percentage, such as `25%`.
 pub fn percent(value: &str) -> Problems {
     match value.strip_suffix('%') {
@@ -365,6 +432,48 @@ pub fn cidr(value: &str) -> Problems {
         _ if is_mapped(text) => vec!["must not have an IPv4-mapped IPv6 address".into()],
         _ if host_bits => vec!["must not have bits set beyond the prefix length".into()],
         _ => Vec::new(),
+    }
+}
+
+/// An interface's address and the length of its network's prefix, such as `10.9.8.7/24`.
+pub fn interface_address(value: &str) -> Problems {
+    let Some((address, length)) = parse_cidr(value) else {
+        return vec!["must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)".into()];
+    };
+    let canonical = format!("{address}/{length}");
+    match canonical == value {
+        true => Vec::new(),
+        false => vec![format!("must be in canonical form ({canonical:?})")],
+    }
+}
+
+/// A UUID in the one way to write it.
+pub fn uuid(value: &str) -> Problems {
+    let bare = match value.len() {
+        36 | 32 => value,
+        45 => match value.split_at_checked(9) {
+            Some((prefix, bare)) if prefix.eq_ignore_ascii_case("urn:uuid:") => bare,
+            other => {
+                let prefix = other.map_or("", |(prefix, _)| prefix);
+                return vec![format!("error validating uid: invalid urn prefix: {prefix:?}")];
+            }
+        },
+        38 => match value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(bare) => bare,
+            None => return vec!["error validating uid: invalid bracketed UUID format".into()],
+        },
+        length => return vec![format!("error validating uid: invalid UUID length: {length}")],
+    };
+    let dash = |i: usize| bare.len() == 36 && [8, 13, 18, 23].contains(&i);
+    let fits = |(i, b): (usize, u8)| if dash(i) { b == b'-' } else { b.is_ascii_hexdigit() };
+    match bare.bytes().enumerate().all(fits) {
+        false => vec!["error validating uid: invalid UUID format".into()],
+        true if value.len() == 36 && value == value.to_lowercase() => Vec::new(),
+        true => vec![
+            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal \
+             characters"
+                .into(),
+        ],
     }
 }
 
@@ -510,6 +619,7 @@ mod tests {
             &["", "-a", "a-", "A", "a.b", &long],
         );
         check(dns_subdomain, &["a.b", "1.2"], &["", "a..b", "a_b", ".a"]);
+        check(long_name_caseless, &["A.b"], &["", "a..b"]);
         check(dns1035_label, &["a1"], &["1a", "a.b"]);
         check(
             qualified_name,
@@ -564,6 +674,23 @@ mod tests {
             &["FD00::/8", "10.0.0.1/8"],
         );
         check(wildcard_dns_subdomain, &["*.a.b"], &["*", "a.b", "*.A", "*.*.b"]);
+        check(
+            interface_address,
+            &["10.9.8.7/24", "2001:db8::1/64"],
+            &["10.9.8.7", "10.9.8.07/24", "::FFFF:0/64"],
+        );
+        check(
+            uuid,
+            &["0a1b2c3d-0000-4000-8000-00000000000f"],
+            &[
+                "",
+                "0A1b2c3d-0000-4000-8000-00000000000f",
+                "0a1b2c3d0000400080000000-0000000000f",
+                "{0a1b2c3d-0000-4000-8000-00000000000f}",
+            ],
+        );
+        check(c_identifier, &["a1", "_"], &["", "1a", "a-b"]);
+        check(condition_reason, &["A", "A,b:c_"], &["", "1a", "a:", "a b"]);
         check(http_path, &["a/b"], &["", "a b"]);
         check(
             endpoint_ip,

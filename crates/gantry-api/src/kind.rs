@@ -1,6 +1,7 @@
 //! What a kind is: its descriptor and its hooks. Routes, discovery, tables, keys and caches derive from these.
 
 use crate::custom_resource::Custom;
+use crate::features::Feature;
 use crate::field;
 use crate::schema::{self, Schema};
 use crate::structural::json_path::JsonPath;
@@ -15,6 +16,10 @@ pub struct Kind {
     pub group: SmolStr,
     /// Version served and, unless the hooks convert, stored.
     pub version: SmolStr,
+    /// What every client is told that uses a kind whose end is near.
+    pub deprecation: Option<Deprecation>,
+    /// The feature without which it is not served.
+    pub feature: Option<Feature>,
     /// Other versions in which the same stored objects are served. Each becomes a kind of its own.
     pub other_versions: Vec<Version>,
     /// The kind's name, such as `Pod`.
@@ -39,6 +44,8 @@ pub struct Kind {
     pub returns_deleted: bool,
     /// Subresources served under an object.
     pub subresources: Vec<Subresource>,
+    /// Whether a write of the status leaves the metadata as it is.
+    pub status_alone: bool,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and the path it reads. A part of a path
     /// that is a number is a list's item; of several paths, joined by `|`, the first that is there is read.
     pub selectable_fields: Vec<(SmolStr, SmolStr)>,
@@ -48,6 +55,33 @@ pub struct Kind {
     pub custom: Option<Custom>,
     /// The kind's own behaviour.
     pub hooks: Box<dyn Hooks>,
+}
+
+/// What is said of a kind whose end is near.
+#[derive(Clone, Debug)]
+pub enum Deprecation {
+    /// Upstream's schedule for a built-in kind, in minor versions of Kubernetes.
+    Since {
+        /// Which one deprecated it.
+        version: u32,
+        /// Which one will not serve it.
+        removed: Option<u32>,
+        /// What to use instead, such as `apps/v1 Deployment`.
+        replacement: &'static str,
+    },
+    /// The words of a CustomResourceDefinition.
+    Said(String),
+}
+
+impl Deprecation {
+    /// Of a version that is not stable: three releases pass until it goes.
+    pub fn unstable_since(version: u32) -> Self {
+        Deprecation::Since {
+            version,
+            removed: Some(version + 3),
+            replacement: "",
+        }
+    }
 }
 
 /// The verbs of a kind that is stored.
@@ -302,11 +336,6 @@ pub trait Hooks: Send + Sync {
         Vec::new()
     }
 
-    /// What every client is told that uses a kind whose end is near.
-    fn deprecation(&self) -> Option<&'static str> {
-        None
-    }
-
     /// Whether an update must name the version it changes.
     fn needs_version(&self) -> bool {
         false
@@ -367,6 +396,30 @@ impl Kind {
             Some(custom) => Some(Schema::Structural(&custom.schema)),
             None => schema::message_for(&self.group, &self.version, &self.kind).map(Schema::Table),
         }
+    }
+
+    /// What users of the kind are told if its end is near.
+    pub fn deprecation_warning(&self) -> Option<String> {
+        let (version, removed, replacement) = match self.deprecation.as_ref()? {
+            Deprecation::Said(text) => return Some(text.clone()),
+            Deprecation::Since {
+                version,
+                removed,
+                replacement,
+            } => (version, removed, replacement),
+        };
+        let mut text = format!(
+            "{} {} is deprecated in v1.{version}+",
+            self.api_version(),
+            self.kind
+        );
+        if let Some(removed) = removed {
+            text.push_str(&format!(", unavailable in v1.{removed}+"));
+        }
+        if !replacement.is_empty() {
+            text.push_str(&format!("; use {replacement}"));
+        }
+        Some(text)
     }
 
     /// The verbs that discovery offers: no new objects of a kind whose definition goes.

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod cron;
 pub mod custom_resource;
 pub mod duration;
+pub mod features;
 pub mod field;
 pub mod flowcontrol;
 pub mod formats;

@@ -52,6 +52,11 @@ pub fn validate_subdomain(value: &str) -> Result<(), String> {
     first(formats::dns_subdomain(value))
 }
 
+/// The same, in the words of upstream's declarative validation.
+pub fn validate_long_name(value: &str) -> Result<(), String> {
+    first(formats::long_name(value))
+}
+
 /// A path segment: not `.` or `..`, without `/` and `%`. RBAC names follow this rule.
 pub fn validate_path_segment(value: &str) -> Result<(), String> {
     first(formats::path_segment(value))

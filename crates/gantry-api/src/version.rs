@@ -3,7 +3,7 @@
 //! The stored kind's file names its other versions in `Kind::other_versions`; all else derives from that.
 
 use crate::field::Error;
-use crate::kind::{Hooks, Kind, ScalePaths, Subresource};
+use crate::kind::{Deprecation, Hooks, Kind, ScalePaths, Subresource};
 use serde_json::Value;
 use smol_str::SmolStr;
 use std::borrow::Cow;
@@ -12,6 +12,7 @@ use std::borrow::Cow;
 pub struct Version {
     name: SmolStr,
     conversion: Option<Conversion>,
+    deprecation: Option<Deprecation>,
 }
 
 /// How objects of a version become those of the stored one, and back. `apiVersion` is no concern of these.
@@ -30,6 +31,7 @@ impl Version {
         Version {
             name: name.into(),
             conversion: None,
+            deprecation: None,
         }
     }
 
@@ -38,13 +40,30 @@ impl Version {
         Version {
             name: name.into(),
             conversion: Some(conversion),
+            deprecation: None,
         }
+    }
+
+    /// The version's end is near.
+    #[must_use]
+    pub fn deprecated(self, deprecation: Deprecation) -> Self {
+        Version {
+            deprecation: Some(deprecation),
+            ..self
+        }
+    }
+
+    /// A minor version of Kubernetes has deprecated the version.
+    #[must_use]
+    pub fn deprecated_since(self, version: u32) -> Self {
+        self.deprecated(Deprecation::unstable_since(version))
     }
 
     /// The kind in this version, made from the stored one.
     fn of(self, mut kind: Kind) -> Kind {
         let stored_version = kind.api_version();
         kind.version = self.name;
+        kind.deprecation = self.deprecation;
         kind.other_versions.clear();
         kind.hooks = Box::new(Converting {
             own_version: kind.api_version(),
@@ -168,10 +187,6 @@ impl Hooks for Converting {
             Cow::Borrowed(_) => self.fields(object),
             Cow::Owned(object) => Cow::Owned(object),
         }
-    }
-
-    fn deprecation(&self) -> Option<&'static str> {
-        self.stored.deprecation()
     }
 
     fn needs_version(&self) -> bool {

@@ -63,6 +63,7 @@ impl<'a> Tracker<'a> {
             manager: &self.manager,
             now: &self.now,
             reset: match self.call.subresource() {
+                Some(Subresource::Status) if kind.status_alone => Reset::AllBut(&[&["status"]]),
                 Some(Subresource::Status) => Reset::AllBut(STATUS_PATHS),
                 Some(Subresource::Finalize) => Reset::AllBut(&[&["spec", "finalizers"]]),
                 Some(Subresource::Scale) => Reset::AllBut(&[&["spec", "replicas"]]),

@@ -8,7 +8,7 @@ use crate::reviews;
 use crate::table;
 use crate::verbs::{Api, Call};
 use crate::view::{self, View};
-use gantry_api::kind::{Cell, Column, Kind, Scope};
+use gantry_api::kind::{Cell, Column, Deprecation, Kind, Scope};
 use gantry_api::meta;
 use gantry_api::selector::Labels;
 use gantry_api::status::Status;
@@ -30,6 +30,11 @@ pub fn kind() -> Kind {
         cell: Cell::Made(cell),
     };
     Kind {
+        deprecation: Some(Deprecation::Since {
+            version: 19,
+            removed: None,
+            replacement: "",
+        }),
         short_names: vec!["cs".into()],
         verbs: &["get", "list"],
         columns: vec![

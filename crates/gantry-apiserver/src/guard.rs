@@ -1,6 +1,8 @@
 //! What a write must pass beside authorization, because it depends on the object: nodes keep to their own, and
 //! nobody hands out rights they do not have.
 
+mod devices;
+
 use crate::admission::node_restriction::{self, Write};
 use crate::verbs::{Api, Call};
 use gantry_api::status::Status;
@@ -31,6 +33,18 @@ impl Api {
                 old,
             };
             self.authorizer.may_grant(&grant)?;
+        }
+        if kind.group == "resource.k8s.io"
+            && matches!(kind.plural.as_str(), "resourceclaims" | "resourceclaimtemplates")
+            && let Some(new) = new
+        {
+            let write = devices::Write {
+                api: self,
+                call,
+                new,
+                old,
+            };
+            write.check().await?;
         }
         if call.user.node_name().is_none() {
             return Ok(());

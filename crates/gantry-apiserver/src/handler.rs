@@ -239,6 +239,7 @@ impl Handler {
         let body = read(body).await?;
         let call = Call {
             user,
+            verb,
             target,
             options,
             format,
@@ -260,7 +261,7 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let mut answer = match verb {
+        let answer = match verb {
             "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
             "list" if component_status::is(&call.target.kind) => {
                 component_status::list(&self.api, &call).await
@@ -276,10 +277,16 @@ impl Handler {
             "delete" => deletion::delete(&self.api, &call).await,
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
-        }?;
-        if let Some(text) = kind.hooks.deprecation() {
-            respond::warn(&mut answer, &[text.into()]);
-        }
+        };
+        let answer = match kind.deprecation_warning() {
+            None => answer?,
+            // Those who are refused are told, too.
+            Some(text) => {
+                let mut answer = answer.unwrap_or_else(|status| respond::error(&status, format));
+                respond::warn_first(&mut answer, &text);
+                answer
+            }
+        };
         match gzip {
             true => Ok(compress::gzip(answer).await),
             false => Ok(answer),

@@ -1,6 +1,7 @@
 //! Which versions of the built-in APIs are served: `--runtime-config`.
 //! Source: k8s.io/apiserver/pkg/server/resourceconfig.
 
+use gantry_api::features;
 use gantry_api::kind::Kind;
 use std::collections::BTreeMap;
 
@@ -53,7 +54,7 @@ impl RuntimeConfig {
         Ok(RuntimeConfig(config))
     }
 
-    /// The kinds that are served.
+    /// The kinds that are served: those of features that are off never are.
     pub fn served(&self, mut kinds: Vec<Kind>) -> Result<Vec<Kind>, RuntimeConfigError> {
         for key in self.0.keys().filter(|key| !WIDE.contains(&key.as_str())) {
             let mut parts = key.split('/');
@@ -67,7 +68,7 @@ impl RuntimeConfig {
                 return Err(RuntimeConfigError::Version(group_version));
             }
         }
-        kinds.retain(|kind| self.serves(kind));
+        kinds.retain(|kind| self.serves(kind) && kind.feature.is_none_or(features::enabled));
         Ok(kinds)
     }
 
@@ -109,6 +110,18 @@ mod tests {
         check("networking.k8s.io/v1beta1/ipaddresses=true", "v1beta1", true);
         check("networking.k8s.io/v1beta1/servicecidrs=true", "v1beta1", false);
         check("networking.k8s.io/v1=false", "v1", false);
+    }
+
+    #[test]
+    fn kinds_go_with_their_features() {
+        let kinds = RuntimeConfig::parse("api/all=true").unwrap();
+        let kinds = kinds.served(gantry_api::kinds::builtin()).unwrap();
+        assert!(
+            kinds
+                .iter()
+                .any(|k| k.plural == "resourceslices" && k.version == "v1beta1")
+        );
+        assert!(!kinds.iter().any(|k| k.plural == "devicetaintrules"));
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Api {
 pub struct Call {
     /// Who asks.
     pub user: Arc<User>,
+    /// What for.
+    pub verb: &'static str,
     /// What it is about.
     pub target: Target,
     /// Its query.
@@ -364,6 +366,7 @@ impl Api {
             Tracker::of(call).track(&mut decoded, Some(old));
         }
         let part: fn(&mut Value, &Value) = match call.subresource() {
+            Some(Subresource::Status) if kind.status_alone => status_alone,
             Some(Subresource::Status) => only_status,
             Some(Subresource::Finalize) => only_finalizers,
             Some(_) => |_, _| {},
@@ -467,6 +470,14 @@ fn only_status(object: &mut Value, old: &Value) {
     let kept = old_map.iter().filter(|(key, _)| !written(key));
     map.extend(kept.map(|(key, v)| (key.clone(), v.clone())));
     keep(&mut object["metadata"], &old["metadata"], "ownerReferences");
+}
+
+/// A status write of a kind that takes no metadata with it.
+fn status_alone(object: &mut Value, old: &Value) {
+    only_status(object, old);
+    for field in ["annotations", "finalizers", "labels"] {
+        keep(&mut object["metadata"], &old["metadata"], field);
+    }
 }
 
 fn only_finalizers(object: &mut Value, old: &Value) {

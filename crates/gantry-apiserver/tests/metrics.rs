@@ -58,6 +58,8 @@ async fn metrics_are_for_those_who_may() {
         "apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"namespaces\",scope=\"resource\",subresource=\"\",verb=\"GET\",version=\"v1\"} 1",
         "apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1",
         "apiserver_resource_objects{group=\"\",resource=\"namespaces\"} 4",
+        "kubernetes_feature_enabled{name=\"AllAlpha\",stage=\"ALPHA\"} 0",
+        "kubernetes_feature_enabled{name=\"DRAAdminAccess\",stage=\"\"} 1",
         "apiserver_resource_objects{group=\"apps\",resource=\"deployments\"} 0",
         "# TYPE apiserver_request_duration_seconds histogram",
         "# TYPE process_resident_memory_bytes gauge",

@@ -2,6 +2,7 @@
 
 use crate::datastore::Datastore;
 use clap::Parser;
+use gantry_api::features::Setting;
 use gantry_apiserver::RuntimeConfig;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -56,6 +57,9 @@ pub struct Options {
     /// API versions to serve or not, such as `resource.k8s.io/v1beta1=true,api/alpha=true`.
     #[arg(long, default_value = "", hide_default_value = true, value_parser = RuntimeConfig::parse)]
     pub runtime_config: RuntimeConfig,
+    /// Features to turn on or off, such as `HPAScaleToZero=true`, by upstream's names. May be repeated.
+    #[arg(long, value_delimiter = ',', value_name = "NAME=BOOL", value_parser = Setting::parse)]
+    pub feature_gates: Vec<Setting>,
     /// Requests that read, and are under way at once; 0 for no limit.
     #[arg(long, default_value_t = 400)]
     pub max_requests_inflight: usize,
@@ -120,6 +124,15 @@ pub fn with_file<C: Parser>(mut args: Vec<OsString>, config: &Path) -> Result<Ve
         };
         match value {
             Value::Array(values) => values.iter().try_for_each(&mut add)?,
+            // Options that hold name=value pairs, such as feature-gates.
+            Value::Object(pairs) => {
+                let pair = |(name, value): (&String, &Value)| match value {
+                    Value::String(text) => format!("{name}={text}"),
+                    value => format!("{name}={value}"),
+                };
+                let pairs: Vec<String> = pairs.iter().map(pair).collect();
+                add(&pairs.join(",").into())?;
+            }
             one => add(one)?,
         }
     }
@@ -250,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn feature_gates_have_three_forms() {
+        let check = |text: &str, args: &[&str]| {
+            let settings = read(text, args).unwrap().feature_gates;
+            let expected = ["AllBeta=false", "HPAScaleToZero=true"].map(|s| Setting::parse(s).unwrap());
+            assert_eq!(settings, expected, "{text}");
+        };
+        check("", &["--feature-gates", "AllBeta=false,HPAScaleToZero=true"]);
+        check(
+            "feature-gates: AllBeta=false",
+            &["--feature-gates=HPAScaleToZero=true"],
+        );
+        check("feature-gates: [AllBeta=false, HPAScaleToZero=true]", &[]);
+        check("feature-gates:\n  HPAScaleToZero: true\n  AllBeta: false\n", &[]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |text: &str, part: &str| {
             let why = read(text, &[]).err().unwrap();
@@ -257,7 +286,16 @@ mod tests {
         };
         check("port: 1", "there is no option \"port\"");
         check("- a", "it must hold option: value lines");
-        check("https-port: {a: 1}", "https-port must be a text");
+        check("https-port: [[1]]", "https-port must be a text");
+        check("https-port: {a: 1}", "invalid value 'a=1'");
+        check(
+            "feature-gates: {Nothing: true}",
+            "unrecognized feature gate: Nothing",
+        );
+        check(
+            "feature-gates: {HPAScaleToZero: perhaps}",
+            "invalid value of HPAScaleToZero=perhaps",
+        );
         check("https-port: many", "invalid value 'many'");
         check("cluster-cidr: pods", "\"pods\" is no network for pods");
         check("cluster-cidr: 10.42.0.1/16", "give one with 8 to 24 bits");

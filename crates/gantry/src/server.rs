@@ -6,6 +6,7 @@ use crate::datastore::DatastoreError;
 use crate::local;
 use crate::options::Options;
 use crate::renewal::Renewal;
+use gantry_api::features::{self, GateError, Gates, SetTooLate};
 use gantry_apiserver::services::{Range, RangeError};
 use gantry_apiserver::{Config, KubeletIdentity, ServeError, Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
@@ -25,6 +26,12 @@ pub enum Error {
     /// An option is wrong.
     #[error("--service-cidr: {0}")]
     ServiceRange(#[from] RangeError),
+    /// Features do not fit together.
+    #[error("--feature-gates: {0}")]
+    FeatureGates(#[from] GateError),
+    /// Something depended on a feature already.
+    #[error(transparent)]
+    FeatureGatesTooLate(#[from] SetTooLate),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] DatastoreError),
@@ -55,6 +62,7 @@ pub enum Error {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<(), Error> {
+    features::set(Gates::new(&options.feature_gates)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

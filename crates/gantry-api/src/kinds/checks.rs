@@ -80,6 +80,17 @@ pub fn nonnegative(errors: &mut Errors, path: &Path, value: &Value) {
     }
 }
 
+/// A number must not be below or above a bound, if it is there.
+pub fn optional_bounds(errors: &mut Errors, path: &Path, value: &Value, least: i64, most: i64) {
+    let bound = match number(value) {
+        _ if !given(value) => return,
+        low if low < least => format!("must be greater than or equal to {least}"),
+        high if high > most => format!("must be less than or equal to {most}"),
+        _ => return,
+    };
+    errors.push(Error::invalid(path, value.clone(), bound));
+}
+
 /// A value must be a count or a percentage.
 pub fn count_or_percent(errors: &mut Errors, path: &Path, value: &Value) {
     match value {
@@ -147,6 +158,17 @@ pub fn annotations(errors: &mut Errors, path: &Path, annotations: &Value) {
     }
     if size > LIMIT {
         errors.push(Error::too_long(path, LIMIT));
+    }
+}
+
+/// The metadata of a template: labels and annotations, and nothing else.
+pub fn template_metadata(errors: &mut Errors, path: &Path, metadata: &Value) {
+    annotations(errors, &path.child("annotations"), &metadata["annotations"]);
+    labels(errors, &path.child("labels"), &metadata["labels"]);
+    for (field, value) in entries(metadata) {
+        if !matches!(field.as_str(), "annotations" | "labels") && given(value) {
+            errors.push(Error::forbidden(path.child(field), "cannot be set"));
+        }
     }
 }
 

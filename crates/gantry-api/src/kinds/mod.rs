@@ -3,6 +3,8 @@
 mod admission_rules;
 mod checks;
 mod columns;
+mod conditions;
+mod devices;
 mod diff;
 mod resource_names;
 mod values;
@@ -53,6 +55,10 @@ kinds! {
     node { runtime_class }
     policy { pod_disruption_budget }
     rbac { cluster_role, cluster_role_binding, role, role_binding }
+    resource {
+        device_class, device_taint_rule, resource_claim, resource_claim_template, resource_pool_status_request,
+        resource_slice,
+    }
     scheduling { priority_class }
     storage {
         csi_driver, csi_node, csi_storage_capacity, storage_class, volume_attachment, volume_attributes_class,
@@ -64,6 +70,8 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
     Kind {
         group: group.into(),
         version: "v1".into(),
+        deprecation: None,
+        feature: None,
         other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
@@ -76,6 +84,7 @@ fn usual(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind {
         storage_prefix: plural.into(),
         returns_deleted: false,
         subresources: Vec::new(),
+        status_alone: false,
         selectable_fields: Vec::new(),
         columns: vec![name_column(), age_column()],
         custom: None,

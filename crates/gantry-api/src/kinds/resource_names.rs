@@ -105,7 +105,7 @@ pub fn is_native(name: &str) -> bool {
 }
 
 /// Whether a resource is one that devices bring along.
-fn is_extended(name: &str) -> bool {
+pub fn is_extended(name: &str) -> bool {
     !is_native(name)
         && !name.starts_with("requests.")
         && formats::qualified_name(&format!("requests.{name}")).is_empty()

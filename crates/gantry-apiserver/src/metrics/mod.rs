@@ -9,6 +9,7 @@ pub use requests::{Meter, Requests};
 use crate::respond::{self, Body};
 use crate::verbs::Api;
 use bytes::Bytes;
+use gantry_api::features;
 use gantry_store::{RangeRequest, ReadError};
 use http::Response;
 use text::Text;
@@ -36,8 +37,20 @@ pub async fn answer(requests: &Requests, api: &Api, version: &serde_json::Value)
         "A metric with a constant '1' value labeled by major, minor, git version, git commit and platform.";
     text.family(name, "gauge", help);
     text.value(name, &labels, 1.0);
+    features(&mut text);
     process::write(&mut text);
     respond::with_type(200, TYPE, text.0)
+}
+
+/// Which features are on.
+fn features(text: &mut Text) {
+    let name = "kubernetes_feature_enabled";
+    let help = "[BETA] This metric records the data about the stage and enablement of a k8s feature.";
+    text.family(name, "gauge", help);
+    for (feature, on) in features::all() {
+        let labels = [("name", feature.name()), ("stage", feature.stage().name())];
+        text.value(name, &labels, f64::from(u8::from(on)));
+    }
 }
 
 /// How many objects of each kind are stored; -1 where that cannot be read.

@@ -64,6 +64,8 @@ pub fn virtual_kind(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind
     Kind {
         group: group.into(),
         version: "v1".into(),
+        deprecation: None,
+        feature: None,
         other_versions: Vec::new(),
         kind: kind.into(),
         plural: plural.into(),
@@ -76,6 +78,7 @@ pub fn virtual_kind(group: &str, kind: &str, plural: &str, scope: Scope) -> Kind
         storage_prefix: plural.into(),
         returns_deleted: false,
         subresources: Vec::new(),
+        status_alone: false,
         selectable_fields: Vec::new(),
         columns: Vec::new(),
         custom: None,

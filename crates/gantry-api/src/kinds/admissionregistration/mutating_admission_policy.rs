@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        other_versions: vec![Version::same("v1beta1"), Version::same("v1alpha1")],
+        other_versions: vec![Version::same("v1beta1"), Version::same("v1alpha1").deprecated_since(35)],
         categories: vec!["api-extensions".into()],
         columns: vec![
             name_column(),

@@ -16,6 +16,7 @@ pub fn kind() -> Kind {
     Kind {
         categories: vec!["api-extensions".into()],
         subresources: vec![Subresource::Status],
+        status_alone: true,
         columns: vec![
             name_column(),
             column("Validations", "integer", |o, _| size(&o["spec"]["validations"]).into()),

@@ -1,5 +1,6 @@
 //! StatefulSet
 
+use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
@@ -59,6 +60,9 @@ impl Hooks for StatefulSetHooks {
         }
         if strategy["type"] == "RollingUpdate" && strategy["rollingUpdate"].is_object() {
             default_to(&mut strategy["rollingUpdate"], "partition", 0);
+            if enabled(Feature::MaxUnavailableStatefulSet) {
+                default_to(&mut strategy["rollingUpdate"], "maxUnavailable", 1);
+            }
         }
         let retention = map_of(spec, "persistentVolumeClaimRetentionPolicy");
         default_if_zero(retention, "whenDeleted", "Retain");
@@ -182,9 +186,11 @@ impl Hooks for StatefulSetHooks {
     }
 }
 
-/// The field waits for a feature that upstream leaves off by default; those that have it keep it.
+/// Drops a field whose feature is off.
 fn drop_max_unavailable(object: &mut Value) {
-    if let Some(rolling) = object.pointer_mut("/spec/updateStrategy/rollingUpdate") {
+    if !enabled(Feature::MaxUnavailableStatefulSet)
+        && let Some(rolling) = object.pointer_mut("/spec/updateStrategy/rollingUpdate")
+    {
         remove(rolling, "maxUnavailable");
     }
 }

@@ -6,6 +6,7 @@ mod columns;
 mod metrics;
 mod v1;
 
+use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
@@ -116,9 +117,8 @@ fn spec(object: &Value, old: Option<&Value>) -> Errors {
     let mut errors = Vec::new();
     let (path, spec) = (Path::new("spec"), &object["spec"]);
     let (least, most) = (&spec["minReplicas"], number(&spec["maxReplicas"]));
-    // Scaling to nothing waits for a feature that upstream leaves off by default.
     let had_none = old.is_some_and(|o| o["spec"]["minReplicas"] == 0);
-    let bound = i64::from(!had_none);
+    let bound = i64::from(!had_none && !enabled(Feature::HPAScaleToZero));
     if given(least) && number(least) < bound {
         let detail = format!("must be greater than or equal to {bound}");
         errors.push(Error::invalid(path.child("minReplicas"), least.clone(), detail));

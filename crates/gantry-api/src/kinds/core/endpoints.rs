@@ -2,7 +2,7 @@
 
 use crate::field::{Error, Path};
 use crate::formats;
-use crate::kind::{Hooks, Kind, Scope};
+use crate::kind::{Deprecation, Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format, one_of, optional_format, port, required_format};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
@@ -13,6 +13,11 @@ use serde_json::Value;
 pub fn kind() -> Kind {
     Kind {
         short_names: vec!["ep".into()],
+        deprecation: Some(Deprecation::Since {
+            version: 33,
+            removed: None,
+            replacement: "discovery.k8s.io/v1 EndpointSlice",
+        }),
         storage_prefix: "services/endpoints".into(),
         columns: vec![
             name_column(),
@@ -50,10 +55,6 @@ fn endpoints(object: &Value) -> String {
 struct EndpointsHooks;
 
 impl Hooks for EndpointsHooks {
-    fn deprecation(&self) -> Option<&'static str> {
-        Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
-    }
-
     fn default(&self, object: &mut Value) {
         for port in list_mut(object, "subsets").iter_mut().flat_map(|s| list_mut(s, "ports")) {
             default_if_zero(port, "protocol", "TCP");

@@ -1,6 +1,7 @@
 //! PersistentVolumeClaim. Source: pkg/apis/core/validation/validation.go and pkg/api/persistentvolumeclaim/util.go.
 
 use super::persistent_volume::or_unset;
+use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
@@ -90,8 +91,8 @@ impl Hooks for ClaimHooks {
 /// Keeps the two fields that name a data source alike, and drops what may not be one.
 fn data_sources(spec: &mut Value, old: Option<&Value>) {
     let had_one = old.is_some_and(|o| given(&o["dataSource"]) || given(&o["dataSourceRef"]));
-    // Sources in other namespaces wait for a feature that upstream leaves off by default.
-    if !had_one && !text(&spec["dataSourceRef"]["namespace"]).is_empty() {
+    let elsewhere = enabled(Feature::CrossNamespaceVolumeDataSource);
+    if !elsewhere && !had_one && !text(&spec["dataSourceRef"]["namespace"]).is_empty() {
         remove(spec, "dataSourceRef");
     }
     let source = &spec["dataSource"];

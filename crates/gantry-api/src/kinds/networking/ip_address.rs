@@ -14,7 +14,7 @@ use serde_json::Value;
 pub fn kind() -> Kind {
     Kind {
         short_names: vec!["ip".into()],
-        other_versions: vec![Version::same("v1beta1")],
+        other_versions: vec![Version::same("v1beta1").deprecated_since(34)],
         columns: vec![
             name_column(),
             column("ParentRef", "string", |o, _| parent(&o["spec"]["parentRef"]).into()),

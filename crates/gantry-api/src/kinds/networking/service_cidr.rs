@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
-        other_versions: vec![Version::same("v1beta1")],
+        other_versions: vec![Version::same("v1beta1").deprecated_since(34)],
         subresources: vec![Subresource::Status],
+        status_alone: true,
         columns: vec![
             name_column(),
             column("CIDRs", "string", |o, _| joined(list(&o["spec"]["cidrs"]).iter().map(text), ",").into()),

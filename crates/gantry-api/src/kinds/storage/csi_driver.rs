@@ -1,5 +1,6 @@
 //! CSIDriver
 
+use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, immutable, optional_one_of};
@@ -46,6 +47,9 @@ impl Hooks for DriverHooks {
             default_to(spec, field, false);
         }
         default_to(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+        if enabled(Feature::VolumeLimitScaling) {
+            default_to(spec, PREVENT_SCHEDULING, false);
+        }
         if size(&spec["volumeLifecycleModes"]) == 0 {
             spec["volumeLifecycleModes"] = json!(["Persistent"]);
         }
@@ -56,7 +60,7 @@ impl Hooks for DriverHooks {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
-        if !given(&old["spec"][DISABLED]) {
+        if !given(&old["spec"][PREVENT_SCHEDULING]) {
             drop_disabled(object);
         }
         if !same(&object["spec"], &old["spec"]) {
@@ -99,11 +103,13 @@ impl Hooks for DriverHooks {
     }
 }
 
-/// A field that waits for a feature that upstream leaves off by default.
-const DISABLED: &str = "preventPodSchedulingIfMissing";
+const PREVENT_SCHEDULING: &str = "preventPodSchedulingIfMissing";
 
+/// Drops a field whose feature is off.
 fn drop_disabled(object: &mut Value) {
-    remove(map_of(object, "spec"), DISABLED);
+    if !enabled(Feature::VolumeLimitScaling) {
+        remove(map_of(object, "spec"), PREVENT_SCHEDULING);
+    }
 }
 
 fn token_requests(errors: &mut Errors, path: &Path, requests: &[Value]) {
@@ -128,6 +134,7 @@ fn token_requests(errors: &mut Errors, path: &Path, requests: &[Value]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::during;
 
     fn driver(change: impl Fn(&mut Value)) -> Value {
         let mut object = json!({"metadata": {"name": "d.io"}, "spec": {}});
@@ -170,7 +177,10 @@ mod tests {
             assert_eq!(new["metadata"]["generation"], generation);
         };
         check(|_| {}, true, Value::Null);
-        check(|o| o["spec"][DISABLED] = true.into(), true, Value::Null);
+        check(|o| o["spec"][PREVENT_SCHEDULING] = true.into(), true, Value::Null);
+        during(Feature::VolumeLimitScaling, true, || {
+            check(|o| o["spec"][PREVENT_SCHEDULING] = true.into(), true, 1.into());
+        });
         check(|o| o["spec"]["podInfoOnMount"] = true.into(), true, 1.into());
         check(|o| o["spec"]["attachRequired"] = false.into(), false, 1.into());
     }

@@ -7,7 +7,7 @@ use crate::kinds::checks::{Errors, format, immutable};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::core::{persistent_volume, pod};
 use crate::kinds::usual;
-use crate::kinds::values::{entries, flag, given, keep, map_of, number, text};
+use crate::kinds::values::{entries, flag, given, map_of, number, text};
 use serde_json::{Value, json};
 
 /// The kind.
@@ -15,6 +15,7 @@ pub fn kind() -> Kind {
     Kind {
         returns_deleted: true,
         subresources: vec![Subresource::Status],
+        status_alone: true,
         columns: vec![
             name_column(),
             Column {
@@ -49,12 +50,7 @@ impl Hooks for AttachmentHooks {
         object["status"] = json!({"attached": false});
     }
 
-    fn prepare_subresource(&self, _: Subresource, object: &mut Value, old: &Value) {
-        // A status says nothing of its object's deletion, owners, labels and the like.
-        for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-            keep(map_of(object, "metadata"), &old["metadata"], field);
-        }
-    }
+    fn prepare_subresource(&self, _: Subresource, _: &mut Value, _: &Value) {}
 
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();

@@ -2,15 +2,21 @@
 
 use super::storage_class::{driver, parameters};
 use crate::field::{Error, Path};
-use crate::kind::{Hooks, Kind, Scope};
+use crate::kind::{Deprecation, Hooks, Kind, Scope};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
 use crate::kinds::values::{same, size, text};
+use crate::version::Version;
 use serde_json::Value;
 
 /// The kind.
 pub fn kind() -> Kind {
     Kind {
+        other_versions: vec![Version::same("v1beta1").deprecated(Deprecation::Since {
+            version: 34,
+            removed: Some(37),
+            replacement: "storage.k8s.io/v1 VolumeAttributesClass",
+        })],
         short_names: vec!["vac".into()],
         returns_deleted: true,
         columns: vec![

@@ -1,13 +1,17 @@
-//! Fields that wait for a feature which upstream leaves off by default: they are dropped unless the old object has them.
+//! Fields of features that are off: they are dropped unless the old object has them.
 //!
 //! Source: dropDisabledFields in pkg/api/pod/util.go.
 
+use crate::features::{Feature, enabled};
 use crate::kinds::values::{field_mut, given, list, list_mut, remove, size};
 use serde_json::Value;
 
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
-/// Sources of projected volumes.
-const SOURCES: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
+/// Sources of projected volumes, and their features.
+const SOURCES: [(&str, Feature); 2] = [
+    ("clusterTrustBundle", Feature::ClusterTrustBundleProjection),
+    ("podCertificate", Feature::PodCertificateRequest),
+];
 
 /// Drops such fields of the pod spec that stands at the JSON pointer `at` of an object and of its old state.
 pub fn drop_disabled(object: &mut Value, old: Option<&Value>, at: &str) {
@@ -15,7 +19,7 @@ pub fn drop_disabled(object: &mut Value, old: Option<&Value>, at: &str) {
     let Some(spec) = object.pointer_mut(at) else {
         return;
     };
-    for source in SOURCES.iter().filter(|source| !projects(old, source)) {
+    for (source, _) in SOURCES.iter().filter(|(source, feature)| !enabled(*feature) && !projects(old, source)) {
         for volume in list_mut(spec, "volumes") {
             if let Some(projected) = field_mut(volume, "projected") {
                 for held in list_mut(projected, "sources") {
@@ -24,10 +28,10 @@ pub fn drop_disabled(object: &mut Value, old: Option<&Value>, at: &str) {
             }
         }
     }
-    if !given(&old["schedulingGroup"]) {
+    if !enabled(Feature::GenericWorkload) && !given(&old["schedulingGroup"]) {
         remove(spec, "schedulingGroup");
     }
-    if !has_stop_signal(old) {
+    if !enabled(Feature::ContainerStopSignals) && !has_stop_signal(old) {
         for field in CONTAINERS {
             list_mut(spec, field).iter_mut().for_each(drop_stop_signal);
         }
@@ -56,6 +60,7 @@ fn drop_stop_signal(container: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::during;
     use serde_json::json;
 
     #[test]
@@ -82,5 +87,10 @@ mod tests {
         check(None, &expected);
         check(Some(&expected), &expected);
         check(Some(&object), &object);
+        during(Feature::GenericWorkload, true, || {
+            let mut expected = expected.clone();
+            expected["spec"]["schedulingGroup"] = object["spec"]["schedulingGroup"].clone();
+            check(None, &expected);
+        });
     }
 }

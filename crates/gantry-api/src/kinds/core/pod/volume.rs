@@ -5,10 +5,10 @@ use super::references::{FILE_FIELDS, field_reference, resource_reference};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{
-    Errors, annotations, format, labels, optional_one_of, quantity, required, required_format,
+    Errors, format, optional_one_of, quantity, required, required_format, template_metadata,
 };
 use crate::kinds::core::persistent_volume_claim::claim_spec;
-use crate::kinds::values::{entries, given, list, number, text};
+use crate::kinds::values::{given, list, number, text};
 use crate::quantity::Quantity;
 use serde_json::Value;
 
@@ -146,15 +146,7 @@ fn ephemeral(errors: &mut Errors, source: &Path, volume: &Value, pod: Option<&st
         errors.push(Error::required(path, ""));
         return;
     }
-    let at = path.child("metadata");
-    annotations(errors, &at.child("annotations"), &claim["metadata"]["annotations"]);
-    labels(errors, &at.child("labels"), &claim["metadata"]["labels"]);
-    for (field, value) in entries(&claim["metadata"]) {
-        // A template sets labels and annotations alone.
-        if !matches!(field.as_str(), "annotations" | "labels") && given(value) {
-            errors.push(Error::forbidden(at.child(field), "cannot be set"));
-        }
-    }
+    template_metadata(errors, &path.child("metadata"), &claim["metadata"]);
     claim_spec(errors, &path.child("spec"), &claim["spec"], false);
     if let Some(pod) = pod.filter(|p| !p.is_empty()) {
         let name = format!("{pod}-{}", text(&volume["name"]));
