@@ -1,5 +1,6 @@
 //! Field errors, as validation reports them. Source of the wording: k8s.io/apimachinery/pkg/util/validation/field.
 
+use crate::schema::Schema;
 use serde_json::Value;
 use std::fmt;
 
@@ -152,6 +153,8 @@ pub struct Error {
     pub value: Value,
     /// Whether the value is too much to be shown.
     unshown: bool,
+    /// The value as it is shown, when that is not its JSON.
+    shown: Option<String>,
     /// What to do about it.
     pub detail: String,
 }
@@ -164,6 +167,7 @@ impl Error {
             field: field.into(),
             value,
             unshown: false,
+            shown: None,
             detail: detail.into(),
         }
     }
@@ -226,11 +230,22 @@ impl Error {
         Error::new(ErrorKind::TooMany, field, count.into(), detail)
     }
 
+    /// Has the value shown as upstream shows one at the field's place in an object of this schema.
+    pub fn show_by(&mut self, schema: Schema) {
+        if self.kind.shows_value() && !self.unshown {
+            self.shown = schema.shown(&self.field, &self.value);
+        }
+    }
+
     /// The text without the field's path, as a `Status` cause carries it.
     pub fn detail_text(&self) -> String {
         let mut text = self.kind.text().to_string();
         if self.kind.shows_value() && !self.unshown {
-            text.push_str(&format!(": {}", self.value));
+            text.push_str(": ");
+            match &self.shown {
+                Some(shown) => text.push_str(shown),
+                None => text.push_str(&self.value.to_string()),
+            }
         }
         if !self.detail.is_empty() {
             text.push_str(&format!(": {}", self.detail));
