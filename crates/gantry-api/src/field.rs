@@ -1,5 +1,6 @@
 //! Field errors, as validation reports them. Source of the wording: k8s.io/apimachinery/pkg/util/validation/field.
 
+use crate::schema::Schema;
 use serde_json::Value;
 use std::fmt;
 
@@ -154,7 +155,7 @@ pub struct Error {
     pub field: String,
     /// The offending value; shown for some kinds only.
     pub value: Value,
-    /// How the value is shown, if not as it is.
+    /// How the value is shown when that is not its JSON; empty when it is not shown at all.
     shown: Option<String>,
     /// What to do about it.
     pub detail: String,
@@ -237,6 +238,13 @@ impl Error {
         let unit = if max == 1 { "item" } else { "items" };
         let detail = format!("must have at most {max} {unit}");
         Error::new(ErrorKind::TooMany, field, count.into(), detail)
+    }
+
+    /// Has the value shown as upstream shows one at the field's place in an object of this schema.
+    pub fn show_by(&mut self, schema: Schema) {
+        if self.kind.shows_value() && self.shown.is_none() {
+            self.shown = schema.shown(&self.field, &self.value);
+        }
     }
 
     /// The text without the field's path, as a `Status` cause carries it.

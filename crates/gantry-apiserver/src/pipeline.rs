@@ -228,7 +228,7 @@ impl Admitted {
         let mut errors = meta::validate_object_meta(kind, &self.0);
         errors.extend(kind.hooks.validate(&self.0));
         errors.extend(kind.hooks.validate_create(&self.0));
-        self.unless(kind, &errors)
+        self.unless(kind, errors)
     }
 
     /// Checks a change of `old`, made through a subresource or not.
@@ -248,19 +248,18 @@ impl Admitted {
             Some(subresource) => kind.hooks.validate_subresource(subresource, &self.0, old),
             None => kind.hooks.validate_update(&self.0, old),
         });
-        self.unless(kind, &errors)
+        self.unless(kind, errors)
     }
 
-    fn unless(self, kind: &Kind, errors: &[field::Error]) -> Result<Validated, Status> {
+    fn unless(self, kind: &Kind, mut errors: Vec<field::Error>) -> Result<Validated, Status> {
         let object = self.0;
         if errors.is_empty() {
             return Ok(Validated(object));
         }
-        Err(Status::invalid(
-            &kind.group,
-            &kind.kind,
-            meta::name(&object),
-            errors,
-        ))
+        if let Some(schema) = kind.schema() {
+            errors.iter_mut().for_each(|error| error.show_by(schema));
+        }
+        let name = meta::name(&object);
+        Err(Status::invalid(&kind.group, &kind.kind, name, &errors))
     }
 }

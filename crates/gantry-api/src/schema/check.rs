@@ -1,7 +1,8 @@
 //! Decoding by the schema: unknown fields, nulls and wrong types, as upstream's JSON decoder treats them.
 
 use super::form::{settle, zero};
-use super::{Message, Type, message};
+use super::go::{item_name, type_name};
+use super::{Field, Message, Type, message};
 use crate::quantity::Quantity;
 use crate::structural::{Structural, default, embedded, prune};
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +24,14 @@ const NESTED: [&str; 3] = ["additionalItems", "additionalProperties", "items"];
 /// A value of the wrong type, in the words of Go's decoder.
 pub fn check(message: &'static Message, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
-    fields(message, object, "", At { message, path: "" }, &mut unknown, 0)?;
+    if !object.is_object() && !object.is_null() {
+        let type_ = Type::Message(message.name);
+        let (found, named) = (found(&type_, object), type_name(&type_, ""));
+        return Err(format!(
+            "json: cannot unmarshal {found} into Go value of type {named}"
+        ));
+    }
+    fields(message, object, "", None, &mut unknown, 0)?;
     Ok(unknown)
 }
 
@@ -36,24 +44,32 @@ pub(super) fn structural(schema: &Structural, object: &mut Value) -> Result<Vec<
     Ok(unknown)
 }
 
-/// A place in an object, in the words of Go's decoder: the struct and the way to its field, without the items' numbers.
+/// A field on the way down an object.
 #[derive(Clone, Copy)]
 struct At<'a> {
     message: &'static Message,
-    path: &'a str,
+    field: &'static Field,
+    parent: Option<&'a At<'a>>,
 }
 
+/// In the words of Go's decoder: the struct, and the way to its field. It leaves out items' numbers and maps' keys, and
+/// names structs that are embedded.
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.message.short_name())?;
-        for (i, part) in self.path.split('[').enumerate() {
-            let rest = part.split_once(']').map_or(part, |(_, rest)| rest);
-            match i {
-                0 => write!(f, ".{part}")?,
-                _ => f.write_str(rest)?,
-            }
+        self.way(f)
+    }
+}
+
+impl At<'_> {
+    fn way(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.way(f)?;
         }
-        Ok(())
+        if !self.field.embedded().is_empty() {
+            write!(f, ".{}", self.field.embedded())?;
+        }
+        write!(f, ".{}", self.field.name)
     }
 }
 
@@ -61,7 +77,7 @@ fn fields(
     m: &'static Message,
     value: &mut Value,
     path: &str,
-    at: At,
+    parent: Option<&At>,
     unknown: &mut Vec<String>,
     depth: usize,
 ) -> Result<(), String> {
@@ -69,7 +85,7 @@ fn fields(
         return Err("json: exceeded max depth".into());
     }
     let Some(map) = value.as_object_mut() else {
-        return Err(wrong(value, at, &go_name(&Type::Message(m.name))));
+        return Ok(());
     };
     map.retain(|key, v| !v.is_null() || m.field(key).is_none());
     let before = unknown.len();
@@ -78,7 +94,8 @@ fn fields(
             let path = join(path, key);
             let at = At {
                 message: m,
-                path: &path,
+                field,
+                parent,
             };
             // Within schemas, what may be a schema or something simpler.
             if field.type_ == Type::Any
@@ -86,10 +103,10 @@ fn fields(
                 && v.is_object()
                 && m.short_name() == "JSONSchemaProps"
             {
-                fields(m, v, &path, at, unknown, depth + 1)?;
+                fields(m, v, &path, Some(&at), unknown, depth + 1)?;
                 continue;
             }
-            one(&field.type_, v, &path, at, unknown, depth + 1)?;
+            one(&field.type_, field.go_type(), v, &path, at, unknown, depth + 1)?;
         } else {
             unknown.push(format!("unknown field \"{}\"", join(path, key)));
         }
@@ -103,6 +120,7 @@ fn fields(
 
 fn one(
     type_: &Type,
+    named: &'static str,
     value: &mut Value,
     path: &str,
     at: At,
@@ -123,17 +141,16 @@ fn one(
         Type::Bool => value.is_boolean(),
         Type::Double => value.is_number(),
         // Quantities are kept in their canonical form, as upstream's decoder leaves them.
-        Type::Quantity if value.is_string() || value.is_number() => {
+        Type::Quantity => {
             let quantity = Quantity::from_json(value).map_err(|e| e.to_string())?;
             *value = quantity.to_string().into();
             true
         }
-        Type::Quantity => false,
         Type::IntOrString => value.is_string() || integer(value, i32::MIN.into(), i32::MAX.into()),
         Type::Int32 => integer(value, i32::MIN.into(), i32::MAX.into()),
         Type::Int64 => integer(value, i64::MIN, i64::MAX),
         Type::Message(name) => match message(name) {
-            Some(m) if value.is_object() => return fields(m, value, path, at, unknown, depth),
+            Some(m) if value.is_object() => return fields(m, value, path, Some(&at), unknown, depth),
             Some(_) => false,
             None => true,
         },
@@ -146,7 +163,8 @@ fn one(
                     if v.is_null() {
                         continue;
                     }
-                    one(item, v, &format!("{path}[{i}]"), at, unknown, depth + 1)?;
+                    let path = format!("{path}[{i}]");
+                    one(item, item_name(named), v, &path, at, unknown, depth + 1)?;
                 }
                 true
             }
@@ -161,7 +179,7 @@ fn one(
                     if v.is_null() {
                         continue;
                     }
-                    one(item, v, &join(path, k), at, unknown, depth + 1)?;
+                    one(item, item_name(named), v, &join(path, k), at, unknown, depth + 1)?;
                 }
                 true
             }
@@ -171,7 +189,7 @@ fn one(
     if fits {
         Ok(())
     } else {
-        Err(wrong(value, at, &go_name(type_)))
+        Err(wrong(type_, named, value, at))
     }
 }
 
@@ -222,37 +240,23 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-fn wrong(value: &Value, at: At, type_: &str) -> String {
-    let found = match value {
+fn wrong(type_: &Type, named: &'static str, value: &Value, at: At) -> String {
+    let (found, type_) = (found(type_, value), type_name(type_, named));
+    format!("json: cannot unmarshal {found} into Go struct field {at} of type {type_}")
+}
+
+/// What Go's decoder calls a value where `type_` is wanted.
+fn found(type_: &Type, value: &Value) -> String {
+    match value {
         Value::Null => "null".to_string(),
         Value::Bool(_) => "bool".into(),
-        Value::Number(n) if matches!(type_, "int32" | "int64") => format!("number {n}"),
+        Value::Number(n) if matches!(type_, Type::Int32 | Type::Int64 | Type::IntOrString) => {
+            format!("number {n}")
+        }
         Value::Number(_) => "number".into(),
         Value::String(_) => "string".into(),
         Value::Array(_) => "array".into(),
         Value::Object(_) => "object".into(),
-    };
-    format!("json: cannot unmarshal {found} into Go struct field {at} of type {type_}")
-}
-
-fn go_name(type_: &Type) -> String {
-    match type_ {
-        Type::String | Type::Quantity | Type::IntOrString => "string".into(),
-        Type::Time => "v1.Time".into(),
-        Type::MicroTime => "v1.MicroTime".into(),
-        Type::Bytes => "[]uint8".into(),
-        Type::Int32 => "int32".into(),
-        Type::Int64 => "int64".into(),
-        Type::Bool => "bool".into(),
-        Type::Double => "float64".into(),
-        Type::Any => "interface {}".into(),
-        Type::Message(name) => {
-            let mut parts = name.rsplit('.');
-            let kind = parts.next().unwrap_or_default();
-            format!("{}.{kind}", parts.next().unwrap_or_default())
-        }
-        Type::List(item) => format!("[]{}", go_name(item)),
-        Type::Map(item) => format!("map[string]{}", go_name(item)),
     }
 }
 
@@ -285,6 +289,10 @@ mod tests {
         check(m, &mut claim).unwrap();
         let expected = json!({"cpu": "1", "memory": "1024"});
         assert_eq!(claim["spec"]["template"]["spec"]["overhead"], expected);
+        assert_eq!(
+            check(m, &mut json!(-1)).unwrap_err(),
+            "json: cannot unmarshal number into Go value of type v1.Deployment"
+        );
         assert_eq!(
             check(m, &mut json!({"spec": {"replicas": "x"}})).unwrap_err(),
             "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"

@@ -2,13 +2,18 @@
 //!
 //! The tables in `schema/*.schema` are text: `message <name>`, then `atomic` where server-side apply takes the
 //! object as one value, then `gvk <group or -> <version> <kind>` lines, then one indented line per field: JSON
-//! name, protobuf number (0 if none), type, and attributes.
+//! name, protobuf number (0 if none), type, and attributes. Fields stand in the order in which upstream's internal
+//! types declare them.
 
 mod check;
 mod form;
+mod go;
+mod internal;
 mod tables;
 
 pub use check::check;
+pub use go::Inside;
+pub use internal::Internal;
 
 use crate::structural::Structural;
 use serde_json::Value;
@@ -38,6 +43,14 @@ impl Schema<'_> {
         }
     }
 
+    /// A value as an error at this path shows it, when it is not simply its JSON.
+    pub fn shown(self, path: &str, value: &Value) -> Option<String> {
+        match self {
+            Schema::Table(message) => internal::shown(message, path, value),
+            Schema::Structural(_) => None,
+        }
+    }
+
     /// An object that nobody has said anything about yet.
     pub fn empty(self) -> Value {
         match self {
@@ -59,6 +72,7 @@ pub struct Message {
     /// Its fields, in alphabetical order.
     pub fields: Vec<Field>,
     by_number: Vec<u16>,
+    declared: Vec<u16>,
     shown: OnceLock<Vec<u16>>,
 }
 
@@ -92,6 +106,8 @@ pub struct Field {
     pub merge_key: &'static str,
     /// Whether OpenAPI marks it as required.
     pub required: bool,
+    /// What is special about it in Go.
+    go: Option<Box<go::Go>>,
 }
 
 /// What a value may be.
@@ -148,6 +164,11 @@ impl Message {
         Some(&self.fields[at])
     }
 
+    /// The fields in the order in which Go declares them.
+    pub fn declared(&self) -> impl Iterator<Item = &Field> {
+        self.declared.iter().map(|at| &self.fields[usize::from(*at)])
+    }
+
     /// The last part of the name, such as `DeploymentSpec`.
     pub fn short_name(&self) -> &'static str {
         self.name.rsplit('.').next().unwrap_or(self.name)
@@ -195,6 +216,7 @@ fn parse(block: &'static str) -> Option<Message> {
         atomic: false,
         fields: Vec::new(),
         by_number: Vec::new(),
+        declared: Vec::new(),
         shown: OnceLock::new(),
     };
     for line in lines {
@@ -212,8 +234,11 @@ fn parse(block: &'static str) -> Option<Message> {
             _ => {}
         }
     }
-    // The tables are in order; looking fields up relies on it.
+    let declared: Vec<&str> = message.fields.iter().map(|f| f.name).collect();
+    // Looking fields up relies on their order.
     message.fields.sort_by_key(|f| f.name);
+    let at = |name: &&str| message.fields.binary_search_by(|f| f.name.cmp(name)).ok();
+    message.declared = declared.iter().filter_map(at).map(|at| at as u16).collect();
     let mut by_number: Vec<u16> = (0..message.fields.len() as u16).collect();
     by_number.retain(|i| !message.fields[usize::from(*i)].path.is_empty());
     by_number.sort_by(|a, b| {
@@ -244,6 +269,7 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         patch_strategy: Vec::new(),
         merge_key: "",
         required: false,
+        go: go::Go::parse(attributes).map(Box::new),
     };
     for attribute in attributes {
         match attribute.split_once('=') {

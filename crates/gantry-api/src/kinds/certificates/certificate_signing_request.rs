@@ -6,6 +6,7 @@ use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, one_of};
 use crate::kinds::columns::{age, age_column, column, name_column, or_none};
 use crate::kinds::diff::diff;
+use crate::schema::{Internal, Type};
 use crate::kinds::usual;
 use crate::kinds::values::{drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
 use crate::meta;
@@ -281,7 +282,12 @@ fn change(object: &Value, old: &Value, decides: bool, issues: bool) -> Errors {
             let detail = format!("updates may not add a condition of type {type_:?}");
             errors.push(Error::forbidden(at, detail));
         } else if new.len() == old.len() && new != old {
-            let shown = diff(&json!(old), &json!(new));
+            let item = Type::Message("io.k8s.api.certificates.v1.CertificateSigningRequestCondition");
+            let list = Type::List(Box::new(item));
+            let shown = diff(
+                Internal::new(&list, &json!(old)),
+                Internal::new(&list, &json!(new)),
+            );
             let detail = format!("updates may not modify a condition of type {type_:?}\n{shown}");
             errors.push(Error::forbidden(at, detail));
         }

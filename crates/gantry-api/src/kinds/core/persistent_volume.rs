@@ -7,6 +7,7 @@ use crate::kinds::checks::{Errors, basic_quantity, format, immutable, optional_o
 use crate::kinds::columns::{access_modes, age_column, class, column, name_column, phase, wide};
 use crate::kinds::core::pod;
 use crate::kinds::diff::diff;
+use crate::schema::{Internal, Type};
 use crate::kinds::{selectable, usual};
 use crate::kinds::values::{
     default_if_zero, default_to, entries, given, keep, list, map_of, remove, same, size, text,
@@ -155,11 +156,12 @@ impl Hooks for PersistentVolumeHooks {
         let mut errors = Vec::new();
         let (new, before) = (&object["spec"], &old["spec"]);
         if SOURCES.iter().any(|source| !same_source(source, new, before)) {
-            let of = |spec: &Value| -> Value {
-                let held = SOURCES.iter().filter(|s| given(&spec[**s]));
-                Value::Object(held.map(|s| (s.to_string(), spec[*s].clone())).collect())
-            };
-            let detail = format!("spec.persistentvolumesource is immutable after creation\n{}", diff(&of(before), &of(new)));
+            let type_ = Type::Message("io.k8s.api.core.v1.PersistentVolumeSpec");
+            let of = |spec| Internal::embedded(&type_, spec, "PersistentVolumeSource");
+            let detail = format!(
+                "spec.persistentvolumesource is immutable after creation\n{}",
+                diff(of(before), of(new))
+            );
             errors.push(Error::forbidden("spec.persistentvolumesource", detail));
         }
         immutable(&mut errors, &Path::new("volumeMode"), &new["volumeMode"], &before["volumeMode"]);

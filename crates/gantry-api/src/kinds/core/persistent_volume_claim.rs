@@ -11,6 +11,7 @@ use crate::kinds::checks::{
 use crate::kinds::columns::{STORAGE_CLASS, access_modes, age_column, class, column, name_column, phase, wide};
 use crate::kinds::core::pod;
 use crate::kinds::diff::diff;
+use crate::schema::{Internal, Type};
 use crate::kinds::resource_names;
 use crate::kinds::{selectable, usual};
 use crate::kinds::values::{default_if_zero, default_to, entries, given, keep, list, map_of, remove, same, size, text};
@@ -211,10 +212,11 @@ fn changes(errors: &mut Errors, object: &Value, old: &Value) {
         keep(&mut new, before, "volumeAttributesClassName");
     }
     if !same(&new, before) {
+        let spec = |value| Internal::new(&Type::Message("io.k8s.api.core.v1.PersistentVolumeClaimSpec"), value);
         let detail = format!(
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
              claims\n{}",
-            diff(before, &new)
+            diff(spec(before), spec(&new))
         );
         errors.push(Error::forbidden("spec", detail));
     }

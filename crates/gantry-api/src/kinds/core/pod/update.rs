@@ -6,7 +6,8 @@ use super::{container, scheduling};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::Errors;
-use crate::kinds::diff;
+use crate::kinds::diff::diff;
+use crate::schema::{Internal, Type};
 use crate::kinds::values::{entries, given, keep, list, list_mut, number, same, size, text};
 use serde_json::Value;
 
@@ -59,7 +60,8 @@ pub fn ordinary(new: &Value, old: &Value) -> Errors {
         gated(&mut errors, &path, &mut rest, old);
     }
     if !same(&rest, old) {
-        let detail = format!("{MAY_CHANGE}\n{}", diff::diff(old, &rest));
+        let spec = |value| Internal::new(&Type::Message("io.k8s.api.core.v1.PodSpec"), value);
+        let detail = format!("{MAY_CHANGE}\n{}", diff(spec(old), spec(&rest)));
         errors.push(Error::forbidden(path, detail));
     }
     errors
@@ -177,9 +179,10 @@ pub fn ephemeral_containers(new: &Value, old: &Value) -> Errors {
                 errors.push(Error::forbidden(path, detail));
             }
             Some(now) if !same(now, before) => {
+                let of = |value| Internal::new(&Type::Message("io.k8s.api.core.v1.EphemeralContainer"), value);
                 let detail = format!(
                     "existing ephemeral containers {name:?} may not be changed\n{}",
-                    diff::diff(before, now)
+                    diff(of(before), of(now))
                 );
                 errors.push(Error::forbidden(path, detail));
             }
