@@ -30,6 +30,9 @@ macro_rules! kinds {
             let files: &[fn() -> Kind] = &[$($($group::$kind::kind,)*)*];
             files.iter().flat_map(|kind| version::all(*kind)).collect()
         }
+
+        #[cfg(test)]
+        const LISTED: &[&str] = &[$($(concat!(stringify!($group), "/", stringify!($kind), ".rs"),)*)*];
     };
 }
 
@@ -47,6 +50,7 @@ kinds! {
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
     batch { cron_job, job }
+    certificates { certificate_signing_request }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }
@@ -116,6 +120,19 @@ fn count_generation(object: &mut Value, old: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file that is not in the list is not even compiled.
+    #[test]
+    fn every_file_is_listed() {
+        let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kinds");
+        let folders = std::fs::read_dir(&here).unwrap().map(|e| e.unwrap().path());
+        for group in folders.filter(|path| path.is_dir()) {
+            for file in std::fs::read_dir(&group).unwrap().map(|e| e.unwrap().path()) {
+                let name = file.strip_prefix(&here).unwrap().to_str().unwrap();
+                assert!(file.is_dir() || LISTED.contains(&name), "{name} is in no list");
+            }
+        }
+    }
 
     #[test]
     fn every_kind_is_in_order() {

@@ -7,7 +7,7 @@ use crate::kinds::checks::{Errors, one_of};
 use crate::kinds::columns::{age, age_column, column, name_column, or_none};
 use crate::kinds::diff::diff;
 use crate::schema::{Internal, Type};
-use crate::kinds::usual;
+use crate::kinds::{selectable, usual};
 use crate::kinds::values::{drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
 use crate::meta;
 use crate::x509::{self, Request};
@@ -19,7 +19,7 @@ pub fn kind() -> Kind {
     Kind {
         short_names: vec!["csr".into()],
         subresources: vec![Subresource::Approval, Subresource::Status],
-        selectable_fields: vec![("spec.signerName", "spec.signerName")],
+        selectable_fields: selectable(&[("spec.signerName", "spec.signerName")]),
         columns: vec![
             name_column(),
             age_column(),
