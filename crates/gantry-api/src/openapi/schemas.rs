@@ -231,6 +231,10 @@ fn of_type(
         Type::MicroTime => refer(MICRO_TIME),
         Type::Any => refer(free_form(message, field)),
         Type::Message(name) => refer(name),
+        Type::Either(name) => {
+            definitions.entry(*name).or_insert_with(|| simple(form, name));
+            json!({"$ref": format!("{}{name}", form.prefix)})
+        }
         Type::List(item) => {
             json!({"type": "array", "items": of_type(form, message, field, item, definitions)})
         }
@@ -248,14 +252,5 @@ fn free_form(message: &Message, field: &Field) -> &'static str {
             _ => "io.k8s.apimachinery.pkg.runtime.RawExtension",
         };
     }
-    match field.name {
-        "additionalItems" | "additionalProperties" => {
-            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool"
-        }
-        "dependencies" => {
-            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray"
-        }
-        "items" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
-        _ => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
-    }
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"
 }

@@ -139,6 +139,8 @@ pub enum Type {
     Any,
     /// Another message, by name; see [`message`].
     Message(&'static str),
+    /// The value of one field of a message, by name: JSON shows it alone, and its sort tells which field it is.
+    Either(&'static str),
     /// A list.
     List(Box<Type>),
     /// An object with free keys.
@@ -164,6 +166,16 @@ impl Message {
     pub fn field(&self, name: &str) -> Option<&Field> {
         let at = self.fields.binary_search_by(|f| f.name.cmp(name)).ok()?;
         Some(&self.fields[at])
+    }
+
+    /// Of a message whose fields are alternatives, that for a value of this sort; see [`Type::Either`].
+    pub fn alternative(&self, value: &Value) -> Option<&Field> {
+        self.fields.iter().find(|field| match field.type_ {
+            Type::Message(_) => value.is_object(),
+            Type::List(_) => value.is_array(),
+            Type::Bool => value.is_boolean(),
+            _ => false,
+        })
     }
 
     /// The fields in the order in which Go declares them.
@@ -325,6 +337,9 @@ fn parse_type(text: &'static str) -> Type {
     }
     if let Some(value) = inner("map<") {
         return Type::Map(Box::new(parse_type(value)));
+    }
+    if let Some(name) = inner("either<") {
+        return Type::Either(name);
     }
     match text {
         "string" => Type::String,
