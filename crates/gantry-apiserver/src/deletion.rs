@@ -175,8 +175,8 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let options = Options::read(call)?;
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
     match delete_object(api, call, &options, object).await? {
-        Outcome::Going(object) => Ok(call.answer(if options.accepted { 202 } else { 200 }, &object)),
-        Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object)),
+        Outcome::Going(object) => call.answer(if options.accepted { 202 } else { 200 }, &object),
+        Outcome::Gone(object) if kind.returns_deleted => call.answer(200, &object),
         Outcome::Gone(object) => {
             let mut details =
                 json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});

@@ -18,7 +18,7 @@ use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
-use crate::view::View;
+use crate::view::Wanted;
 use crate::warnings::Warnings;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
@@ -238,6 +238,9 @@ impl Handler {
             false => None,
         };
         let body = read(body).await?;
+        let tables = reviews::find(&kind).is_none();
+        let wanted =
+            Wanted::of(&text(header::ACCEPT), tables).ok_or_else(|| Status::not_acceptable(&TYPES))?;
         let warnings = Arc::new(Warnings::default());
         let call = Call {
             user,
@@ -245,7 +248,7 @@ impl Handler {
             target,
             options,
             format,
-            accept: text(header::ACCEPT),
+            wanted,
             content_type,
             user_agent: text(header::USER_AGENT),
             create_denied,
@@ -253,9 +256,6 @@ impl Handler {
             warnings: warnings.clone(),
         };
         warnings.extend(kind.deprecation_warning());
-        if View::of(&call.accept, "").is_none() {
-            return Err(Status::not_acceptable(&TYPES));
-        }
         let options = match verb {
             "create" => Some("CreateOptions"),
             "update" => Some("UpdateOptions"),

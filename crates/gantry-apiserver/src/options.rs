@@ -6,6 +6,7 @@ use gantry_api::field::{Error, ErrorKind};
 use gantry_api::status::Status;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::num::{IntErrorKind, ParseIntError};
 
 /// Managers' names may be this long.
 const MANAGER_LIMIT: usize = 128;
@@ -66,8 +67,12 @@ impl Options {
     pub fn number(&self, name: &str) -> Result<Option<i64>, Status> {
         match self.text(name) {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            text => text.parse().map(Some).map_err(|error: ParseIntError| {
+                let why = match error.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
             }),
         }
     }

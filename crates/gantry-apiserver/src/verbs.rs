@@ -14,7 +14,7 @@ use crate::request::{Served, Target};
 use crate::respond::{self, Body};
 use crate::services::{Allocator, Reservation};
 use crate::stored::{self, Head};
-use crate::view::View;
+use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
 use crate::{binding, deletion, eviction};
 use gantry_api::json::Read;
@@ -63,8 +63,8 @@ pub struct Call {
     pub options: Options,
     /// What its answer should be in.
     pub format: Format,
-    /// Its Accept header.
-    pub accept: String,
+    /// How its answer should look.
+    pub wanted: Wanted,
     /// Its Content-Type header.
     pub content_type: String,
     /// Its User-Agent header.
@@ -115,14 +115,16 @@ impl Call {
         self.format.respond(code, object)
     }
 
-    /// How the client wants objects to look.
-    pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
+    /// How the client wants an object to look, or the objects of a list.
+    pub fn view(&self, of_list: bool) -> Result<View, Status> {
+        let include = self.options.text("includeObject");
+        self.wanted.view(&self.target.kind, of_list, include)
     }
 
     /// An object as the client wants it.
-    pub fn answer(&self, code: u16, object: &Value) -> Response<Body> {
-        self.respond(code, &self.view().one(&self.target.kind, object))
+    pub fn answer(&self, code: u16, object: &Value) -> Result<Response<Body>, Status> {
+        let view = self.view(false)?;
+        Ok(self.respond(code, &view.one(&self.target.kind, object)))
     }
 
     /// A stored object as the client wants it: its bytes as they are, if they are what the client wants.
@@ -130,12 +132,12 @@ impl Call {
         let kind = &self.target.kind;
         let mut copied = Vec::new();
         if self.format == Format::Json
-            && self.view() == View::Whole
+            && self.wanted == Wanted::Whole
             && Head::of(kind).write(entry, &mut copied)
         {
             return Ok(respond::with_type(code, "application/json", copied));
         }
-        Ok(self.answer(code, &stored::decode_as(kind, entry)?))
+        self.answer(code, &stored::decode_as(kind, entry)?)
     }
 
     /// The media type without its parameters.
@@ -231,7 +233,7 @@ impl Api {
         call.warnings
             .extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
-            return Ok(call.answer(201, validated.object()));
+            return call.answer(201, validated.object());
         }
         let stored = self.registry.create(kind, &validated).await?;
         reservation.into_iter().for_each(Reservation::keep);
@@ -356,7 +358,7 @@ impl Api {
                     if call.subresource().is_none() {
                         call.warnings.extend(kind.hooks.warnings(&object, Some(&old)));
                     }
-                    return Ok(call.answer(200, &object));
+                    return call.answer(200, &object);
                 }
             }
         }
