@@ -39,7 +39,9 @@ impl Status {
         if !group.is_empty() {
             details.insert("group".into(), group.into());
         }
-        details.insert("kind".into(), resource.into());
+        if !resource.is_empty() {
+            details.insert("kind".into(), resource.into());
+        }
         self.details = Some(Value::Object(details));
         self
     }

@@ -225,8 +225,10 @@ impl Handler {
         };
         let content_type = text(header::CONTENT_TYPE);
         let gzip = verb != "watch" && compress::accepted(&head.headers);
-        // An apply may make the object, for which patch is not permission enough.
-        let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
+        // An apply may make the object, and so may some updates, for which their verb is not permission enough.
+        let may_create =
+            content_type.starts_with(apply::MEDIA_TYPE) || verb == "update" && kind.hooks.creates_on_update();
+        let create_denied = match may_create {
             true => self
                 .api
                 .authorizer
@@ -256,6 +258,9 @@ impl Handler {
             warnings: warnings.clone(),
         };
         warnings.extend(kind.deprecation_warning());
+        if verb == "patch" {
+            call.check_patch_type()?;
+        }
         let options = match verb {
             "create" => Some("CreateOptions"),
             "update" => Some("UpdateOptions"),

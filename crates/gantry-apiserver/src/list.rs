@@ -285,11 +285,8 @@ impl Objects {
 
     fn metadata(&self) -> Value {
         let mut metadata = json!({"resourceVersion": self.revision.to_string()});
-        match &self.continue_token {
-            Some(token) => metadata["continue"] = token.as_str().into(),
-            // Upstream's lists of these always show it.
-            None if self.kind.custom.is_some() => metadata["continue"] = "".into(),
-            None => {}
+        if let Some(token) = &self.continue_token {
+            metadata["continue"] = token.as_str().into();
         }
         if let Some(left) = self.left {
             metadata["remainingItemCount"] = left.into();
@@ -299,9 +296,13 @@ impl Objects {
 
     /// The list's own object, without its items.
     fn list(&self) -> Value {
+        let mut metadata = self.metadata();
+        // Upstream's lists of custom resources always show it.
+        if self.kind.custom.is_some() && metadata["continue"].is_null() {
+            metadata["continue"] = "".into();
+        }
         json!({
-            "kind": self.kind.list_kind, "apiVersion": self.kind.api_version(),
-            "metadata": self.metadata(),
+            "kind": self.kind.list_kind, "apiVersion": self.kind.api_version(), "metadata": metadata,
         })
     }
 }

@@ -52,6 +52,15 @@ pub fn version(options: &Options) -> Result<Option<Revision>, Status> {
     })
 }
 
+/// The refusal of a version as upstream tells it to all but lists.
+pub fn without_reason(status: Status) -> Status {
+    Status::new(
+        500,
+        "",
+        status.message.trim_start_matches("invalid resource version: "),
+    )
+}
+
 fn invalid(errors: Vec<Error>) -> Result<(), Status> {
     match errors.is_empty() {
         true => Ok(()),
@@ -142,11 +151,7 @@ impl WatchOptions {
         }
         invalid(errors)?;
         options.number("limit")?;
-        let version = version(options).map_err(|status| {
-            // A watch is refused without a reason.
-            let why = status.message.trim_start_matches("invalid resource version: ");
-            Status::new(500, "", why)
-        })?;
+        let version = version(options).map_err(without_reason)?;
         let initial = match asked {
             true => options.flag("sendInitialEvents"),
             // Without a version to go on from, a watch begins with what exists.

@@ -66,7 +66,8 @@ pub async fn start(
     });
     // Tables and metadata alone go as JSON, as do kinds that have no protobuf form.
     let type_ = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
-    let view = call.view(false)?;
+    // What is sent are objects, whichever of the two looks was asked for.
+    let view = call.view(false).or_else(|_| call.view(true))?;
     let plain = view != View::Whole || !protobuf::has_form(&type_);
     let encoder = Encoder {
         reader,

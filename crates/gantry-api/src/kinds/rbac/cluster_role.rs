@@ -29,6 +29,10 @@ pub struct RoleHooks {
 }
 
 impl Hooks for RoleHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let path = Path::new("rules");
