@@ -132,6 +132,11 @@ pub(crate) fn validate_metadata(
         }
         Scope::Cluster => {}
     }
+    if metadata["generation"].as_i64().is_some_and(|g| g < 0) {
+        let generation = metadata["generation"].clone();
+        let detail = "must be greater than or equal to 0";
+        errors.push(Error::invalid(path.child("generation"), generation, detail));
+    }
     labels(&mut errors, &path.child("labels"), &metadata["labels"]);
     annotations(&mut errors, &path.child("annotations"), &metadata["annotations"]);
     owners(

@@ -113,10 +113,11 @@ impl Decoded {
                     "the namespace of the provided object does not match the namespace sent on the request",
                 ));
             }
+            // What lives in none has none, whatever it says.
             None if !own.is_empty() => {
-                return Err(Status::bad_request(
-                    "namespace may not be set on an object of the whole cluster",
-                ));
+                if let Some(metadata) = self.0["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
             }
             _ => {}
         }
