@@ -195,9 +195,11 @@ fn property(form: &Form, message: &Message, field: &Field, definitions: &mut Map
     {
         object.remove("$ref");
         object.insert("allOf".into(), json!([{"$ref": reference}]));
-        if field.default == Some("{}") {
-            object.insert("default".into(), json!({}));
-        }
+    }
+    if form.one_of
+        && let Some(default) = field.default()
+    {
+        schema["default"] = default;
     }
     schema
 }
@@ -214,7 +216,10 @@ fn of_type(
         json!({"$ref": format!("{}{name}", form.prefix)})
     };
     match type_ {
-        Type::String => json!({"type": "string"}),
+        Type::String => match field.values() {
+            values if values.is_empty() => json!({"type": "string"}),
+            values => json!({"type": "string", "enum": values}),
+        },
         Type::Int32 => json!({"type": "integer", "format": "int32"}),
         Type::Int64 => json!({"type": "integer", "format": "int64"}),
         Type::Bool => json!({"type": "boolean"}),

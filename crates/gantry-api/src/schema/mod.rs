@@ -3,7 +3,7 @@
 //! The tables in `schema/*.schema` are text: `message <name>`, then `atomic` where server-side apply takes the
 //! object as one value, then `gvk <group or -> <version> <kind>` lines, then one indented line per field: JSON
 //! name, protobuf number (0 if none), type, and attributes. Fields stand in the order in which upstream's internal
-//! types declare them.
+//! types declare them. In `enum`, `_` stands for a space.
 
 mod check;
 mod form;
@@ -98,14 +98,16 @@ pub struct Field {
     pub list_map_keys: Vec<&'static str>,
     /// `atomic` or `granular` for a map or object whose type says otherwise; empty when upstream says nothing.
     pub map_type: &'static str,
-    /// What a list key is when an item leaves it out, or `{}` for an object that is always there.
-    pub default: Option<&'static str>,
+    /// The only texts it takes, if upstream lists them; see [`Field::values`].
+    values: &'static str,
     /// Patch strategies: `merge`, `replace`, `retainKeys`.
     pub patch_strategy: Vec<&'static str>,
     /// Key by which strategic merge patches match list items; empty for none.
     pub merge_key: &'static str,
     /// Whether OpenAPI marks it as required.
     pub required: bool,
+    /// What upstream declares it to be when it is left out, where that is not its zero; see [`Field::default`].
+    own_default: Option<&'static str>,
     /// What is special about it in Go.
     go: Option<Box<go::Go>>,
 }
@@ -184,6 +186,29 @@ impl Message {
     /// The last part of the name, such as `DeploymentSpec`.
     pub fn short_name(&self) -> &'static str {
         self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+}
+
+impl Field {
+    /// What it is when it is left out: what upstream declares, or else its zero where upstream's JSON always shows it.
+    pub fn default(&self) -> Option<Value> {
+        let zero = || self.always && !self.optional;
+        Some(match (&self.type_, self.own_default) {
+            (Type::String, Some(text)) => text.into(),
+            (Type::String, None) if zero() => "".into(),
+            (Type::Int32 | Type::Int64, Some(text)) => text.parse::<i64>().ok()?.into(),
+            (Type::Int32 | Type::Int64, None) if zero() => 0.into(),
+            (Type::Bool, Some(text)) => (text == "true").into(),
+            (Type::Bool, None) if zero() => false.into(),
+            (Type::Message(_), _) if !self.optional => Value::Object(serde_json::Map::new()),
+            _ => return None,
+        })
+    }
+
+    /// The only texts that it, or each of its items, may be, in order; none when any may.
+    pub fn values(&self) -> Vec<String> {
+        let listed = self.values.split(',').filter(|_| !self.values.is_empty());
+        listed.map(|value| value.replace('_', " ")).collect()
     }
 }
 
@@ -277,10 +302,11 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         list_type: "",
         list_map_keys: Vec::new(),
         map_type: "",
-        default: None,
+        values: "",
         patch_strategy: Vec::new(),
         merge_key: "",
         required: false,
+        own_default: None,
         go: go::Go::parse(attributes).map(Box::new),
     };
     for attribute in attributes {
@@ -288,7 +314,8 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
             Some(("list", v)) => field.list_type = v,
             Some(("keys", v)) => field.list_map_keys = v.split(',').collect(),
             Some(("map", v)) => field.map_type = v,
-            Some(("default", v)) => field.default = Some(v),
+            Some(("default", v)) => field.own_default = Some(v),
+            Some(("enum", v)) => field.values = v,
             Some(("patch", v)) => field.patch_strategy = v.split(',').collect(),
             Some(("merge", v)) => field.merge_key = v,
             _ => match *attribute {
