@@ -143,6 +143,8 @@ fn custom_resources_live_through_kubectl() {
             "wait --for=condition=Established crd/backups.ops.example.com",
             "condition met",
         );
+        check("explain backup", "APIVersion defines");
+        check("explain backup.metadata", "CreationTimestamp is a timestamp");
         check("explain backup.spec.every", "How often.");
         check(
             &format!("apply -f {daily}"),
