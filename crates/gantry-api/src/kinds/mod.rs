@@ -50,7 +50,7 @@ kinds! {
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
     batch { cron_job, job }
-    certificates { certificate_signing_request }
+    certificates { certificate_signing_request, cluster_trust_bundle, pod_certificate_request }
     coordination { lease }
     discovery { endpoint_slice }
     events { event }

@@ -5,6 +5,7 @@
 mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
+mod cluster_trust_bundle_attest;
 mod custom_resource_terminating;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
@@ -62,7 +63,7 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 9] = [
+    let plugins: [&dyn Plugin; 10] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
@@ -71,6 +72,7 @@ pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Stat
         &default_toleration_seconds::DefaultTolerationSeconds,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
+        &cluster_trust_bundle_attest::ClusterTrustBundleAttest,
         &certificate_subject_restriction::CertificateSubjectRestriction,
     ];
     for plugin in plugins {

@@ -48,6 +48,22 @@ impl Authorizer {
             .map_err(|reason| forbidden(attributes, &reason))
     }
 
+    /// Whether a user may do something in the name of a signer of certificates, or of all signers of its domain.
+    /// Source: pkg/certauthorization.
+    pub fn may_for_signer(&self, user: &User, verb: &str, signer: &str) -> bool {
+        let domain = signer.split('/').next().unwrap_or_default();
+        let allowed = |name: &str| {
+            let attributes = Attributes {
+                group: "certificates.k8s.io",
+                resource: "signers",
+                name,
+                ..Attributes::of(user, verb)
+            };
+            self.decide(&attributes).allowed
+        };
+        allowed(signer) || allowed(&format!("{domain}/*"))
+    }
+
     /// Lists what a user may do in a namespace.
     pub fn rules_for(&self, user: &User, namespace: &str) -> Rules {
         self.with(|facts| authorizer::rules_for(user, namespace, facts))
