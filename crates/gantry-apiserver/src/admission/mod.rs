@@ -10,6 +10,7 @@ mod custom_resource_terminating;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 pub mod node_restriction;
+mod pod_group_workload_exists;
 mod priority;
 mod service_account;
 mod taint_nodes_by_condition;
@@ -63,12 +64,13 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 10] = [
+    let plugins: [&dyn Plugin; 11] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
         &taint_nodes_by_condition::TaintNodesByCondition,
         &priority::Priority,
+        &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
