@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub namespace: &'a str,
     /// The object that stands now; `None` on create.
     pub old: Option<&'a Value>,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
 }
 
 impl Request<'_> {

@@ -1,6 +1,5 @@
 //! Authorization over the cluster's objects, kept in memory by watching the store, so that a decision needs no I/O.
 
-mod follow;
 mod node_graph;
 mod rbac_cache;
 

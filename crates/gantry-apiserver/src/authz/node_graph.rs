@@ -1,6 +1,6 @@
 //! Feeds the node authorizer's graph from the objects that relate others to nodes.
 
-use super::follow::{self, Sink};
+use crate::follow::{self, Sink};
 use crate::request::Kinds;
 use crate::stored::decode;
 use gantry_auth::node::{Object, References};
