@@ -11,7 +11,7 @@ use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::{Served, Target};
 use crate::respond::{self, Body};
-use crate::services::{Allocator, Reservation};
+use crate::services::Allocator;
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::{binding, deletion, eviction};
@@ -237,7 +237,9 @@ impl Api {
             return Ok(call.answer(201, validated.object(), &warnings));
         }
         let stored = self.registry.create(kind, &validated).await?;
-        reservation.into_iter().for_each(Reservation::keep);
+        if let Some(reservation) = reservation {
+            reservation.keep().await;
+        }
         warnings.extend(kind.hooks.warnings(validated.object(), None));
         self.settled(call, meta::name(validated.object()), stored.mod_revision)
             .await;
@@ -393,14 +395,25 @@ impl Api {
         }
         let revision = registry::revision_of(old);
         if meta::is_deleting(old) && deletion::is_free(validated.object()) {
-            self.registry.delete(kind, validated.object(), revision).await?;
+            self.remove(kind, validated.object(), revision).await?;
             return Ok(validated.object().clone());
         }
         let stored = self.registry.update(kind, &validated, revision).await?;
-        reservation.into_iter().for_each(Reservation::keep);
+        if let Some(reservation) = reservation {
+            reservation.keep().await;
+        }
         self.settled(call, meta::name(&stored), registry::revision_of(&stored))
             .await;
         Ok(stored)
+    }
+
+    /// Removes an object that stood at a revision, and takes back what it had of the cluster.
+    pub async fn remove(&self, kind: &Kind, object: &Value, revision: Revision) -> Result<(), Status> {
+        self.registry.delete(kind, object, revision).await?;
+        if kind.group.is_empty() && kind.plural == "services" {
+            self.services.release(object).await;
+        }
+        Ok(())
     }
 
     /// Waits until what a written definition makes is served: its writer goes on with objects of its kind.
@@ -420,6 +433,7 @@ impl Api {
             subresource: call.target.subresource.as_deref().unwrap_or(""),
             namespace: call.namespace().unwrap_or(""),
             old,
+            dry_run: call.options.dry_run(),
         }
     }
 }

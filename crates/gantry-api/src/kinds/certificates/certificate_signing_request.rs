@@ -8,10 +8,9 @@ use crate::kinds::columns::{age, age_column, column, name_column, or_none};
 use crate::kinds::diff::diff;
 use crate::schema::{Internal, Type};
 use crate::kinds::{selectable, usual};
-use crate::kinds::values::{drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
+use crate::kinds::values::{bytes, drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
 use crate::meta;
 use crate::x509::{self, Request};
-use base64::Engine;
 use serde_json::{Value, json};
 
 /// The kind.
@@ -171,11 +170,6 @@ fn note_times(object: &mut Value, old: &Value) {
     }
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    let engine = base64::engine::general_purpose::STANDARD;
-    engine.decode(text(value)).unwrap_or_default()
-}
-
 fn has_twice(items: &[Value], key: impl Fn(&Value) -> &str) -> bool {
     (1..items.len()).any(|i| items[..i].iter().any(|other| key(other) == key(&items[i])))
 }
@@ -304,7 +298,7 @@ fn change(object: &Value, old: &Value, decides: bool, issues: bool) -> Errors {
 }
 
 /// A signer is `domain/name`. Source: pkg/apis/core/validation/names.go.
-fn signer_name(errors: &mut Errors, path: &Path, name: &str) {
+pub fn signer_name(errors: &mut Errors, path: &Path, name: &str) {
     const LONGEST_DOMAIN: usize = 253;
     const LONGEST: usize = 571;
     if name.is_empty() {
@@ -344,6 +338,7 @@ fn labels(errors: &mut Errors, path: &Path, whole: &str, rule: fn(&str) -> forma
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
 
     fn request(change: impl Fn(&mut Value)) -> Value {
         let pem = base64::engine::general_purpose::STANDARD.encode(crate::x509::tests::REQUEST);
