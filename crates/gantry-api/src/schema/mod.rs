@@ -397,3 +397,21 @@ fn parse_type(text: &'static str) -> Type {
         name => Type::Message(name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_described() {
+        let mut missing = Vec::new();
+        for message in MESSAGES.values() {
+            let whole = (message.name.to_owned(), message.description());
+            let fields = message.fields.iter();
+            let fields = fields.map(|f| (format!("{} {}", message.name, f.name), f.description()));
+            let bare = fields.chain([whole]).filter(|(_, text)| text.is_empty());
+            missing.extend(bare.map(|(name, _)| name));
+        }
+        assert!(missing.is_empty(), "no lines with # stand below {missing:#?}");
+    }
+}
