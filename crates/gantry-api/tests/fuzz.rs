@@ -1,6 +1,8 @@
 //! Decoders fed with what nobody would write: seeds changed at random, the same way every time. None may panic, and what
 //! is read must be written and read again alike.
 
+mod mutator;
+
 use gantry_api::apply::{Reset, Writer};
 use gantry_api::cron::Schedule;
 use gantry_api::kind::Kind;
@@ -8,62 +10,14 @@ use gantry_api::quantity::Quantity;
 use gantry_api::schema::{self, Message};
 use gantry_api::selector::{Fields, Labels};
 use gantry_api::{duration, kinds, patch, protobuf};
+use mutator::Mutator;
 use serde_json::{Value, json};
 
 /// So many changed inputs for each decoder.
 const ROUNDS: usize = 20_000;
-/// Inputs grow to no more.
-const LARGEST: usize = 4096;
-
-/// Changes inputs at random, from a seed.
-struct Mutator(u64);
-
-impl Mutator {
-    /// xorshift64*, by Marsaglia and Vigna.
-    fn number(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(number).unwrap_or_default() % below.max(1)
-    }
-
-    fn change(&mut self, seeds: &[&[u8]], words: &[&str]) -> Vec<u8> {
-        let mut input = seeds[self.number(seeds.len())].to_vec();
-        for _ in 0..=self.number(6) {
-            let at = self.number(input.len() + 1);
-            let end = (at + self.number(16)).min(input.len());
-            match self.number(7) {
-                0 if !input.is_empty() => {
-                    let at = at.min(input.len() - 1);
-                    input[at] ^= 1 << self.number(8);
-                }
-                1 => input.insert(at, [0, 0x7f, 0x80, 0xff, b'"', b'{', b'[', b'-'][self.number(8)]),
-                2 => drop(input.drain(at..end)),
-                3 => {
-                    let piece = input[at..end].repeat(1 + self.number(20));
-                    input.splice(at..at, piece);
-                }
-                4 => input.truncate(at),
-                5 => {
-                    let word = words[self.number(words.len())];
-                    input.splice(at..end, word.bytes());
-                }
-                _ => {
-                    let other = seeds[self.number(seeds.len())];
-                    let from = self.number(other.len() + 1);
-                    input.splice(at.., other[from..].iter().copied());
-                }
-            }
-            input.truncate(LARGEST);
-        }
-        input
-    }
-}
-
 fn fuzz(seeds: &[&[u8]], words: &[&str], decode: impl Fn(&[u8])) {
     seeds.iter().for_each(|seed| decode(seed));
-    let mut mutator = Mutator(0x9e37_79b9_7f4a_7c15);
+    let mut mutator = Mutator::default();
     for _ in 0..ROUNDS {
         let input = mutator.change(seeds, words);
         let shown = String::from_utf8_lossy(&input).into_owned();

@@ -200,6 +200,17 @@ async fn a_definition_makes_a_kind() {
         schema["properties"]["spec"]["properties"]["image"]["default"],
         "busybox"
     );
+    // kubectl apply sends the patches that are offered here, and strategic ones are refused.
+    let patch = &document["paths"][format!("{TABS}/{{name}}").replace("default", "{namespace}")]["patch"];
+    let offered = patch["requestBody"]["content"].as_object().unwrap();
+    assert_eq!(
+        offered.keys().collect::<Vec<_>>(),
+        [
+            "application/apply-patch+yaml",
+            "application/json-patch+json",
+            "application/merge-patch+json"
+        ]
+    );
 }
 
 #[tokio::test]

@@ -200,18 +200,9 @@ impl<'a> Shape<'a> {
 
     fn default_of_key(self, key: &str) -> Option<Value> {
         match self {
-            Shape::Keyed(Type::Message(name), _) => schema::message(name)?.field(key).and_then(default_of),
+            Shape::Keyed(Type::Message(name), _) => schema::message(name)?.field(key)?.default(),
             Shape::OpenKeyed(list) => list.items.as_ref()?.properties.get(key)?.default.clone(),
             _ => None,
         }
-    }
-}
-
-fn default_of(field: &Field) -> Option<Value> {
-    let text = field.default?;
-    match field.type_ {
-        Type::String => Some(text.into()),
-        Type::Int32 | Type::Int64 => text.parse::<i64>().ok().map(Value::from),
-        _ => None,
     }
 }

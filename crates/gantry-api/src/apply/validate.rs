@@ -119,7 +119,7 @@ fn one(
         }
     };
     match type_ {
-        Type::Any => {}
+        Type::Any | Type::Either(_) => {}
         Type::String | Type::Bytes => expect(
             value.is_string(),
             format!("expected string, got &value.valueUnstructured{{Value:{value}}}"),

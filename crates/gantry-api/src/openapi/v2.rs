@@ -4,6 +4,8 @@ use super::parameters::Parameter;
 use super::paths::{self, Operation, Path};
 use super::schemas::{self, Form};
 use crate::kind::Kind;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE;
 use serde_json::{Map, Value, json};
 
 const FORM: Form = Form {
@@ -11,23 +13,31 @@ const FORM: Form = Form {
     one_of: false,
 };
 
+/// What stands once in the document, and is referred to.
+#[derive(Default)]
+struct Shared {
+    definitions: Map<String, Value>,
+    parameters: Map<String, Value>,
+}
+
 /// The OpenAPI 2.0 document of all these kinds.
 pub fn v2(kinds: &[&Kind]) -> Value {
-    let mut definitions = Map::new();
+    let mut shared = Shared::default();
     kinds
         .iter()
-        .for_each(|kind| schemas::custom(&FORM, kind, &mut definitions));
+        .for_each(|kind| schemas::custom(&FORM, kind, &mut shared.definitions));
     let mut served = Map::new();
     let of_kinds = kinds.iter().flat_map(|kind| paths::of_kind(kind));
     for path in paths::of_groups(kinds).into_iter().chain(of_kinds) {
-        let (at, item) = item(path, &mut definitions);
+        let (at, item) = item(path, &mut shared);
         served.insert(at, item);
     }
     json!({
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "v1.36.0"},
         "paths": served,
-        "definitions": definitions,
+        "definitions": shared.definitions,
+        "parameters": shared.parameters,
         "securityDefinitions": {"BearerToken": {
             "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",
         }},
@@ -35,14 +45,15 @@ pub fn v2(kinds: &[&Kind]) -> Value {
     })
 }
 
-fn item(path: Path, definitions: &mut Map<String, Value>) -> (String, Value) {
+fn item(path: Path, shared: &mut Shared) -> (String, Value) {
     let common = common(&path.operations);
     let mut item = Map::new();
     for operation in path.operations {
-        item.insert(operation.method.into(), written(operation, &common, definitions));
+        item.insert(operation.method.into(), written(operation, &common, shared));
     }
     if !common.is_empty() {
-        item.insert("parameters".into(), common.iter().map(parameter).collect());
+        let common = common.iter().map(|p| shared.parameter(p)).collect();
+        item.insert("parameters".into(), common);
     }
     (path.path, item.into())
 }
@@ -58,29 +69,68 @@ pub(super) fn common(operations: &[Operation]) -> Vec<Parameter> {
     common
 }
 
-fn parameter(parameter: &Parameter) -> Value {
-    let mut value = json!({
-        "name": parameter.name, "in": parameter.place, "type": parameter.type_, "uniqueItems": true,
-        "description": parameter.description,
-    });
-    if parameter.place == "path" {
-        value["required"] = true.into();
-    }
-    value
-}
-
-fn written(operation: Operation, common: &[Parameter], definitions: &mut Map<String, Value>) -> Value {
-    let mut refer = |name: &str| {
-        schemas::reach(&FORM, name, definitions);
-        json!({"$ref": format!("{}{name}", FORM.prefix)})
-    };
-    let mut parameters: Vec<Value> = Vec::new();
-    if let Some(body) = &operation.body {
-        let mut value = json!({"name": "body", "in": "body", "schema": refer(&body.definition)});
-        if body.required {
+impl Shared {
+    fn parameter(&mut self, p: &Parameter) -> Value {
+        let mut value = json!({
+            "name": p.name, "in": p.place, "type": p.type_, "uniqueItems": true, "description": p.description,
+        });
+        if p.place == "path" {
             value["required"] = true.into();
         }
-        parameters.push(value);
+        // Names of objects are told apart by kind, and kubectl looks for the others at each operation.
+        match p.name {
+            "name" | "dryRun" | "fieldValidation" => value,
+            name => self.refer(name, value),
+        }
+    }
+
+    fn body(&mut self, definition: &str, required: bool) -> Value {
+        let mut value = json!({"name": "body", "in": "body", "schema": self.definition(definition)});
+        if required {
+            value["required"] = true.into();
+        }
+        match definition.starts_with("io.k8s.apimachinery.") {
+            true => self.refer("body", value),
+            false => value,
+        }
+    }
+
+    fn definition(&mut self, name: &str) -> Value {
+        schemas::reach(&FORM, name, &mut self.definitions);
+        json!({"$ref": format!("{}{name}", FORM.prefix)})
+    }
+
+    /// A reference to a parameter that stands beside the paths, under its name and a hash of what it is.
+    fn refer(&mut self, name: &str, parameter: Value) -> Value {
+        let order = [
+            "uniqueItems",
+            "type",
+            "description",
+            "name",
+            "in",
+            "required",
+            "schema",
+        ];
+        let member = |key: &&str| Some(format!("\"{key}\":{}", parameter.get(*key)?));
+        let members: Vec<String> = order.iter().filter_map(member).collect();
+        let hash = fnv(format!("{{{}}}", members.join(",")).as_bytes());
+        let name = format!("{name}-{}", BASE64_URL_SAFE.encode(&hash.to_be_bytes()[..6]));
+        let reference = json!({"$ref": format!("#/parameters/{name}")});
+        self.parameters.insert(name, parameter);
+        reference
+    }
+}
+
+/// FNV-1, which upstream names parameters by.
+fn fnv(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+fn written(operation: Operation, common: &[Parameter], shared: &mut Shared) -> Value {
+    let mut parameters: Vec<Value> = Vec::new();
+    if let Some(body) = &operation.body {
+        parameters.push(shared.body(&body.definition, body.required));
     }
     let mut own: Vec<&Parameter> = operation
         .parameters
@@ -88,9 +138,9 @@ fn written(operation: Operation, common: &[Parameter], definitions: &mut Map<Str
         .filter(|p| !common.contains(p))
         .collect();
     own.sort_by_key(|p| p.name);
-    parameters.extend(own.into_iter().map(parameter));
+    parameters.extend(own.into_iter().map(|p| shared.parameter(p)));
     let answer = match &operation.answer {
-        Some(name) => refer(name),
+        Some(name) => shared.definition(name),
         None => json!({"type": "string"}),
     };
     let mut responses = json!({"401": {"description": "Unauthorized"}});

@@ -323,6 +323,19 @@ fn read_value(type_: &Type, wire: Wire<'_>, name: &'static str, depth: usize) ->
             None | Some(b"") => Ok(Value::Null),
             Some(json) => serde_json::from_slice(json).map_err(|_| DecodeError::Content(name)),
         },
+        (Type::Either(inner), Wire::Bytes(bytes)) => {
+            let inner = schema::message(inner).ok_or(DecodeError::Type(name))?;
+            if depth >= DEPTH {
+                return Err(DecodeError::Depth);
+            }
+            let mut whole = message(inner, bytes, depth + 1)?;
+            let flag = inner.alternative(&Value::Bool(true));
+            let set = |field: &&Field| !matches!(field.type_, Type::Bool) && !whole[field.name].is_null();
+            match inner.fields.iter().find(set) {
+                Some(field) => Ok(whole[field.name].take()),
+                None => Ok(flag.map_or(Value::Null, |f| (whole[f.name] == true).into())),
+            }
+        }
         (Type::Message(inner), Wire::Bytes(bytes)) => {
             let inner = schema::message(inner).ok_or(DecodeError::Type(name))?;
             if depth >= DEPTH {

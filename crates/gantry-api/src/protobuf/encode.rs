@@ -240,6 +240,21 @@ fn encode_value(
             }
             put_bytes(number, &inner, out);
         }
+        Type::Either(name) => {
+            let message = schema::message(name).ok_or_else(bad)?;
+            let mut whole = Map::new();
+            // A flag beside another alternative says that there is one.
+            if let Some(flag) = message.alternative(&Value::Bool(true)) {
+                let set = value.is_object() || *value == Value::Bool(true);
+                whole.insert(flag.name.to_string(), set.into());
+            }
+            if let Some(field) = message.alternative(value) {
+                whole.insert(field.name.to_string(), value.clone());
+            }
+            let mut inner = Vec::new();
+            encode_message(message, &Value::Object(whole), &mut inner, depth + 1)?;
+            put_bytes(number, &inner, out);
+        }
         Type::Message(name) => {
             let message = schema::message(name).ok_or_else(bad)?;
             let mut inner = Vec::new();

@@ -70,6 +70,47 @@ mod tests {
         );
     }
 
+    /// Schemas hold what may be a schema or something simpler, which protobuf wraps in a message of both.
+    #[test]
+    fn schemas_or_something_simpler() {
+        let schema =
+            schema::message("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")
+                .unwrap();
+        let check = |bytes: &[u8], expected: Value| {
+            let decoded = decode::message(schema, bytes, 0).unwrap();
+            assert_eq!(decoded, expected, "{bytes:x?}");
+            let whole = |schema: &Value| {
+                json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {},
+                    "spec": {"group": "", "names": {"plural": "", "kind": ""}, "scope": "", "versions": [
+                        {"name": "v1", "served": false, "storage": false, "schema": {"openAPIV3Schema": schema}}]},
+                    "status": {"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": null}})
+            };
+            let there = encode_object(&whole(&decoded)).unwrap();
+            let back = decode_object(&there, None).unwrap();
+            let version = &back["spec"]["versions"][0];
+            assert_eq!(version["schema"]["openAPIV3Schema"], expected, "{bytes:x?}");
+        };
+        // items (24): schema (1) with type (5) "a".
+        check(b"\xc2\x01\x05\x0a\x03\x2a\x01a", json!({"items": {"type": "a"}}));
+        // items: jSONSchemas (2), two of them.
+        check(
+            b"\xc2\x01\x0a\x12\x03\x2a\x01a\x12\x03\x2a\x01b",
+            json!({"items": [{"type": "a"}, {"type": "b"}]}),
+        );
+        // additionalProperties (30): allows (1), without and with a schema (2).
+        check(b"\xf2\x01\x02\x08\x00", json!({"additionalProperties": false}));
+        check(b"\xf2\x01\x02\x08\x01", json!({"additionalProperties": true}));
+        check(
+            b"\xf2\x01\x07\x08\x01\x12\x03\x2a\x01a",
+            json!({"additionalProperties": {"type": "a"}}),
+        );
+        // dependencies (32), a map: property (2), a list of names.
+        check(
+            b"\x82\x02\x0b\x0a\x01k\x12\x06\x12\x01a\x12\x01b",
+            json!({"dependencies": {"k": ["a", "b"]}}),
+        );
+    }
+
     #[test]
     fn a_list_in_parts_is_the_list() {
         let item = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});

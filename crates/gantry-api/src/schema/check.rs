@@ -13,8 +13,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 const MAX_DEPTH: usize = 200;
-/// The fields of JSONSchemaProps that hold one more, or a list or flag instead.
-const NESTED: [&str; 3] = ["additionalItems", "additionalProperties", "items"];
 
 /// Removes unknown fields and nulls from `object`; returns one text per unknown field, in upstream's words for
 /// strict decoding.
@@ -97,15 +95,6 @@ fn fields(
                 field,
                 parent,
             };
-            // Within schemas, what may be a schema or something simpler.
-            if field.type_ == Type::Any
-                && NESTED.contains(&field.name)
-                && v.is_object()
-                && m.short_name() == "JSONSchemaProps"
-            {
-                fields(m, v, &path, Some(&at), unknown, depth + 1)?;
-                continue;
-            }
             one(&field.type_, field.go_type(), v, &path, at, unknown, depth + 1)?;
         } else {
             unknown.push(format!("unknown field \"{}\"", join(path, key)));
@@ -149,6 +138,16 @@ fn one(
         Type::IntOrString => value.is_string() || integer(value, i32::MIN.into(), i32::MAX.into()),
         Type::Int32 => integer(value, i32::MIN.into(), i32::MAX.into()),
         Type::Int64 => integer(value, i64::MIN, i64::MAX),
+        Type::Either(name) => match message(name).map(|m| m.alternative(value)) {
+            // One of its fields, whose name JSON does not tell.
+            Some(Some(field)) => return one(&field.type_, "", value, path, at, unknown, depth),
+            Some(None) if name.ends_with("OrBool") => return Err("boolean or JSON schema expected".into()),
+            // Upstream's decoder passes over it.
+            _ => {
+                *value = Value::Null;
+                true
+            }
+        },
         Type::Message(name) => match message(name) {
             Some(m) if value.is_object() => return fields(m, value, path, Some(&at), unknown, depth),
             Some(_) => false,

@@ -57,7 +57,13 @@ pub(super) fn zero(type_: &Type) -> Value {
         Type::Bool => false.into(),
         Type::Quantity => "0".into(),
         Type::Message(_) => Value::Object(Map::new()),
-        Type::Bytes | Type::Time | Type::MicroTime | Type::Any | Type::List(_) | Type::Map(_) => Value::Null,
+        Type::Bytes
+        | Type::Time
+        | Type::MicroTime
+        | Type::Any
+        | Type::Either(_)
+        | Type::List(_)
+        | Type::Map(_) => Value::Null,
     }
 }
 
@@ -82,9 +88,13 @@ fn is_zero(type_: &Type, value: &Value) -> bool {
         Type::Bool => *value == Value::Bool(false),
         Type::List(_) => value.as_array().is_some_and(Vec::is_empty),
         Type::Map(_) => value.as_object().is_some_and(Map::is_empty),
-        Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime | Type::Any | Type::Message(_) => {
-            false
-        }
+        Type::Quantity
+        | Type::IntOrString
+        | Type::Time
+        | Type::MicroTime
+        | Type::Any
+        | Type::Either(_)
+        | Type::Message(_) => false,
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn type_name(type_: &Type, named: &'static str) -> Cow<'static, str> 
         Type::Bool => "bool".into(),
         Type::Double => "float64".into(),
         Type::Any => "interface {}".into(),
-        Type::Message(name) => {
+        Type::Message(name) | Type::Either(name) => {
             let mut parts = name.rsplit('.');
             let kind = parts.next().unwrap_or_default();
             format!("{}.{kind}", parts.next().unwrap_or_default()).into()

@@ -3,7 +3,7 @@
 //! The tables in `schema/*.schema` are text: `message <name>`, then `atomic` where server-side apply takes the
 //! object as one value, then `gvk <group or -> <version> <kind>` lines, then one indented line per field: JSON
 //! name, protobuf number (0 if none), type, and attributes. Fields stand in the order in which upstream's internal
-//! types declare them.
+//! types declare them. In `enum`, `_` stands for a space. Lines that begin with `#` describe the message or field above them.
 
 mod check;
 mod form;
@@ -74,6 +74,7 @@ pub struct Message {
     by_number: Vec<u16>,
     declared: Vec<u16>,
     shown: OnceLock<Vec<u16>>,
+    docs: &'static str,
 }
 
 /// One field of a message.
@@ -98,16 +99,19 @@ pub struct Field {
     pub list_map_keys: Vec<&'static str>,
     /// `atomic` or `granular` for a map or object whose type says otherwise; empty when upstream says nothing.
     pub map_type: &'static str,
-    /// What a list key is when an item leaves it out, or `{}` for an object that is always there.
-    pub default: Option<&'static str>,
+    /// The only texts it takes, if upstream lists them; see [`Field::values`].
+    values: &'static str,
     /// Patch strategies: `merge`, `replace`, `retainKeys`.
     pub patch_strategy: Vec<&'static str>,
     /// Key by which strategic merge patches match list items; empty for none.
     pub merge_key: &'static str,
     /// Whether OpenAPI marks it as required.
     pub required: bool,
+    /// What upstream declares it to be when it is left out, where that is not its zero; see [`Field::default`].
+    own_default: Option<&'static str>,
     /// What is special about it in Go.
     go: Option<Box<go::Go>>,
+    docs: &'static str,
 }
 
 /// What a value may be.
@@ -137,6 +141,8 @@ pub enum Type {
     Any,
     /// Another message, by name; see [`message`].
     Message(&'static str),
+    /// The value of one field of a message, by name: JSON shows it alone, and its sort tells which field it is.
+    Either(&'static str),
     /// A list.
     List(Box<Type>),
     /// An object with free keys.
@@ -164,14 +170,57 @@ impl Message {
         Some(&self.fields[at])
     }
 
+    /// Of a message whose fields are alternatives, that for a value of this sort; see [`Type::Either`].
+    pub fn alternative(&self, value: &Value) -> Option<&Field> {
+        self.fields.iter().find(|field| match field.type_ {
+            Type::Message(_) => value.is_object(),
+            Type::List(_) => value.is_array(),
+            Type::Bool => value.is_boolean(),
+            _ => false,
+        })
+    }
+
     /// The fields in the order in which Go declares them.
     pub fn declared(&self) -> impl Iterator<Item = &Field> {
         self.declared.iter().map(|at| &self.fields[usize::from(*at)])
     }
 
+    /// What it is, for people; empty when the table does not say.
+    pub fn description(&self) -> String {
+        described(self.docs)
+    }
+
     /// The last part of the name, such as `DeploymentSpec`.
     pub fn short_name(&self) -> &'static str {
         self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+}
+
+impl Field {
+    /// What it is when it is left out: what upstream declares, or else its zero where upstream's JSON always shows it.
+    pub fn default(&self) -> Option<Value> {
+        let zero = || self.always && !self.optional;
+        Some(match (&self.type_, self.own_default) {
+            (Type::String, Some(text)) => text.into(),
+            (Type::String, None) if zero() => "".into(),
+            (Type::Int32 | Type::Int64, Some(text)) => text.parse::<i64>().ok()?.into(),
+            (Type::Int32 | Type::Int64, None) if zero() => 0.into(),
+            (Type::Bool, Some(text)) => (text == "true").into(),
+            (Type::Bool, None) if zero() => false.into(),
+            (Type::Message(_), _) if !self.optional => Value::Object(serde_json::Map::new()),
+            _ => return None,
+        })
+    }
+
+    /// What it is, for people; empty when the table does not say.
+    pub fn description(&self) -> String {
+        described(self.docs)
+    }
+
+    /// The only texts that it, or each of its items, may be, in order; none when any may.
+    pub fn values(&self) -> Vec<String> {
+        let listed = self.values.split(',').filter(|_| !self.values.is_empty());
+        listed.map(|value| value.replace('_', " ")).collect()
     }
 }
 
@@ -218,8 +267,17 @@ fn parse(block: &'static str) -> Option<Message> {
         by_number: Vec::new(),
         declared: Vec::new(),
         shown: OnceLock::new(),
+        docs: "",
     };
     for line in lines {
+        if line.trim_start().starts_with('#') {
+            let docs = match message.fields.last_mut() {
+                Some(field) => &mut field.docs,
+                None => &mut message.docs,
+            };
+            *docs = reaching(block, docs, line);
+            continue;
+        }
         let words: Vec<&'static str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["gvk", group, version, kind] if !line.starts_with(' ') => {
@@ -250,6 +308,21 @@ fn parse(block: &'static str) -> Option<Message> {
     Some(message)
 }
 
+/// The part of `block` from the beginning of `docs`, or of `line` if that is empty, to the end of `line`.
+fn reaching(block: &'static str, docs: &'static str, line: &'static str) -> &'static str {
+    let place = |part: &str| part.as_ptr() as usize - block.as_ptr() as usize;
+    let start = if docs.is_empty() { place(line) } else { place(docs) };
+    &block[start..place(line) + line.len()]
+}
+
+/// The text of lines that begin with `#`.
+fn described(docs: &str) -> String {
+    let lines = docs
+        .lines()
+        .map(|l| l.trim_start().trim_start_matches('#').trim());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
 fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes: &[&'static str]) -> Field {
     let mut field = Field {
         name,
@@ -265,18 +338,21 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         list_type: "",
         list_map_keys: Vec::new(),
         map_type: "",
-        default: None,
+        values: "",
         patch_strategy: Vec::new(),
         merge_key: "",
         required: false,
+        own_default: None,
         go: go::Go::parse(attributes).map(Box::new),
+        docs: "",
     };
     for attribute in attributes {
         match attribute.split_once('=') {
             Some(("list", v)) => field.list_type = v,
             Some(("keys", v)) => field.list_map_keys = v.split(',').collect(),
             Some(("map", v)) => field.map_type = v,
-            Some(("default", v)) => field.default = Some(v),
+            Some(("default", v)) => field.own_default = Some(v),
+            Some(("enum", v)) => field.values = v,
             Some(("patch", v)) => field.patch_strategy = v.split(',').collect(),
             Some(("merge", v)) => field.merge_key = v,
             _ => match *attribute {
@@ -298,6 +374,9 @@ fn parse_type(text: &'static str) -> Type {
     }
     if let Some(value) = inner("map<") {
         return Type::Map(Box::new(parse_type(value)));
+    }
+    if let Some(name) = inner("either<") {
+        return Type::Either(name);
     }
     match text {
         "string" => Type::String,
