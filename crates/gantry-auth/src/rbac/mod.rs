@@ -4,6 +4,7 @@ mod aggregation;
 mod bootstrap;
 mod controllers;
 mod escalation;
+mod gated;
 mod namespaced;
 mod policy;
 mod roles;
