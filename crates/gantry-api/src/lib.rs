@@ -11,6 +11,7 @@ pub mod features;
 pub mod field;
 pub mod flowcontrol;
 pub mod formats;
+pub mod json;
 pub mod kind;
 pub mod kinds;
 pub mod meta;

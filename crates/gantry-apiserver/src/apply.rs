@@ -1,16 +1,18 @@
 //! Server-side apply, and who is noted as the owner of what a write changes.
 
+use crate::body::YAML_ERRORS;
 use crate::options::{FieldValidation, is_print};
 use crate::pipeline::Decoded;
 use crate::respond::Body;
 use crate::verbs::{Api, Call, TRIES, rfc3339};
+use crate::warnings::Warnings;
+use crate::yaml;
 use gantry_api::apply::{Reset, Writer};
 use gantry_api::kind::Subresource;
 use gantry_api::meta;
 use gantry_api::status::Status;
 use http::Response;
 use serde_json::{Value, json};
-use serde_saphyr::options::DuplicateKeyPolicy;
 use time::OffsetDateTime;
 
 /// The media type of an apply.
@@ -18,8 +20,6 @@ pub const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 
 /// A manager's name is cut at this length.
 const NAME_LIMIT: usize = 128;
-/// So many values may come out of a document's aliases.
-const ALIAS_LIMIT: usize = 100_000;
 
 /// What a write of the status may write.
 const STATUS_PATHS: &[&[&str]] = &[
@@ -130,7 +130,7 @@ impl Api {
     pub async fn apply(&self, call: &Call) -> Result<Response<Body>, Status> {
         let tracker = Tracker::of(call);
         let force = call.options.flag("force");
-        let (mut patch, warnings) = parse(&call.body, call.options.field_validation())?;
+        let mut patch = parse(&call.body, call.options.field_validation(), &call.warnings)?;
         let scale = call.subresource() == Some(Subresource::Scale);
         if scale {
             patch = of_scale(&patch, call)?;
@@ -138,18 +138,18 @@ impl Api {
         let mut last = None;
         for _ in 0..TRIES {
             let changed = self
-                .change(call, &mut |live| {
+                .change(call, &[], &mut |live| {
                     Ok(tracker.writer().apply(Some(&live), &patch, force)?)
                 })
                 .await;
             match changed {
                 Err(status) if status.code == 404 && call.target.subresource.is_none() => {}
-                other => return other.map(|response| call.warned(response, &warnings)),
+                other => return other,
             }
             match self.apply_new(call, &tracker, &patch).await {
                 // Someone made it in between: it is there to be changed now.
                 Err(status) if status.reason == "AlreadyExists" => last = Some(status),
-                other => return other.map(|response| call.warned(response, &warnings)),
+                other => return other,
             }
         }
         Err(last.unwrap_or_else(|| Status::internal("apply was tried too often")))
@@ -173,7 +173,7 @@ impl Api {
             );
             return Err(Status::conflict(&kind.group, &kind.plural, call.name()?, &why));
         }
-        self.create_object(call, object).await
+        self.create_object(call, object.into()).await
     }
 }
 
@@ -196,43 +196,28 @@ fn of_scale(patch: &Value, call: &Call) -> Result<Value, Status> {
 }
 
 /// Reads a configuration. A key that appears twice counts last, with a warning or an error.
-fn parse(body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), Status> {
+fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Result<Value, Status> {
     let cannot = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
     let text = std::str::from_utf8(body).map_err(|e| cannot(e.to_string()))?;
-    let read = |duplicate_keys| {
-        let options = serde_saphyr::options! {
-            duplicate_keys: duplicate_keys,
-            with_snippet: false,
-            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_LIMIT },
-        };
-        serde_saphyr::from_str_with_options::<Value>(text, options)
-    };
     // Most clients send JSON, which is YAML too, and faster to read.
-    let object = match serde_json::from_slice(body) {
-        Ok(object) => object,
-        Err(_) => read(DuplicateKeyPolicy::LastWins).map_err(|e| cannot(e.to_string()))?,
+    let (object, twice) = match gantry_api::json::read(body) {
+        Ok(read) if read.duplicates.is_empty() => (read.value, None),
+        // The line is in upstream's words, but our YAML reader has limits that JSON does not have.
+        Ok(read) => (read.value, yaml::read(text).ok().and_then(|(_, twice)| twice)),
+        Err(_) => yaml::read(text).map_err(cannot)?,
     };
     if !Value::is_object(&object) {
         return Err(cannot("the configuration must be an object".into()));
     }
-    let mut warnings = Vec::new();
-    // Other errors here are limits of the YAML reader that JSON does not have; the object has been read.
-    if validation != FieldValidation::Ignore
-        && let Err(serde_saphyr::Error::DuplicateMappingKey { key, location }) =
-            read(DuplicateKeyPolicy::Error)
-    {
+    if let Some(twice) = twice.filter(|_| validation != FieldValidation::Ignore) {
         // In upstream's words, where tests and people look for them.
-        let why = format!(
-            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {:?} already set in map",
-            location.line(),
-            key.unwrap_or_default()
-        );
+        let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
         if validation == FieldValidation::Strict {
             return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
         }
-        warnings.push(why);
+        warnings.add(why);
     }
-    Ok((object, warnings))
+    Ok(object)
 }
 
 #[cfg(test)]
@@ -252,7 +237,7 @@ mod tests {
     #[test]
     fn configurations_are_yaml() {
         let check = |text: &str, want: Result<Value, &str>| {
-            let got = parse(text.as_bytes(), FieldValidation::Strict).map(|(object, _)| object);
+            let got = parse(text.as_bytes(), FieldValidation::Strict, &Warnings::default());
             match want {
                 Ok(object) => assert_eq!(got.unwrap(), object, "{text}"),
                 Err(why) => {
@@ -291,8 +276,8 @@ mod tests {
             format!("{text}a{i}: &a{i} [*a{p}, *a{p}]\n", p = i - 1)
         });
         check(&bomb, Err("error decoding YAML: "));
-        let (object, warnings) = parse(b"a: 1\na: 2", FieldValidation::Warn).unwrap();
-        assert_eq!((object, warnings.len()), (json!({"a": 2}), 1));
+        let object = parse(b"a: 1\na: 2", FieldValidation::Warn, &Warnings::default()).unwrap();
+        assert_eq!(object, json!({"a": 2}));
     }
 
     #[test]

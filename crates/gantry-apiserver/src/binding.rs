@@ -25,7 +25,7 @@ pub fn is(kind: &Kind) -> bool {
 
 /// Creates a binding that names its pod itself.
 pub async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, Status> {
-    let name = meta::name(&call.object()?).to_string();
+    let name = meta::name(&call.object()?.value).to_string();
     if name.is_empty() {
         return Err(Status::bad_request("name is required"));
     }
@@ -37,7 +37,7 @@ pub async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, S
 
 /// Creates a binding.
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
-    let body = call.object()?;
+    let body = call.object()?.value;
     let name = call.name()?;
     let errors = validate(&body["target"]);
     if !errors.is_empty() {

@@ -7,6 +7,7 @@ use crate::pipeline;
 use crate::registry::{Registry, revision_of};
 use crate::request::Kinds;
 use crate::verbs::stamp;
+use crate::warnings::Warnings;
 use futures::future::{try_join, try_join_all};
 use gantry_api::status::Status;
 use gantry_api::{flowcontrol, meta};
@@ -105,7 +106,12 @@ pub async fn ensure(
     let kind = kinds
         .get(group, version, plural)
         .ok_or_else(|| Status::internal(format!("{plural}.{group} is needed to start and is not served")))?;
-    let mut decoded = pipeline::decode(&kind, object, FieldValidation::Ignore, &mut Vec::new())?;
+    let mut decoded = pipeline::decode(
+        &kind,
+        object.into(),
+        FieldValidation::Ignore,
+        &Warnings::default(),
+    )?;
     let namespace = meta::namespace(decoded.object()).to_owned();
     let namespace = Some(namespace.as_str()).filter(|n| !n.is_empty());
     let name = meta::name(decoded.object()).to_owned();
@@ -114,7 +120,12 @@ pub async fn ensure(
             let Some(mended) = mend(decoded.object(), &stored) else {
                 return Ok(());
             };
-            let mended = pipeline::decode(&kind, mended, FieldValidation::Ignore, &mut Vec::new())?;
+            let mended = pipeline::decode(
+                &kind,
+                mended.into(),
+                FieldValidation::Ignore,
+                &Warnings::default(),
+            )?;
             let (admitted, _) = mended.admit_update(&kind, &stored, None, |_, _| {}, None).await?;
             let validated = admitted.validate_update(&kind, &stored, None)?;
             registry

@@ -65,7 +65,7 @@ pub async fn get(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     if !COMPONENTS.contains(&name) {
         return Err(Status::internal(format!("Component not found: {name}")));
     }
-    Ok(call.answer(200, &component(api, name).await, &[]))
+    Ok(call.answer(200, &component(api, name).await))
 }
 
 /// Answers for all components.

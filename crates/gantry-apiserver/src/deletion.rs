@@ -2,9 +2,9 @@
 //!
 //! Source: k8s.io/apiserver/pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
 
+use crate::body;
 use crate::filter::Filter;
 use crate::list::Objects;
-use crate::negotiate;
 use crate::options;
 use crate::pipeline::Validated;
 use crate::registry;
@@ -132,7 +132,7 @@ impl Options {
 
 /// The options that a body holds. The query does not count beside it.
 fn sent(call: &Call) -> Result<Value, Status> {
-    let mut body = negotiate::read(&call.content_type, &call.body, None)?;
+    let mut body = body::read(&call.content_type, &call.body, "DeleteOptions", None)?.value;
     let kind = body["kind"].as_str().unwrap_or("");
     if !matches!(kind, "" | "DeleteOptions") {
         return Err(Status::bad_request(
@@ -175,8 +175,8 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let options = Options::read(call)?;
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
     match delete_object(api, call, &options, object).await? {
-        Outcome::Going(object) => Ok(call.answer(if options.accepted { 202 } else { 200 }, &object, &[])),
-        Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object, &[])),
+        Outcome::Going(object) => Ok(call.answer(if options.accepted { 202 } else { 200 }, &object)),
+        Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object)),
         Outcome::Gone(object) => {
             let mut details =
                 json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});

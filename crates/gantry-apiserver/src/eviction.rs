@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 /// Evicts a pod.
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
-    let (mut body, name) = (call.object()?, call.name()?);
+    let (mut body, name) = (call.object()?.value, call.name()?);
     check(&body, name)?;
     let options = Options::of(&body["deleteOptions"])?;
     admission::admit(&api.admission(call, None), &mut body).await?;

@@ -19,6 +19,7 @@ use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
 use crate::view::View;
+use crate::warnings::Warnings;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
@@ -237,6 +238,7 @@ impl Handler {
             false => None,
         };
         let body = read(body).await?;
+        let warnings = Arc::new(Warnings::default());
         let call = Call {
             user,
             verb,
@@ -248,7 +250,9 @@ impl Handler {
             user_agent: text(header::USER_AGENT),
             create_denied,
             body,
+            warnings: warnings.clone(),
         };
+        warnings.extend(kind.deprecation_warning());
         if View::of(&call.accept, "").is_none() {
             return Err(Status::not_acceptable(&TYPES));
         }
@@ -278,15 +282,9 @@ impl Handler {
             "deletecollection" => deletion::delete_collection(&self.api, &call).await,
             _ => self.api.list(&call).await,
         };
-        let answer = match kind.deprecation_warning() {
-            None => answer?,
-            // Those who are refused are told, too.
-            Some(text) => {
-                let mut answer = answer.unwrap_or_else(|status| respond::error(&status, format));
-                respond::warn_first(&mut answer, &text);
-                answer
-            }
-        };
+        // Those who are refused are told, too.
+        let mut answer = answer.unwrap_or_else(|status| respond::error(&status, format));
+        warnings.tell(&mut answer);
         match gzip {
             true => Ok(compress::gzip(answer).await),
             false => Ok(answer),

@@ -9,6 +9,7 @@ mod apply;
 mod authenticate;
 mod authz;
 mod binding;
+mod body;
 mod bootstrap;
 mod component_status;
 mod compress;
@@ -48,7 +49,9 @@ mod tls;
 mod token_request;
 mod verbs;
 mod view;
+mod warnings;
 mod watch;
+mod yaml;
 
 pub use connect::{KubeletIdentity, KubeletIdentityError};
 pub use respond::Body;

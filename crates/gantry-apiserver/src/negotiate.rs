@@ -4,9 +4,7 @@
 
 use crate::respond::{self, Body};
 use bytes::Bytes;
-use gantry_api::kind::Kind;
 use gantry_api::protobuf;
-use gantry_api::schema::Schema;
 use gantry_api::status::Status;
 use http::{HeaderMap, Response, header};
 use serde_json::{Value, json};
@@ -28,7 +26,8 @@ pub enum Format {
 }
 
 impl Format {
-    fn of(media_type: &str) -> Option<Self> {
+    /// The format of a body of this media type.
+    pub fn of(media_type: &str) -> Option<Self> {
         match media_type {
             "application/json" | "*/*" | "application/*" => Some(Format::Json),
             "application/yaml" => Some(Format::Yaml),
@@ -121,34 +120,6 @@ impl Format {
     }
 }
 
-/// A request's body as a tree. `kind` is what a protobuf body is when it does not say so itself.
-pub fn read(content_type: &str, body: &[u8], kind: Option<&Kind>) -> Result<Value, Status> {
-    let media_type = content_type.split(';').next().unwrap_or("").trim();
-    let format = match media_type {
-        "" => Format::Json,
-        name => Format::of(name).ok_or_else(|| Status::unsupported_media_type(&TYPES))?,
-    };
-    let unreadable = |what: &str, why: &dyn std::fmt::Display| {
-        Status::bad_request(format!("couldn't get version/kind; {what} parse error: {why}"))
-    };
-    let value: Value = match format {
-        Format::Json => serde_json::from_slice(body).map_err(|e| unreadable("json", &e))?,
-        Format::Yaml => serde_saphyr::from_slice(body).map_err(|e| unreadable("yaml", &e))?,
-        Format::Protobuf => {
-            let message = match kind.and_then(Kind::schema) {
-                Some(Schema::Table(message)) => Some(message),
-                Some(Schema::Structural(_)) => return Err(Status::unsupported_media_type(&TYPES[..2])),
-                None => None,
-            };
-            protobuf::decode_object(body, message).map_err(|e| unreadable("protobuf", &e))?
-        }
-    };
-    match value.is_object() {
-        true => Ok(value),
-        false => Err(Status::bad_request("the body must be an object")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,27 +151,5 @@ mod tests {
         );
         check("text/html, application/yaml", Some(Format::Yaml));
         check("text/html", None);
-    }
-
-    #[test]
-    fn bodies() {
-        let check = |content_type: &str, body: &str, expected: Result<Value, u16>| {
-            assert_eq!(
-                read(content_type, body.as_bytes(), None).map_err(|s| s.code),
-                expected,
-                "{body}"
-            );
-        };
-        check("", "{\"a\": 1}", Ok(json!({"a": 1})));
-        check(
-            "application/json; charset=utf-8",
-            "{\"a\": 1}",
-            Ok(json!({"a": 1})),
-        );
-        check("application/yaml", "a: 1", Ok(json!({"a": 1})));
-        check("application/json", "a: 1", Err(400));
-        check("application/json", "[]", Err(400));
-        check(PROTOBUF, "{}", Err(400));
-        check("text/html", "{}", Err(415));
     }
 }

@@ -2,8 +2,10 @@
 //! this module makes them, so no path can skip a step.
 
 use crate::admission;
+use crate::body::{Sent, YAML_ERRORS};
 use crate::options::FieldValidation;
 use crate::services::Reservation;
+use crate::warnings::Warnings;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::status::Status;
 use gantry_api::{field, meta};
@@ -31,13 +33,15 @@ impl Validated {
     }
 }
 
-/// Checks an object of a request against its kind's schema. Unknown fields go, with warnings or an error.
+/// Checks an object of a request against its kind's schema. Unknown fields go, and fields that appear
+/// twice count once, with warnings or an error.
 pub fn decode(
     kind: &Kind,
-    mut object: Value,
+    sent: Sent,
     validation: FieldValidation,
-    warnings: &mut Vec<String>,
+    warnings: &Warnings,
 ) -> Result<Decoded, Status> {
+    let (mut object, mut found) = (sent.value, sent.strict);
     let cannot = |why: String| {
         Status::bad_request(format!(
             "{} in version {:?} cannot be handled as a {}: {why}",
@@ -62,19 +66,25 @@ pub fn decode(
     }
     if !kind_name.is_empty() && kind_name != kind.kind {
         return Err(Status::bad_request(format!(
-            "{kind_name} in version {:?} cannot be handled as a {}: no kind {kind_name:?} is registered at this path",
-            kind.version, kind.kind
+            "{kind_name} in version {:?} cannot be handled as a {}: no kind {kind_name:?} is registered for version {:?} in \
+             scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            kind.version,
+            kind.kind,
+            kind.api_version()
         )));
     }
     if let Some(schema) = kind.schema() {
-        let unknown = schema.check(&mut object).map_err(cannot)?;
-        match validation {
-            FieldValidation::Strict if !unknown.is_empty() => {
-                return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
-            }
-            FieldValidation::Warn => warnings.extend(unknown),
-            _ => {}
+        found.extend(schema.check(&mut object).map_err(cannot)?);
+    }
+    match validation {
+        FieldValidation::Strict if !found.is_empty() => {
+            return Err(cannot(format!("strict decoding error: {}", found.join(", "))));
         }
+        FieldValidation::Warn => {
+            let text = |why: String| why.strip_prefix(YAML_ERRORS).map_or(why.clone(), String::from);
+            warnings.extend(found.into_iter().map(text));
+        }
+        _ => {}
     }
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.as_str().into();

@@ -66,28 +66,3 @@ pub fn error(status: &Status, format: Format) -> Response<Body> {
     }
     response
 }
-
-/// Adds `Warning` headers, one for each text.
-pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
-    for value in warnings.iter().filter_map(|text| warning(text)) {
-        response.headers_mut().append(header::WARNING, value);
-    }
-}
-
-/// Adds a `Warning` header before those that are there.
-pub fn warn_first(response: &mut Response<Body>, text: &str) {
-    let Some(first) = warning(text) else {
-        return;
-    };
-    let headers = response.headers_mut();
-    let others: Vec<_> = headers.get_all(header::WARNING).iter().cloned().collect();
-    headers.insert(header::WARNING, first);
-    for other in others {
-        headers.append(header::WARNING, other);
-    }
-}
-
-fn warning(text: &str) -> Option<header::HeaderValue> {
-    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
-    header::HeaderValue::from_str(&format!("299 - \"{quoted}\"")).ok()
-}

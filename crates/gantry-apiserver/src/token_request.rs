@@ -2,7 +2,7 @@
 //!
 //! Source: kubernetes/pkg/registry/core/serviceaccount/storage/token.go.
 
-use crate::respond::{self, Body};
+use crate::respond::Body;
 use crate::verbs::{Api, Call, rfc3339};
 use crate::{pipeline, reviews};
 use gantry_api::kind::Scope;
@@ -30,11 +30,10 @@ impl Api {
         else {
             return Err(Status::no_such_path());
         };
-        let mut warnings = Vec::new();
         let body = call.object()?;
         let validation = call.options.field_validation();
         let kind = reviews::virtual_kind(GROUP, "TokenRequest", "tokenrequests", Scope::Namespaced);
-        let mut request = pipeline::decode(&kind, body, validation, &mut warnings)?
+        let mut request = pipeline::decode(&kind, body, validation, &call.warnings)?
             .object()
             .clone();
         let account = self
@@ -88,9 +87,7 @@ impl Api {
         request["status"] = json!({
             "token": token, "expirationTimestamp": rfc3339(now + time::Duration::seconds(seconds)),
         });
-        let mut response = call.respond(201, &request);
-        respond::warn(&mut response, &warnings);
-        Ok(response)
+        Ok(call.respond(201, &request))
     }
 
     /// Ties a token to the pod, secret or node that the request names.

@@ -3,9 +3,10 @@
 use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
+use crate::body::{self, Sent};
 use crate::definitions::Definitions;
 use crate::list_options;
-use crate::negotiate::{self, Format};
+use crate::negotiate::Format;
 use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
@@ -14,7 +15,9 @@ use crate::respond::{self, Body};
 use crate::services::Allocator;
 use crate::stored::{self, Head};
 use crate::view::View;
+use crate::warnings::Warnings;
 use crate::{binding, deletion, eviction};
+use gantry_api::json::Read;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::kinds::label_selector;
 use gantry_api::schema::{self, Schema};
@@ -70,6 +73,8 @@ pub struct Call {
     pub create_denied: Option<Status>,
     /// Its body.
     pub body: bytes::Bytes,
+    /// What its client is told beside the answer.
+    pub warnings: Arc<Warnings>,
 }
 
 /// How often a write that named no resourceVersion is tried again when others write in between.
@@ -97,9 +102,12 @@ impl Call {
     }
 
     /// The body as a tree.
-    pub fn object(&self) -> Result<Value, Status> {
-        let own = self.target.subresource.is_none().then_some(&*self.target.kind);
-        negotiate::read(&self.content_type, &self.body, own)
+    pub fn object(&self) -> Result<Sent, Status> {
+        let kind = &self.target.kind;
+        match self.subresource() {
+            None => body::read(&self.content_type, &self.body, &kind.kind, Some(kind)),
+            Some(part) => body::read(&self.content_type, &self.body, &part.body(kind).kind, None),
+        }
     }
 
     /// An answer in the client's format.
@@ -113,33 +121,21 @@ impl Call {
     }
 
     /// An object as the client wants it.
-    pub fn answer(&self, code: u16, object: &Value, warnings: &[String]) -> Response<Body> {
-        let response = self.respond(code, &self.view().one(&self.target.kind, object));
-        self.warned(response, warnings)
+    pub fn answer(&self, code: u16, object: &Value) -> Response<Body> {
+        self.respond(code, &self.view().one(&self.target.kind, object))
     }
 
     /// A stored object as the client wants it: its bytes as they are, if they are what the client wants.
-    pub fn answer_stored(
-        &self,
-        code: u16,
-        entry: &Entry,
-        warnings: &[String],
-    ) -> Result<Response<Body>, Status> {
+    pub fn answer_stored(&self, code: u16, entry: &Entry) -> Result<Response<Body>, Status> {
         let kind = &self.target.kind;
         let mut copied = Vec::new();
         if self.format == Format::Json
             && self.view() == View::Whole
             && Head::of(kind).write(entry, &mut copied)
         {
-            return Ok(self.warned(respond::with_type(code, "application/json", copied), warnings));
+            return Ok(respond::with_type(code, "application/json", copied));
         }
-        Ok(self.answer(code, &stored::decode_as(kind, entry)?, warnings))
-    }
-
-    /// The answer, with `Warning` headers.
-    pub fn warned(&self, mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
-        respond::warn(&mut response, warnings);
-        response
+        Ok(self.answer(code, &stored::decode_as(kind, entry)?))
     }
 
     /// The media type without its parameters.
@@ -193,7 +189,7 @@ impl Api {
             Some(Subresource::Scale) => {
                 Ok(call.respond(200, &scale_of(kind, &stored::decode_as(kind, &entry)?)))
             }
-            _ => call.answer_stored(200, &entry, &[]),
+            _ => call.answer_stored(200, &entry),
         }
     }
 
@@ -211,11 +207,11 @@ impl Api {
     }
 
     /// Creates an object, from a client's body or from an applied configuration.
-    pub async fn create_object(&self, call: &Call, body: Value) -> Result<Response<Body>, Status> {
+    pub async fn create_object(&self, call: &Call, body: Sent) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
         let tracker = Tracker::of(call);
-        let mut warnings = Vec::new();
-        let mut decoded = pipeline::decode(kind, body, call.options.field_validation(), &mut warnings)?;
+        let validation = call.options.field_validation();
+        let mut decoded = pipeline::decode(kind, body, validation, &call.warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
         if !meta::text(decoded.object(), "resourceVersion").is_empty() {
             return Err(Status::bad_request(
@@ -232,52 +228,53 @@ impl Api {
             .await?;
         let validated = admitted.validate_create(kind)?;
         self.guard(call, "create", Some(validated.object()), None).await?;
-        warnings.extend(kind.hooks.warnings(validated.object(), None));
+        call.warnings
+            .extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
-            return Ok(call.answer(201, validated.object(), &warnings));
+            return Ok(call.answer(201, validated.object()));
         }
         let stored = self.registry.create(kind, &validated).await?;
         if let Some(reservation) = reservation {
             reservation.keep().await;
         }
-        warnings.extend(kind.hooks.warnings(validated.object(), None));
         self.settled(call, meta::name(validated.object()), stored.mod_revision)
             .await;
-        call.answer_stored(201, &stored, &warnings)
+        call.answer_stored(201, &stored)
     }
 
     /// update
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
-        if meta::name(&body).is_empty() {
+        if meta::name(&body.value).is_empty() {
             return Err(Status::bad_request(format!(
                 "the name of the object ({} based on URL) was undeterminable: name must be provided",
                 call.name()?
             )));
         }
-        self.change(call, &mut |_| Ok(body.clone())).await
+        let Sent { value, strict } = body;
+        self.change(call, &strict, &mut |_| Ok(value.clone())).await
     }
 
     /// patch
     pub async fn patch(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
         let parsed = || {
-            serde_json::from_slice::<Value>(&call.body)
-                .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))
+            let read = gantry_api::json::read(&call.body);
+            read.map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))
         };
         match call.media_type() {
             apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
-                self.change(call, &mut |object| patch::json(object, &call.body))
+                self.change(call, &[], &mut |object| patch::json(object, &call.body))
                     .await
             }
             "application/merge-patch+json" => {
-                let change = parsed()?;
-                self.change(call, &mut |object| patch::merge(object, &change))
+                let Read { value, duplicates } = parsed()?;
+                self.change(call, &duplicates, &mut |object| patch::merge(object, &value))
                     .await
             }
             "application/strategic-merge-patch+json" => {
-                let change = parsed()?;
+                let Read { value, duplicates } = parsed()?;
                 let schema = match (call.subresource(), kind.schema()) {
                     (Some(Subresource::Scale), Some(Schema::Table(_))) => {
                         schema::message_for("autoscaling", "v1", "Scale").map(Schema::Table)
@@ -288,8 +285,10 @@ impl Api {
                 let Some(Schema::Table(message)) = schema else {
                     return Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES));
                 };
-                self.change(call, &mut |object| patch::strategic(object, &change, message))
-                    .await
+                self.change(call, &duplicates, &mut |object| {
+                    patch::strategic(object, &value, message)
+                })
+                .await
             }
             _ if kind.custom.is_some() => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
             _ => Err(Status::no_such_patch_type()),
@@ -297,9 +296,11 @@ impl Api {
     }
 
     /// Reads, changes and stores an object; again, when others wrote in between and the client named no version.
+    /// `strict` is what strict decoding has against what the client sent.
     pub async fn change(
         &self,
         call: &Call,
+        strict: &[String],
         make: &mut (dyn FnMut(Value) -> Result<Value, Status> + Send),
     ) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
@@ -331,8 +332,11 @@ impl Api {
                 *place(&mut scaled, kind.hooks.scale().spec_replicas) = replicas;
                 wanted = scaled;
             }
-            let mut warnings = Vec::new();
-            let mut decoded = pipeline::decode(kind, wanted, call.options.field_validation(), &mut warnings)
+            let sent = Sent {
+                value: wanted,
+                strict: strict.to_vec(),
+            };
+            let mut decoded = pipeline::decode(kind, sent, call.options.field_validation(), &call.warnings)
                 .map_err(|status| call.of_patch(status))?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
@@ -352,9 +356,9 @@ impl Api {
                 Ok(object) if scale => return Ok(call.respond(200, &scale_of(kind, &object))),
                 Ok(object) => {
                     if call.subresource().is_none() {
-                        warnings.extend(kind.hooks.warnings(&object, Some(&old)));
+                        call.warnings.extend(kind.hooks.warnings(&object, Some(&old)));
                     }
-                    return Ok(call.answer(200, &object, &warnings));
+                    return Ok(call.answer(200, &object));
                 }
             }
         }

@@ -359,10 +359,10 @@ async fn bodies_that_are_nonsense() {
     });
     check(YAML, laughs.as_bytes(), 400, "").await;
     check(JSON, b"", 400, "").await;
-    check(JSON, b"null", 400, "").await;
+    check(JSON, b"null", 422, "metadata.name: Required").await;
     check(JSON, b"[{}]", 400, "").await;
     check(JSON, b"{} {}", 400, "").await;
-    check(JSON, b"{\"a\": \"\xff\xfe\"}", 400, "").await;
+    check(JSON, b"{\"a\": \"\xff\xfe\"}", 422, "metadata.name: Required").await;
     check(JSON, b"\xef\xbb\xbf{}", 400, "").await;
     check(JSON, &vec![b'1'; 1_000_000], 400, "").await;
     check(JSON, b"{\"metadata\": {\"generation\": 1e999}}", 400, "").await;

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// They are something else.
-    #[error("the body does not begin with the four bytes \"k8s\\0\" of an encoded object")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Magic,
     /// Nothing is known of the kind they name.
     #[error("no kind {kind:?} is registered for version {api_version:?}")]

@@ -138,7 +138,7 @@ mod tests {
             let why = decode_object(bytes, None).err().unwrap().to_string();
             assert!(why.contains(part), "{bytes:?} said {why}");
         };
-        check(b"{}", "does not begin with");
+        check(b"{}", "does not appear to be");
         check(b"k8s\0\x0a\x05", "ends too early");
         check(b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Foo", "no kind");
     }

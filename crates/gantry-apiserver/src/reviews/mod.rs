@@ -12,7 +12,7 @@ mod token_review;
 
 use crate::authenticate::Authenticator;
 use crate::pipeline;
-use crate::respond::{self, Body};
+use crate::respond::Body;
 use crate::verbs::{Api, Call};
 use futures::future::BoxFuture;
 use gantry_api::kind::{ANSWERED, Kind, NoHooks, Scope};
@@ -98,10 +98,9 @@ pub async fn answer(
     authenticator: &Authenticator,
     call: &Call,
 ) -> Result<Response<Body>, Status> {
-    let mut warnings = Vec::new();
     let body = call.object()?;
     let validation = call.options.field_validation();
-    let mut decoded = pipeline::decode(&call.target.kind, body, validation, &mut warnings)?;
+    let mut decoded = pipeline::decode(&call.target.kind, body, validation, &call.warnings)?;
     decoded.place(call.target.namespace.as_deref(), None)?;
     let asked = Asked {
         api,
@@ -111,9 +110,7 @@ pub async fn answer(
         object: decoded.object().clone(),
     };
     let object = (review.answer)(asked).await?;
-    let mut response = call.respond(201, &object);
-    respond::warn(&mut response, &warnings);
-    Ok(response)
+    Ok(call.respond(201, &object))
 }
 
 /// A user as reviews show it.
