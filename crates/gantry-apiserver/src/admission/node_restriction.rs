@@ -3,9 +3,12 @@
 //!
 //! Source of the rules and their wording: kubernetes/plugin/pkg/admission/noderestriction.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gantry_api::features::{Feature, enabled};
 use gantry_api::kind::Kind;
-use gantry_api::meta;
 use gantry_api::status::Status;
+use gantry_api::{meta, x509};
 use gantry_auth::User;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -109,6 +112,9 @@ fn by_kind(node: &str, write: &Write) -> Verdict {
         ("storage.k8s.io", "csinodes", _) => only(write.name == node, || {
             "can only access CSINode with the same name as the requesting node".into()
         }),
+        ("certificates.k8s.io", "certificatesigningrequests", "") if write.verb == "create" => {
+            certificate_request(node, write)
+        }
         ("resource.k8s.io", "resourceslices", _) => {
             let (object, verb) = match write.verb {
                 "create" => (write.new, "create"),
@@ -397,6 +403,26 @@ fn claim_status(node: &str, write: &Write) -> Verdict {
         format!(
             "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
         )
+    })
+}
+
+/// A node asks for certificates of nodes in its own name alone.
+fn certificate_request(node: &str, write: &Write) -> Verdict {
+    let spec = &write.new.unwrap_or(&Value::Null)["spec"];
+    let signers = [
+        "kubernetes.io/kubelet-serving",
+        "kubernetes.io/kube-apiserver-client-kubelet",
+    ];
+    if enabled(Feature::AllowInsecureKubeletCertificateSigningRequests)
+        || !signers.iter().any(|signer| spec["signerName"] == *signer)
+    {
+        return Ok(());
+    }
+    let pem = STANDARD.decode(spec["request"].as_str().unwrap_or_default());
+    let request = x509::Request::parse(&pem.unwrap_or_default());
+    let request = request.map_err(|why| format!("unable to parse csr: {why}"))?;
+    only(request.common_name == format!("system:node:{node}"), || {
+        format!("can only create a node CSR with CN=system:node:{node}")
     })
 }
 
