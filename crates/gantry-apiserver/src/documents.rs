@@ -5,11 +5,12 @@
 
 use crate::request::Kinds;
 use crate::respond::{self, Body};
+use gantry_api::kind::Kind;
 use gantry_api::openapi;
 use gantry_api::status::Status;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// What is served, as documents.
@@ -37,18 +38,16 @@ impl Documents {
         }
     }
 
-    /// Each group version's place and the hash of its document.
+    /// Each document's place and the hash of its document.
     fn index<'a>(&self, kinds: &'a Kinds) -> &'a [(String, String)] {
         kinds.documents.get_or_init(|| {
-            let places = kinds.group_versions().into_iter().map(|(group, version)| {
-                let text = document(kinds, &group, &version).to_string();
-                let place = match group.as_str() {
-                    "" => format!("api/{version}"),
-                    _ => format!("apis/{group}/{version}"),
-                };
-                (place, hash(&text))
+            let all = all(kinds);
+            let places = openapi::places(&all).into_iter();
+            let with_hash = places.map(|place| {
+                let hash = hash(&openapi::v3(&place, &all).to_string());
+                (place, hash)
             });
-            places.collect()
+            with_hash.collect()
         })
     }
 
@@ -69,14 +68,9 @@ impl Documents {
             set(&mut answer, header::LOCATION, &url);
             return Ok(answer);
         }
-        let (group, version) = match place.split('/').collect::<Vec<_>>().as_slice() {
-            ["apis", group, version] => (*group, *version),
-            ["api", version] => ("", *version),
-            _ => return Err(Status::no_such_path()),
-        };
         let mut answer = match unchanged(&head.headers, current) {
             Some(answer) => answer,
-            None => respond::json(200, &document(kinds, group, version)),
+            None => respond::json(200, &openapi::v3(place, &all(kinds))),
         };
         set(&mut answer, header::ETAG, &format!("\"{current}\""));
         if asked.is_some() {
@@ -86,8 +80,8 @@ impl Documents {
     }
 }
 
-fn document(kinds: &Kinds, group: &str, version: &str) -> Value {
-    openapi::v3(group, version, &kinds.of(group, version))
+fn all(kinds: &Kinds) -> Vec<&Kind> {
+    kinds.iter().map(AsRef::as_ref).collect()
 }
 
 fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
@@ -102,8 +96,7 @@ fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
     if !takes_json {
         return Err(Status::not_acceptable(&["application/json"]));
     }
-    let all: Vec<_> = kinds.iter().map(AsRef::as_ref).collect();
-    let text = openapi::v2(&all).to_string();
+    let text = openapi::v2(&all(kinds)).to_string();
     let hash = hash(&text);
     let mut answer = match unchanged(headers, &hash) {
         Some(answer) => answer,

@@ -1,10 +1,11 @@
 //! OpenAPI 2.0 and 3.0 documents, derived from the kinds and the schema tables. `kubectl explain`, `apply` and
 //! client generators read them.
 //!
-//! `paths` says what is served, in neither version's form; `schemas` what objects look like; `v2` and `v3` write both
+//! `paths` and `groups` say what is served, in neither version's form; `schemas` what objects look like; `v2` and `v3` write both
 //! down. Equal to upstream's documents in content, save for descriptions (short and our own), CBOR (not served) and
 //! `x-kubernetes-unions` (no client reads them).
 
+mod groups;
 mod parameters;
 mod paths;
 mod schemas;
@@ -12,7 +13,7 @@ mod v2;
 mod v3;
 
 pub use v2::v2;
-pub use v3::v3;
+pub use v3::{places, v3};
 
 #[cfg(test)]
 mod tests;

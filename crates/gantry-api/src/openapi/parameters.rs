@@ -45,7 +45,8 @@ const CONTINUE: Parameter = query("continue", "string", "Where the last page of 
 const FIELD_SELECTOR: Parameter = query("fieldSelector", "string", "Only objects with these fields.");
 const LABEL_SELECTOR: Parameter = query("labelSelector", "string", "Only objects with these labels.");
 const LIMIT: Parameter = query("limit", "integer", "The largest number of objects in the answer.");
-const RESOURCE_VERSION: Parameter = query("resourceVersion", "string", "The state that is asked for.");
+pub(super) const RESOURCE_VERSION: Parameter =
+    query("resourceVersion", "string", "The state that is asked for.");
 const RESOURCE_VERSION_MATCH: Parameter = query(
     "resourceVersionMatch",
     "string",

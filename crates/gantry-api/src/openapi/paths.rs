@@ -40,7 +40,7 @@ pub(super) struct Body {
 }
 
 pub(super) const ANY: &[&str] = &["*/*"];
-const OBJECT: &[&str] = &[
+pub(super) const OBJECT: &[&str] = &[
     "application/json",
     "application/yaml",
     "application/vnd.kubernetes.protobuf",
@@ -71,7 +71,7 @@ const CUSTOM_PATCH: &[&str] = &[
     "application/merge-patch+json",
     "application/apply-patch+yaml",
 ];
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// The place of a group version: `/api/v1` or `/apis/apps/v1`.
 pub(super) fn root(group: &str, version: &str) -> String {
@@ -86,100 +86,8 @@ pub(super) fn of_kind(kind: &Kind) -> Vec<Path> {
     Author::new(kind).paths()
 }
 
-/// The paths that lead to the kinds: versions, groups and resources.
-pub(super) fn of_groups(kinds: &[&Kind]) -> Vec<Path> {
-    let mut versions: Vec<(&str, &str)> = kinds.iter().map(|k| (&*k.group, &*k.version)).collect();
-    versions.sort();
-    versions.dedup();
-    let mut groups: Vec<&str> = versions.iter().map(|v| v.0).collect();
-    groups.dedup();
-    let mut paths = vec![
-        about(
-            "/version/".into(),
-            "getCodeVersion",
-            "version",
-            "The server's version.",
-        ),
-        about(
-            "/openid/v1/jwks/".into(),
-            "getServiceAccountIssuerOpenIDKeyset",
-            "openid",
-            "The keys of service-account tokens.",
-        ),
-        about(
-            "/.well-known/openid-configuration/".into(),
-            "getServiceAccountIssuerOpenIDConfiguration",
-            "WellKnown",
-            "The issuer of service-account tokens.",
-        ),
-        about("/apis/".into(), "getAPIVersions", "apis", "The groups."),
-    ];
-    for group in groups {
-        let (title, tag) = (title(group), tag(group));
-        paths.push(match group {
-            "" => about(
-                "/api/".into(),
-                "getCoreAPIVersions",
-                "core",
-                "The core group's versions.",
-            ),
-            _ => about(
-                format!("/apis/{group}/"),
-                &format!("get{title}APIGroup"),
-                &tag,
-                "The group's versions.",
-            ),
-        });
-    }
-    for (group, version) in versions {
-        let id = format!("get{}{}APIResources", title(group), capital(version));
-        let tag = format!("{}_{version}", tag(group));
-        paths.push(about(
-            format!("{}/", root(group, version)),
-            &id,
-            &tag,
-            "The resources.",
-        ));
-    }
-    paths
-}
-
-fn about(path: String, id: &str, tag: &str, description: &str) -> Path {
-    let (media, definition): (&'static [&'static str], _) = match path.as_str() {
-        "/version/" => (
-            &["application/json"],
-            "io.k8s.apimachinery.pkg.version.Info".to_string(),
-        ),
-        "/openid/v1/jwks/" => (&["application/jwk-set+json"], String::new()),
-        "/.well-known/openid-configuration/" => (&["application/json"], String::new()),
-        "/api/" => (OBJECT, format!("{META}.APIVersions")),
-        "/apis/" => (OBJECT, format!("{META}.APIGroupList")),
-        _ if id.ends_with("APIGroup") => (OBJECT, format!("{META}.APIGroup")),
-        _ => (OBJECT, format!("{META}.APIResourceList")),
-    };
-    let text = definition.is_empty();
-    let operation = Operation {
-        method: "get",
-        id: id.into(),
-        action: "",
-        gvk: None,
-        tag: tag.into(),
-        description: description.into(),
-        consumes: if text { &[] } else { media },
-        produces: media,
-        parameters: Vec::new(),
-        body: None,
-        codes: &[200],
-        answer: (!text).then_some(definition),
-    };
-    Path {
-        path,
-        operations: vec![operation],
-    }
-}
-
 /// `rbac.authorization.k8s.io` is `RbacAuthorization` in the ids of operations, and the core group `Core`.
-fn title(group: &str) -> String {
+pub(super) fn title(group: &str) -> String {
     match group.trim_end_matches(".k8s.io") {
         "" => "Core".into(),
         group => group.split('.').map(capital).collect(),
@@ -187,14 +95,14 @@ fn title(group: &str) -> String {
 }
 
 /// `rbac.authorization.k8s.io` is `rbacAuthorization` in tags.
-fn tag(group: &str) -> String {
+pub(super) fn tag(group: &str) -> String {
     let title = title(group);
     let mut letters = title.chars();
     let first = letters.next().map(|c| c.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()
 }
 
-fn capital(word: &str) -> String {
+pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
@@ -280,8 +188,11 @@ impl<'a> Author<'a> {
                     self.group_version(),
                     self.in_namespace()
                 ),
-                parameters: [p::DELETE, p::SELECT].concat(),
-                body: Some(options()),
+                parameters: match self.custom() {
+                    true => p::LIST.to_vec(),
+                    false => [p::DELETE, p::SELECT].concat(),
+                },
+                body: (!self.custom()).then(options),
                 answer: Some(status()),
                 ..self.operation(
                     "delete",
@@ -293,10 +204,7 @@ impl<'a> Author<'a> {
             });
         }
         if verb("get") {
-            at_one.push(Operation {
-                answer: Some(object.clone()),
-                ..self.operation("get", "get", "read", "", &format!("read the {name}"))
-            });
+            at_one.push(self.read(&object, "", &format!("read the {name}")));
         }
         if verb("update") {
             let put = self.operation("put", "put", "replace", "", &format!("replace the {name}"));
@@ -319,7 +227,7 @@ impl<'a> Author<'a> {
         }
         self.add(&mut paths, self.all.clone(), at_all, &[p::PRETTY]);
         self.add(&mut paths, one.clone(), at_one, &[p::NAME, p::PRETTY]);
-        if verb("watch") {
+        if verb("watch") && !self.custom() {
             self.watches(&mut paths, &everywhere);
         }
         for subresource in &self.kind.subresources {
@@ -340,7 +248,7 @@ impl<'a> Author<'a> {
                 self.in_namespace()
             ),
             parameters: p::LIST.to_vec(),
-            produces: self.media(STREAM, CUSTOM_OBJECT),
+            produces: STREAM,
             answer: Some(format!("{META}.WatchEvent")),
             ..self.operation(
                 "get",
@@ -413,10 +321,7 @@ impl<'a> Author<'a> {
         let object = definition(&gvk);
         let operations = subresource.verbs().iter().map(|verb| {
             let operation = match *verb {
-                "get" => Operation {
-                    answer: Some(object.clone()),
-                    ..self.operation("get", "get", "read", &suffix, &about("read"))
-                },
+                "get" => self.read(&object, &suffix, &about("read")),
                 "patch" => self.patch(&object, &suffix, &about("change")),
                 "update" => {
                     let put = self.operation("put", "put", "replace", &suffix, &about("replace"));
@@ -427,9 +332,12 @@ impl<'a> Author<'a> {
                     self.write(post, &object, &[200, 201, 202])
                 }
             };
-            Operation {
-                gvk: Some(gvk.clone()),
-                ..operation
+            match self.custom() {
+                true => operation,
+                false => Operation {
+                    gvk: Some(gvk.clone()),
+                    ..operation
+                },
             }
         });
         let operations = operations.collect();
@@ -464,6 +372,17 @@ impl<'a> Author<'a> {
         }
     }
 
+    fn read(&self, object: &str, suffix: &str, description: &str) -> Operation {
+        Operation {
+            parameters: match self.custom() {
+                true => vec![p::RESOURCE_VERSION],
+                false => Vec::new(),
+            },
+            answer: Some(object.into()),
+            ..self.operation("get", "get", "read", suffix, description)
+        }
+    }
+
     fn patch(&self, object: &str, suffix: &str, description: &str) -> Operation {
         Operation {
             consumes: self.media(PATCH, CUSTOM_PATCH),
@@ -472,7 +391,7 @@ impl<'a> Author<'a> {
                 definition: format!("{META}.Patch"),
                 required: true,
             }),
-            codes: &[200, 201],
+            codes: if self.custom() { &[200] } else { &[200, 201] },
             answer: Some(object.into()),
             ..self.operation("patch", "patch", "patch", suffix, description)
         }
@@ -509,10 +428,12 @@ impl<'a> Author<'a> {
         built_in: &'static [&'static str],
         custom: &'static [&'static str],
     ) -> &'static [&'static str] {
-        match self.kind.custom {
-            Some(_) => custom,
-            None => built_in,
-        }
+        if self.custom() { custom } else { built_in }
+    }
+
+    /// Upstream writes down custom resources' operations apart from those of built-in kinds, and not quite alike.
+    fn custom(&self) -> bool {
+        self.kind.custom.is_some()
     }
 
     fn group_version(&self) -> String {

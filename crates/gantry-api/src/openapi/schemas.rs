@@ -3,6 +3,7 @@
 use crate::kind::Kind;
 use crate::schema::{Field, Message, Type, message};
 use serde_json::{Map, Value, json};
+use smol_str::SmolStr;
 
 /// How a version of OpenAPI writes schemas.
 pub(super) struct Form {
@@ -10,8 +11,42 @@ pub(super) struct Form {
     pub prefix: &'static str,
     /// Whether a schema may say that a value has one of several types.
     pub one_of: bool,
+    /// The group version it is about: what every group has is named for that one and the core group alone.
+    pub scope: Scope,
 }
 
+/// Of which groups a document names the kinds that every group has.
+pub(super) enum Scope {
+    All,
+    /// Those whose kinds upstream's clients know by themselves.
+    Clients,
+    /// The core group, and this group and version.
+    One(String, String),
+}
+
+impl Form {
+    fn names(&self, message: &Message, (group, version, _): &(&str, &str, &str)) -> bool {
+        const NOT_CLIENTS: [&str; 4] = ["admission", "apiextensions", "apiregistration", "imagepolicy"];
+        let everywhere = ["DeleteOptions", "WatchEvent"].contains(&message.short_name());
+        !everywhere
+            || match &self.scope {
+                Scope::All => true,
+                Scope::Clients => !NOT_CLIENTS.contains(&group.trim_end_matches(".k8s.io")),
+                Scope::One(g, v) => (*group, *version) == ("", "v1") || (*group, *version) == (g, v),
+            }
+    }
+
+    /// A reference that something stands beside.
+    fn described(&self, name: &str) -> Value {
+        let reference = json!({"$ref": format!("{}{name}", self.prefix)});
+        match self.one_of {
+            true => json!({"allOf": [reference]}),
+            false => reference,
+        }
+    }
+}
+
+const SELECTABLE: &str = "x-kubernetes-selectable-fields";
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
@@ -36,7 +71,7 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
     let Some(custom) = &kind.custom else { return };
     let mut refer = |name: &str| {
         reach(form, name, definitions);
-        json!({"$ref": format!("{}{name}", form.prefix)})
+        form.described(name)
     };
     let (mut meta, mut list_meta) = (refer(OBJECT_META), refer(LIST_META));
     meta["description"] = METADATA.into();
@@ -44,8 +79,9 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
     let names = |name: &str| json!([{"group": kind.group, "version": kind.version, "kind": name}]);
     // It was written from a value, and can be read.
     let mut schema: Value = serde_json::from_str(&custom.published).unwrap_or_default();
-    if !form.one_of {
-        for_v2(&mut schema);
+    match form.one_of {
+        true => for_v3(&mut schema),
+        false => for_v2(&mut schema),
     }
     embed(&mut schema, &meta, form.one_of);
     if !schema.is_object() || (!form.one_of && custom.schema.preserve) {
@@ -56,6 +92,11 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
     schema["x-kubernetes-group-version-kind"] = names(&kind.kind);
     let own = custom_name(&kind.group, &kind.version, &kind.kind);
     let item = json!({"$ref": format!("{}{own}", form.prefix)});
+    let path = |(_, path): &(_, SmolStr)| json!({"fieldPath": path});
+    let selectable: Vec<Value> = kind.selectable_fields.iter().map(path).collect();
+    if !selectable.is_empty() {
+        schema[SELECTABLE] = selectable.clone().into();
+    }
     definitions.insert(own, schema);
     let mut list = json!({
         "type": "object", "required": ["items"], "x-kubernetes-group-version-kind": names(&kind.list_kind),
@@ -63,6 +104,9 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
         "properties": {"items": {"type": "array", "items": item, "description": "The objects."}},
     });
     with_meta(&mut list, &list_meta);
+    if !selectable.is_empty() {
+        list[SELECTABLE] = selectable.into();
+    }
     definitions.insert(custom_name(&kind.group, &kind.version, &kind.list_kind), list);
 }
 
@@ -82,6 +126,13 @@ fn embed(schema: &mut Value, meta: &Value, open: bool) {
     let on = |name: &str| schema[name] == true;
     if on("x-kubernetes-embedded-resource") && (open || !on("x-kubernetes-preserve-unknown-fields")) {
         with_meta(schema, meta);
+        let mut required = schema["required"].as_array().cloned().unwrap_or_default();
+        for name in ["kind", "apiVersion"] {
+            if !required.contains(&name.into()) {
+                required.push(name.into());
+            }
+        }
+        schema["required"] = required.into();
     }
 }
 
@@ -90,7 +141,7 @@ fn for_v2(schema: &mut Value) {
     let on = |name: &str| schema[name] == true;
     let (nullable, preserve) = (on("nullable"), on("x-kubernetes-preserve-unknown-fields"));
     if let Some(map) = schema.as_object_mut() {
-        ["allOf", "oneOf", "anyOf", "not", "nullable"]
+        ["allOf", "oneOf", "anyOf", "not", "nullable", "default"]
             .iter()
             .for_each(|field| {
                 map.remove(*field);
@@ -106,6 +157,14 @@ fn for_v2(schema: &mut Value) {
         }
     }
     within(schema, &mut for_v2);
+}
+
+/// Says of what may be an integer or a text that it may.
+fn for_v3(schema: &mut Value) {
+    if schema["x-kubernetes-int-or-string"] == true && schema["anyOf"].is_null() {
+        schema["anyOf"] = json!([{"type": "integer"}, {"type": "string"}]);
+    }
+    within(schema, &mut for_v3);
 }
 
 fn within(schema: &mut Value, each: &mut dyn FnMut(&mut Value)) {
@@ -154,7 +213,8 @@ pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value
     }
     if !message.gvks.is_empty() {
         let gvk = |(group, version, kind): &(&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
-        schema["x-kubernetes-group-version-kind"] = message.gvks.iter().map(gvk).collect();
+        let named = message.gvks.iter().filter(|gvk| form.names(message, gvk));
+        schema["x-kubernetes-group-version-kind"] = named.map(gvk).collect();
     }
     definitions.insert(name.into(), schema);
 }
@@ -205,6 +265,7 @@ fn property(form: &Form, message: &Message, field: &Field, definitions: &mut Map
     }
     // OpenAPI 3.0 ignores what stands beside a reference.
     if form.one_of
+        && !field.bare
         && let Some(reference) = reference
         && let Some(object) = schema.as_object_mut()
     {

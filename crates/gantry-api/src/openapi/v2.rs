@@ -1,8 +1,9 @@
 //! The OpenAPI 2.0 document of all kinds.
 
+use super::groups;
 use super::parameters::Parameter;
 use super::paths::{self, Operation, Path};
-use super::schemas::{self, Form};
+use super::schemas::{self, Form, Scope};
 use crate::kind::Kind;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
@@ -11,7 +12,11 @@ use serde_json::{Map, Value, json};
 const FORM: Form = Form {
     prefix: "#/definitions/",
     one_of: false,
+    scope: Scope::All,
 };
+
+/// Upstream's, which says no patch level.
+pub(super) const VERSION: &str = "1.36";
 
 /// What stands once in the document, and is referred to.
 #[derive(Default)]
@@ -28,13 +33,13 @@ pub fn v2(kinds: &[&Kind]) -> Value {
         .for_each(|kind| schemas::custom(&FORM, kind, &mut shared.definitions));
     let mut served = Map::new();
     let of_kinds = kinds.iter().flat_map(|kind| paths::of_kind(kind));
-    for path in paths::of_groups(kinds).into_iter().chain(of_kinds) {
+    for path in groups::of_groups(kinds).into_iter().chain(of_kinds) {
         let (at, item) = item(path, &mut shared);
         served.insert(at, item);
     }
     json!({
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "v1.36.0"},
+        "info": {"title": "Kubernetes", "version": VERSION},
         "paths": served,
         "definitions": shared.definitions,
         "parameters": shared.parameters,

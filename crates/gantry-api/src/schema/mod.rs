@@ -107,6 +107,8 @@ pub struct Field {
     pub merge_key: &'static str,
     /// Whether OpenAPI marks it as required.
     pub required: bool,
+    /// Whether upstream says nothing about it but what it is.
+    pub bare: bool,
     /// What upstream declares it to be when it is left out, where that is not its zero; see [`Field::default`].
     own_default: Option<&'static str>,
     /// What is special about it in Go.
@@ -342,6 +344,7 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         patch_strategy: Vec::new(),
         merge_key: "",
         required: false,
+        bare: false,
         own_default: None,
         go: go::Go::parse(attributes).map(Box::new),
         docs: "",
@@ -357,6 +360,7 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
             Some(("merge", v)) => field.merge_key = v,
             _ => match *attribute {
                 "required" => field.required = true,
+                "bare" => field.bare = true,
                 "ptr" => field.optional = true,
                 "keep" => field.always = true,
                 "items" => field.wrapped = true,
@@ -391,5 +395,23 @@ fn parse_type(text: &'static str) -> Type {
         "microtime" => Type::MicroTime,
         "any" => Type::Any,
         name => Type::Message(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_described() {
+        let mut missing = Vec::new();
+        for message in MESSAGES.values() {
+            let whole = (message.name.to_owned(), message.description());
+            let fields = message.fields.iter();
+            let fields = fields.map(|f| (format!("{} {}", message.name, f.name), f.description()));
+            let bare = fields.chain([whole]).filter(|(_, text)| text.is_empty());
+            missing.extend(bare.map(|(name, _)| name));
+        }
+        assert!(missing.is_empty(), "no lines with # stand below {missing:#?}");
     }
 }
