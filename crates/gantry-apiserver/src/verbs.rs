@@ -240,7 +240,6 @@ impl Api {
         if let Some(reservation) = reservation {
             reservation.keep().await;
         }
-        warnings.extend(kind.hooks.warnings(validated.object(), None));
         self.settled(call, meta::name(validated.object()), stored.mod_revision)
             .await;
         call.answer_stored(201, &stored, &warnings)

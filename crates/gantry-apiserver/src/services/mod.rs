@@ -120,6 +120,8 @@ impl Allocator {
         let uid = meta::text(old.unwrap_or(service), "uid").to_string();
         if let Some(old) = old {
             carry_over(&mut service["spec"], &old["spec"]);
+            // Another server may have stored it a moment ago.
+            self.shared.lock().note_service(old);
         }
         let (namespace, name) = (meta::namespace(service), meta::name(service));
         let mut reservation = Reservation {
