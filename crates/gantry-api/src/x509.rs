@@ -24,6 +24,8 @@ pub(crate) struct Block {
 pub struct Request {
     /// The subject's organizations: the groups of whom the certificate will name.
     pub organizations: Vec<String>,
+    /// The subject's common name: the name of whom the certificate will name. Empty when there is none.
+    pub common_name: String,
 }
 
 impl Request {
@@ -53,7 +55,12 @@ impl Request {
             .into());
         }
         let organizations = info.subject.iter_organization();
+        let common_name = info.subject.iter_common_name().last();
         Ok(Request {
+            common_name: common_name
+                .and_then(|name| name.as_str().ok())
+                .map(String::from)
+                .unwrap_or_default(),
             organizations: organizations
                 .filter_map(|o| o.as_str().ok())
                 .map(String::from)

@@ -12,7 +12,7 @@ use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::{Served, Target};
 use crate::respond::{self, Body};
-use crate::services::Allocator;
+use crate::services::{self, Allocator};
 use crate::stored::{self, Head};
 use crate::view::View;
 use crate::warnings::Warnings;
@@ -233,10 +233,7 @@ impl Api {
         if call.options.dry_run() {
             return Ok(call.answer(201, validated.object()));
         }
-        let stored = self.registry.create(kind, &validated).await?;
-        if let Some(reservation) = reservation {
-            reservation.keep().await;
-        }
+        let stored = services::settle(reservation, self.registry.create(kind, &validated)).await?;
         self.settled(call, meta::name(validated.object()), stored.mod_revision)
             .await;
         call.answer_stored(201, &stored)
@@ -402,10 +399,8 @@ impl Api {
             self.remove(kind, validated.object(), revision).await?;
             return Ok(validated.object().clone());
         }
-        let stored = self.registry.update(kind, &validated, revision).await?;
-        if let Some(reservation) = reservation {
-            reservation.keep().await;
-        }
+        let write = self.registry.update(kind, &validated, revision);
+        let stored = services::settle(reservation, write).await?;
         self.settled(call, meta::name(&stored), registry::revision_of(&stored))
             .await;
         Ok(stored)

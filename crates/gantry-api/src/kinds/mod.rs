@@ -8,6 +8,7 @@ mod devices;
 mod diff;
 mod pod_groups;
 mod resource_names;
+mod signer_name;
 mod values;
 
 pub use apiextensions::custom_resource_definition::{FINALIZER as DEFINITION_FINALIZER, set_condition};

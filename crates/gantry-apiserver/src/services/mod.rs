@@ -6,6 +6,7 @@
 
 mod addresses;
 mod default_cidr;
+mod ports;
 mod range;
 mod state;
 
@@ -21,15 +22,16 @@ use gantry_api::status::Status;
 use gantry_store::ReadError;
 use rand::Rng;
 use serde_json::{Value, json};
-use state::{Item, Shared, State, items};
-use std::collections::{HashMap, HashSet};
+use state::{Item, Shared, items};
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use default_cidr::{ensure as ensure_default_cidr, keep as keep_default_cidr};
 
-const FIRST_PORT: u16 = 30000;
-const LAST_PORT: u16 = 32767;
+/// After this long a write has ended, even if nobody waited for it.
+const SETTLED: Duration = Duration::from_secs(10);
 /// How many addresses that were just taken by others are passed over until a write gives up.
 const TRIES: usize = 64;
 
@@ -40,7 +42,7 @@ pub struct Allocator {
     addresses: Option<Addresses>,
 }
 
-/// What a write has taken. Unless [`Reservation::keep`] is called it goes back when this is dropped.
+/// What a write has taken. It goes back when this is dropped, unless the write succeeded: see [`settle`].
 pub struct Reservation {
     allocator: Arc<Allocator>,
     uid: String,
@@ -51,11 +53,31 @@ pub struct Reservation {
     recorded: Vec<Ipv4Addr>,
     // What the write gives up when it succeeds.
     freed: Vec<Item>,
+    // Whether the write is under way. If nobody waits for its end, it may have succeeded or not.
+    in_doubt: bool,
+}
+
+/// Runs the write that something was taken for: if it succeeds that stays taken, if not it goes back.
+pub async fn settle<T>(
+    reservation: Option<Reservation>,
+    write: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let Some(mut reservation) = reservation else {
+        return write.await;
+    };
+    reservation.in_doubt = true;
+    let result = write.await;
+    match &result {
+        Ok(_) => reservation.keep().await,
+        // A store that cannot be asked may have stored it all the same.
+        Err(status) => reservation.in_doubt = status.code >= 500,
+    }
+    result
 }
 
 impl Reservation {
     /// The write succeeded.
-    pub async fn keep(mut self) {
+    async fn keep(mut self) {
         self.taken = Vec::new();
         self.recorded = Vec::new();
         let freed = std::mem::take(&mut self.freed);
@@ -66,13 +88,20 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let taken = std::mem::take(&mut self.taken);
-        if self.recorded.is_empty() {
+        if self.recorded.is_empty() && (!self.in_doubt || taken.is_empty()) {
             let mut state = self.allocator.shared.lock();
             taken.iter().for_each(|item| state.release(*item, &self.uid));
             return;
         }
         let (allocator, uid, service) = (self.allocator.clone(), self.uid.clone(), self.service.take());
-        tokio::spawn(async move { allocator.give_back(&service, &uid, &taken).await });
+        let in_doubt = self.in_doubt;
+        tokio::spawn(async move {
+            let taken = match in_doubt {
+                true => allocator.not_stored(&service, &uid, taken).await,
+                false => taken,
+            };
+            allocator.give_back(&service, &uid, &taken).await;
+        });
     }
 }
 
@@ -120,6 +149,8 @@ impl Allocator {
         let uid = meta::text(old.unwrap_or(service), "uid").to_string();
         if let Some(old) = old {
             carry_over(&mut service["spec"], &old["spec"]);
+            // Another server may have stored it a moment ago.
+            self.shared.lock().note_service(old);
         }
         let (namespace, name) = (meta::namespace(service), meta::name(service));
         let mut reservation = Reservation {
@@ -129,6 +160,7 @@ impl Allocator {
             taken: Vec::new(),
             recorded: Vec::new(),
             freed: Vec::new(),
+            in_doubt: false,
         };
         let type_ = service["spec"]["type"]
             .as_str()
@@ -153,6 +185,28 @@ impl Allocator {
         let all: Vec<Item> = items(service).collect();
         self.give_back(service, meta::text(service, "uid"), &all).await;
         self.shared.lock().forget(service);
+    }
+
+    /// What a Service does not have after all, once a write that was under way has ended in one way or the other.
+    async fn not_stored(&self, service: &Value, uid: &str, mut taken: Vec<Item>) -> Vec<Item> {
+        tokio::time::sleep(SETTLED).await;
+        let Some(addresses) = &self.addresses else {
+            return taken;
+        };
+        let (namespace, name) = (meta::namespace(service), meta::name(service));
+        let found = addresses.registry.get(&addresses.services, Some(namespace), name);
+        match found.await {
+            Ok(stored) if meta::text(&stored, "uid") == uid => {
+                let has: HashSet<Item> = items(&stored).collect();
+                taken.retain(|item| !has.contains(item));
+            }
+            Err(status) if status.code != 404 => {
+                tracing::warn!("what {namespace}/{name} has stays taken: {}", status.message);
+                taken.clear();
+            }
+            _ => {}
+        }
+        taken
     }
 
     async fn give_back(&self, service: &Value, uid: &str, items: &[Item]) {
@@ -286,82 +340,6 @@ impl Allocator {
             Err(status) => Err(status),
         }
     }
-
-    /// Sees to it that a Service has its ports on the nodes.
-    fn ports(
-        &self,
-        spec: &mut Value,
-        type_: &str,
-        reservation: &mut Reservation,
-    ) -> Result<(), field::Error> {
-        let mut taken = self.shared.lock();
-        let wants_ports = type_ == "NodePort"
-            || (type_ == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != json!(false));
-        let local = type_ == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
-        if local && spec["healthCheckNodePort"].as_u64().unwrap_or(0) == 0 {
-            spec["healthCheckNodePort"] = self
-                .free_port(&mut taken, reservation, "spec.healthCheckNodePort")?
-                .into();
-        }
-        let mut by_port: HashMap<u64, u16> = HashMap::new();
-        for (index, port) in spec["ports"].as_array_mut().into_iter().flatten().enumerate() {
-            let number = port["port"].as_u64().unwrap_or(0);
-            let at = format!("spec.ports[{index}].nodePort");
-            let wanted = port["nodePort"].as_u64().unwrap_or(0);
-            let node_port = match u16::try_from(wanted) {
-                Ok(0) if !wants_ports => continue,
-                // The same number under another protocol.
-                Ok(0) if by_port.contains_key(&number) => by_port[&number],
-                Ok(0) => self.free_port(&mut taken, reservation, &at)?,
-                Ok(wanted) => {
-                    let refuse = |why: &str| field::Error::invalid(at.clone(), json!(wanted), why);
-                    take_port(wanted, &mut taken, reservation).map_err(|why| refuse(&why))?;
-                    wanted
-                }
-                // The validation refuses it.
-                Err(_) => continue,
-            };
-            port["nodePort"] = node_port.into();
-            by_port.insert(number, node_port);
-        }
-        Ok(())
-    }
-
-    fn free_port(
-        &self,
-        taken: &mut State,
-        reservation: &mut Reservation,
-        at: &str,
-    ) -> Result<u16, field::Error> {
-        let count = LAST_PORT - FIRST_PORT + 1;
-        let start = rand::rng().random_range(0..count);
-        let port = (0..count)
-            .map(|i| FIRST_PORT + (start + i) % count)
-            .find(|port| taken.owner(Item::Port(*port)).is_none())
-            .ok_or_else(|| {
-                field::Error::invalid(at, json!(0), "failed to allocate a nodePort: range is full")
-            })?;
-        taken.take(Item::Port(port), &reservation.uid);
-        reservation.taken.push(Item::Port(port));
-        Ok(port)
-    }
-}
-
-fn take_port(port: u16, taken: &mut State, reservation: &mut Reservation) -> Result<(), String> {
-    let item = Item::Port(port);
-    match taken.owner(item) {
-        Some(owner) if owner == reservation.uid => return Ok(()),
-        Some(_) => return Err("provided port is already allocated".into()),
-        None => {}
-    }
-    if !(FIRST_PORT..=LAST_PORT).contains(&port) {
-        return Err(format!(
-            "provided port is not in the valid range. The range of valid ports is {FIRST_PORT}-{LAST_PORT}"
-        ));
-    }
-    taken.take(item, &reservation.uid);
-    reservation.taken.push(item);
-    Ok(())
 }
 
 /// An update that leaves out what was given keeps it.

@@ -73,6 +73,16 @@ impl State {
         }
     }
 
+    /// Notes what a stored Service has. What is told late may be another's by now.
+    pub fn note_service(&mut self, service: &Value) {
+        let uid = meta::text(service, "uid");
+        if !self.gone.iter().any(|gone| gone == uid) {
+            for item in items(service) {
+                self.taken.entry(item).or_insert_with(|| uid.to_string());
+            }
+        }
+    }
+
     /// Notes whether an address has an IPAddress object.
     pub fn note_object(&mut self, address: Ipv4Addr, there: bool) {
         match there {
@@ -111,14 +121,9 @@ impl State {
             lost.for_each(|item| self.release(*item, &uid));
         }
         let Some(service) = service else { return };
-        let uid = meta::text(service, "uid");
-        if !self.gone.iter().any(|gone| gone == uid) {
-            for item in &now {
-                // What an older event tells may belong to someone else by now.
-                self.taken.entry(*item).or_insert_with(|| uid.to_string());
-            }
-        }
-        self.services.insert(key.to_string(), (uid.to_string(), now));
+        self.note_service(service);
+        let uid = meta::text(service, "uid").to_string();
+        self.services.insert(key.to_string(), (uid, now));
     }
 
     fn set_network(&mut self, name: &str, cidr: Option<&Value>) {

@@ -169,6 +169,8 @@ async fn two_servers_give_no_address_twice() {
         let (first, second) = tokio::join!(one.begin(&mut a, None), other.begin(&mut b, None));
         first.unwrap().keep().await;
         second.unwrap().keep().await;
+        // Who changes it asks a server that may not have heard of it yet.
+        other.take(&mut a.clone(), Some(&a)).await;
         all.extend([a, b].map(|service| service["spec"]["clusterIP"].as_str().unwrap().to_string()));
     }
     assert_eq!(all.len(), 6);
@@ -241,4 +243,41 @@ async fn what_does_not_agree_is_repaired() {
             "10.0.0.5 gone",
         ])
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_nobody_waits_for_may_have_succeeded() {
+    let bench = Bench::new("10.0.0.0/24").await;
+    let spec = json!({"type": "ClusterIP", "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"]});
+    let store = bench.registry.store().clone();
+    let abandon = async |name: &str, stored: bool| {
+        let mut object = service(name, spec.clone());
+        let reservation = bench.begin(&mut object, None).await.unwrap();
+        (object["apiVersion"], object["kind"]) = ("v1".into(), "Service".into());
+        let write = async {
+            if stored {
+                let key = format!("/registry/services/specs/default/{name}");
+                store
+                    .put(key.into(), object.to_string().into(), None)
+                    .await
+                    .unwrap();
+            }
+            std::future::pending::<Result<(), Status>>().await
+        };
+        let waiting = settle(Some(reservation), write);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), waiting)
+                .await
+                .is_err()
+        );
+    };
+    abandon("lost", false).await;
+    assert_eq!(bench.recorded().await, ["10.0.0.9 lost"], "not known yet");
+    tokio::time::sleep(SETTLED * 2).await;
+    assert_eq!(bench.recorded().await, [""; 0]);
+    abandon("kept", true).await;
+    tokio::time::sleep(SETTLED * 2).await;
+    assert_eq!(bench.recorded().await, ["10.0.0.9 kept"]);
+    let given = json!({"type": "ClusterIP", "clusterIP": "10.0.0.9"});
+    assert!(bench.refusal("other", given).await.ends_with("already allocated"));
 }

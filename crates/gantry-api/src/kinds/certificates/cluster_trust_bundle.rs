@@ -3,9 +3,9 @@
 use crate::features::Feature;
 use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope};
-use crate::kinds::certificates::certificate_signing_request::signer_name;
 use crate::kinds::checks::{Errors, immutable};
 use crate::kinds::columns::{column, name_column, or_none};
+use crate::kinds::signer_name::signer_name;
 use crate::kinds::values::{drop_zero, map_of, same, text};
 use crate::kinds::{selectable, usual};
 use crate::meta;
