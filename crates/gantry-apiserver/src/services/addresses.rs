@@ -7,6 +7,7 @@ use crate::options::FieldValidation;
 use crate::pipeline::{self, Validated};
 use crate::registry::{Registry, revision_of};
 use crate::verbs::{TRIES, rfc3339, stamp};
+use crate::warnings::Warnings;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
 use gantry_api::status::Status;
@@ -41,7 +42,12 @@ impl Addresses {
             "metadata": {"name": address, "labels": {FAMILY: family(address), MANAGED_BY: MANAGER}},
             "spec": {"parentRef": parent(service)},
         });
-        let mut decoded = pipeline::decode(&self.kind, object, FieldValidation::Ignore, &mut Vec::new())?;
+        let mut decoded = pipeline::decode(
+            &self.kind,
+            object.into(),
+            FieldValidation::Ignore,
+            &Warnings::default(),
+        )?;
         stamp(decoded.metadata());
         decoded.default(&self.kind);
         let validated = decoded.admit_own(&self.kind).validate_create(&self.kind)?;
