@@ -32,9 +32,18 @@ fn is_label(label: &str) -> bool {
 
 /// A DNS-1123 label: at most 63 of a-z, 0-9 and `-`, alphanumeric at both ends.
 pub fn dns_label(value: &str) -> Problems {
+    label(value, "characters")
+}
+
+/// The same, in the words of upstream's declarative validation.
+pub fn short_name(value: &str) -> Problems {
+    label(value, "bytes")
+}
+
+fn label(value: &str, unit: &str) -> Problems {
     let mut problems = Vec::new();
     if value.len() > 63 {
-        problems.push(too_long(63, "characters"));
+        problems.push(too_long(63, unit));
     }
     if !is_label(value) {
         problems.push(if value.split('.').all(is_label) {

@@ -1,14 +1,22 @@
 //! Certificates and requests for them, as objects carry them: PEM.
 
+pub mod key;
+
+use key::PublicKey;
+use time::OffsetDateTime;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::{OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ED25519};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// One block of a PEM text.
-struct Block {
-    label: String,
-    has_headers: bool,
-    der: Vec<u8>,
+pub(crate) struct Block {
+    /// What it says it is, such as `CERTIFICATE`.
+    pub label: String,
+    /// Whether headers stand before its data.
+    pub has_headers: bool,
+    /// Its data.
+    pub der: Vec<u8>,
 }
 
 /// A PKCS #10 request whose signature is right, and what it asks for.
@@ -16,6 +24,8 @@ struct Block {
 pub struct Request {
     /// The subject's organizations: the groups of whom the certificate will name.
     pub organizations: Vec<String>,
+    /// The subject's common name: the name of whom the certificate will name. Empty when there is none.
+    pub common_name: String,
 }
 
 impl Request {
@@ -35,7 +45,7 @@ impl Request {
             return Err("asn1: syntax error: trailing data".into());
         }
         let info = &request.certification_request_info;
-        if request.verify_signature().is_err() {
+        if !key::proves(&request) {
             let key = &info.subject_pki.algorithm.algorithm;
             return Err(match () {
                 () if *key == OID_KEY_TYPE_EC_PUBLIC_KEY => "x509: ECDSA verification failure",
@@ -45,7 +55,12 @@ impl Request {
             .into());
         }
         let organizations = info.subject.iter_organization();
+        let common_name = info.subject.iter_common_name().last();
         Ok(Request {
+            common_name: common_name
+                .and_then(|name| name.as_str().ok())
+                .map(String::from)
+                .unwrap_or_default(),
             organizations: organizations
                 .filter_map(|o| o.as_str().ok())
                 .map(String::from)
@@ -89,8 +104,59 @@ pub fn check_certificates(pem: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// A certificate, and what of it objects must agree with.
+pub struct Certificate {
+    /// Whether it may sign others.
+    pub is_authority: bool,
+    /// When it begins to be valid.
+    pub not_before: OffsetDateTime,
+    /// When it ends to be valid.
+    pub not_after: OffsetDateTime,
+    /// The DNS names it is for.
+    pub dns_names: Vec<String>,
+    /// The mail addresses it is for.
+    pub mail_addresses: Vec<String>,
+    /// The key it is for.
+    pub key: PublicKey,
+}
+
+impl Certificate {
+    /// Reads a certificate; `None` for what is none.
+    pub fn parse(der: &[u8]) -> Option<Certificate> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let (mut dns_names, mut mail_addresses) = (Vec::new(), Vec::new());
+        let names = certificate.subject_alternative_name().ok()?;
+        for name in names.iter().flat_map(|names| &names.value.general_names) {
+            match name {
+                GeneralName::DNSName(name) => dns_names.push((*name).to_string()),
+                GeneralName::RFC822Name(name) => mail_addresses.push((*name).to_string()),
+                _ => {}
+            }
+        }
+        let constraints = certificate.basic_constraints().ok()?;
+        Some(Certificate {
+            is_authority: constraints.is_some_and(|constraints| constraints.value.ca),
+            not_before: certificate.validity().not_before.to_datetime(),
+            not_after: certificate.validity().not_after.to_datetime(),
+            dns_names,
+            mail_addresses,
+            key: PublicKey::of(certificate.public_key())?,
+        })
+    }
+}
+
+/// The key of a PKCS #10 request, and whether it signed the request; `None` for what is no request.
+pub fn requested_key(der: &[u8]) -> Option<(PublicKey, bool)> {
+    let (rest, request) = X509CertificationRequest::from_der(der).ok()?;
+    let key = PublicKey::of(&request.certification_request_info.subject_pki)?;
+    rest.is_empty().then(|| (key, key::proves(&request)))
+}
+
 /// The well-formed blocks of a PEM text; what stands around them does not count.
-fn blocks(pem: &[u8]) -> Vec<Block> {
+pub(crate) fn blocks(pem: &[u8]) -> Vec<Block> {
     use base64::Engine;
     let text = String::from_utf8_lossy(pem);
     let mut lines = text.lines().map(str::trim_end);

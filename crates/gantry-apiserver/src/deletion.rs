@@ -260,8 +260,7 @@ pub async fn delete_object(
             Outcome::Gone(object) if options.dry_run => return Ok(Outcome::Gone(object)),
             Outcome::Going(object) if options.dry_run => return Ok(Outcome::Going(object)),
             Outcome::Gone(object) => api
-                .registry
-                .delete(kind, &object, revision)
+                .remove(kind, &object, revision)
                 .await
                 .map(|()| Outcome::Gone(object)),
             Outcome::Going(object) => {

@@ -2,6 +2,7 @@
 //! nobody hands out rights they do not have.
 
 mod devices;
+mod pod_certificates;
 
 use crate::admission::node_restriction::{self, Write};
 use crate::verbs::{Api, Call};
@@ -45,6 +46,9 @@ impl Api {
                 old,
             };
             write.check().await?;
+        }
+        if kind.group == "certificates.k8s.io" && kind.plural == "podcertificaterequests" {
+            pod_certificates::check(self, call, verb, new, old).await?;
         }
         if call.user.node_name().is_none() {
             return Ok(());

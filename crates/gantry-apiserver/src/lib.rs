@@ -22,6 +22,7 @@ mod disruption;
 mod documents;
 mod eviction;
 mod filter;
+mod follow;
 mod group_priority;
 mod guard;
 mod handler;

@@ -163,6 +163,12 @@ impl Decoded {
         Ok((Admitted(self.0), reservation))
     }
 
+    /// Admits an object of the server's own, about which no policy is asked.
+    pub fn admit_own(mut self, kind: &Kind) -> Admitted {
+        kind.hooks.prepare_create(&mut self.0);
+        Admitted(self.0)
+    }
+
     /// Admits a defaulted change of `old`, made through a subresource or not; `part` keeps what this path may not
     /// write. `policy` is absent for the server's own first objects alone.
     pub async fn admit_update(
@@ -209,7 +215,8 @@ async fn admit(request: &admission::Request<'_>, object: &mut Value) -> Result<O
     if !request.is("", "services") {
         return Ok(None);
     }
-    request.api.services.begin(object, request.old).map(Some)
+    let begun = request.api.services.begin(object, request.old, request.dry_run);
+    begun.await.map(Some)
 }
 
 /// A user as objects note one.

@@ -125,8 +125,10 @@ impl Server {
         bootstrap::run(&registry, &now, config.tls.client_ca).await?;
         api_services::run(&registry, &now).await?;
         let authorizer = Authorizer::start(&store, &now).await?;
-        let services = services::Allocator::start(store, config.service_range).await?;
-        let address = services.range().nth(1);
+        let range = config.service_range;
+        services::ensure_default_cidr(&registry, &now, range).await?;
+        let services = services::Allocator::start(&registry, &now).await?;
+        services.repair().await?;
         let definitions = Arc::new(Definitions::default());
         let server = Server {
             handler: Arc::new(Handler {
@@ -156,7 +158,8 @@ impl Server {
             connections: Arc::default(),
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
-        kubernetes_service::ensure(&own, address, config.advertise).await?;
+        services::keep_default_cidr(own.clone(), range).await;
+        kubernetes_service::ensure(&own, range.nth(1), config.advertise).await?;
         definitions::start(own, kinds, definitions, registry.store().clone()).await;
         Ok(server)
     }

@@ -12,7 +12,7 @@ use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::{Served, Target};
 use crate::respond::{self, Body};
-use crate::services::{Allocator, Reservation};
+use crate::services::{self, Allocator};
 use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
@@ -266,8 +266,7 @@ impl Api {
         if call.options.dry_run() {
             return call.answer(201, validated.object());
         }
-        let stored = self.registry.create(kind, &validated).await?;
-        reservation.into_iter().for_each(Reservation::keep);
+        let stored = services::settle(reservation, self.registry.create(kind, &validated)).await?;
         self.settled(call, meta::name(validated.object()), stored.mod_revision)
             .await;
         call.answer_stored(201, &stored)
@@ -466,14 +465,23 @@ impl Api {
         }
         let revision = registry::revision_of(old);
         if meta::is_deleting(old) && deletion::is_free(validated.object()) {
-            self.registry.delete(kind, validated.object(), revision).await?;
+            self.remove(kind, validated.object(), revision).await?;
             return Ok(validated.object().clone());
         }
-        let stored = self.registry.update(kind, &validated, revision).await?;
-        reservation.into_iter().for_each(Reservation::keep);
+        let write = self.registry.update(kind, &validated, revision);
+        let stored = services::settle(reservation, write).await?;
         self.settled(call, meta::name(&stored), registry::revision_of(&stored))
             .await;
         Ok(stored)
+    }
+
+    /// Removes an object that stood at a revision, and takes back what it had of the cluster.
+    pub async fn remove(&self, kind: &Kind, object: &Value, revision: Revision) -> Result<(), Status> {
+        self.registry.delete(kind, object, revision).await?;
+        if kind.group.is_empty() && kind.plural == "services" {
+            self.services.release(object).await;
+        }
+        Ok(())
     }
 
     /// Waits until what a written definition makes is served: its writer goes on with objects of its kind.
@@ -493,6 +501,7 @@ impl Api {
             subresource: call.target.subresource.as_deref().unwrap_or(""),
             namespace: call.namespace().unwrap_or(""),
             old,
+            dry_run: call.options.dry_run(),
         }
     }
 }

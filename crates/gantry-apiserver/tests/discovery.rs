@@ -1,7 +1,8 @@
 //! What is served, compared with upstream's answers where they are at hand; and kinds served in several versions.
 
+use gantry_api::features::{self, Gates, Setting};
 use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Local, Server, TlsFiles};
+use gantry_apiserver::{Config, Local, RuntimeConfig, Server, TlsFiles};
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
@@ -10,7 +11,17 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+
+const GATED: [&str; 7] = [
+    "ClusterTrustBundle=true",
+    "DRADeviceTaintRules=true",
+    "DRADeviceTaints=true",
+    "DRAResourcePoolStatus=true",
+    "GenericWorkload=true",
+    "PodCertificateRequest=true",
+    "StorageVersionMigrator=true",
+];
 
 /// Versions that upstream leaves off by default: those that are not stable.
 fn off_by_default(version: &str) -> bool {
@@ -27,6 +38,16 @@ fn upstream(file: &str) -> Option<Value> {
 }
 
 async fn server() -> Local {
+    serving(&RuntimeConfig::default()).await
+}
+
+/// A server whose process has the gates without which upstream leaves versions out. Stable ones need none.
+async fn serving(runtime_config: &RuntimeConfig) -> Local {
+    static GATES: Once = Once::new();
+    GATES.call_once(|| {
+        let settings: Vec<Setting> = GATED.iter().map(|text| Setting::parse(text).unwrap()).collect();
+        features::set(Gates::new(&settings).unwrap()).unwrap();
+    });
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
     let identity = pki.server();
@@ -44,7 +65,9 @@ async fn server() -> Local {
         join_token: None,
         kubelet_client: None,
     };
-    let server = Server::new(Arc::new(Memory::new()), config).await.unwrap();
+    let server = Server::serving(Arc::new(Memory::new()), config, runtime_config)
+        .await
+        .unwrap();
     server.local(User::new("root", &[MASTERS, AUTHENTICATED]))
 }
 
@@ -91,19 +114,24 @@ fn compare(place: &str, field: &str, ours: &Value, theirs: &Value, found: &mut V
     }
 }
 
-#[tokio::test]
-async fn what_is_served_is_what_upstream_serves() {
+/// Compares what is served with upstream's answers, as far as these are of versions that count.
+async fn compare_all(root: &Local, counts: fn(&str) -> bool) {
     let Some(groups) = upstream("apis.json") else {
         println!("skipped: no ../shared/upstream");
         return;
     };
-    let root = server().await;
-    let ours = get(&root, "/apis", "application/json").await;
-    let is_stable = |v: &Value| !off_by_default(v["version"].as_str().unwrap());
+    let ours = get(root, "/apis", "application/json").await;
+    let versions_of = |group: &Value| -> Vec<Value> {
+        let versions = group["versions"].as_array().unwrap().iter();
+        versions
+            .filter(|v| counts(v["version"].as_str().unwrap()))
+            .cloned()
+            .collect()
+    };
     let names = |list: &Value| -> Vec<String> {
         let groups = list["groups"].as_array().unwrap().iter();
         groups
-            .filter(|g| g["versions"].as_array().unwrap().iter().any(is_stable))
+            .filter(|g| !versions_of(g).is_empty())
             .map(|g| g["name"].as_str().unwrap().to_string())
             .collect()
     };
@@ -114,16 +142,12 @@ async fn what_is_served_is_what_upstream_serves() {
     for group in ours["groups"].as_array().unwrap() {
         let name = group["name"].as_str().unwrap();
         let theirs = by(&groups["groups"], "name")[name].clone();
-        let stable = |list: &Value| -> Vec<Value> {
-            let versions = list["versions"].as_array().unwrap().iter();
-            versions.filter(|v| is_stable(v)).cloned().collect()
-        };
-        if stable(group) != stable(&theirs) || group["preferredVersion"] != theirs["preferredVersion"] {
+        let own = versions_of(group);
+        if own != versions_of(&theirs) || group["preferredVersion"] != theirs["preferredVersion"] {
             found.push(format!("{name} has other versions: {group}"));
         }
         versions.extend(
-            stable(group)
-                .iter()
+            own.iter()
                 .map(|v| (name.into(), v["version"].as_str().unwrap().into())),
         );
     }
@@ -136,7 +160,7 @@ async fn what_is_served_is_what_upstream_serves() {
             ),
         };
         let (ours, theirs) = (
-            get(&root, &path, "application/json").await,
+            get(root, &path, "application/json").await,
             upstream(&file).unwrap(),
         );
         assert_eq!(ours["groupVersion"], theirs["groupVersion"]);
@@ -152,7 +176,7 @@ async fn what_is_served_is_what_upstream_serves() {
     assert!(versions.len() > 10, "{versions:?}");
 
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    let ours = get(&root, "/apis", accept).await;
+    let ours = get(root, "/apis", accept).await;
     let theirs = upstream("aggregated_v2.json").unwrap();
     for group in ours["items"].as_array().unwrap() {
         let name = &group["metadata"]["name"];
@@ -180,6 +204,18 @@ async fn what_is_served_is_what_upstream_serves() {
         found.len(),
         found.join("\n")
     );
+}
+
+#[tokio::test]
+async fn what_is_served_is_what_upstream_serves() {
+    compare_all(&server().await, |version| !off_by_default(version)).await;
+}
+
+/// Nothing that upstream serves when all is turned on is missing, and nothing is served besides.
+#[tokio::test]
+async fn all_that_can_be_served_is_what_upstream_can_serve() {
+    let all = RuntimeConfig::parse("api/all=true").unwrap();
+    compare_all(&serving(&all).await, |_| true).await;
 }
 
 #[tokio::test]

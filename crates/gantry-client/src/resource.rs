@@ -120,6 +120,8 @@ resources! {
     DEPLOYMENTS = "apps" "v1" "deployments" "Deployment" true;
     REPLICA_SETS = "apps" "v1" "replicasets" "ReplicaSet" true;
     ENDPOINT_SLICES = "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice" true;
+    IP_ADDRESSES = "networking.k8s.io" "v1" "ipaddresses" "IPAddress" false;
+    SERVICE_CIDRS = "networking.k8s.io" "v1" "servicecidrs" "ServiceCIDR" false;
     CLUSTER_ROLES = "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole" false;
     LEASES = "coordination.k8s.io" "v1" "leases" "Lease" true;
 }

@@ -45,6 +45,7 @@ controllers! {
     pod_gc,
     replicaset,
     root_ca,
+    service_cidr,
     serviceaccount,
     taint_eviction,
     tokens,

@@ -34,7 +34,7 @@ fn every_part_is_measured_and_nothing_is_left() {
         .stderr(Stdio::null())
         .spawn()
         .expect("gantry starts");
-    let _server = Server(server);
+    let server = Server(server);
     let kubeconfig = data.path().join("admin.kubeconfig");
     let bench = |args: &[&str]| {
         let mut command = Command::new(gantry);
@@ -98,6 +98,34 @@ fn every_part_is_measured_and_nothing_is_left() {
         done && table.contains("P99 TIMES") && table.lines().count() == 2,
         "{table}{error}"
     );
+    let mut churn = Command::new(gantry);
+    churn
+        .args([
+            "bench",
+            "churn",
+            "--rate",
+            "20",
+            "--live",
+            "100",
+            "--seconds",
+            "1",
+        ])
+        .args(["--rounds", "2", "--kubeconfig"])
+        .arg(&kubeconfig)
+        .arg("--pid")
+        .arg(server.0.id().to_string())
+        .arg("--file")
+        .arg(&file);
+    let output = churn.output().expect("gantry runs");
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(table.lines().count(), 4, "{table}{output:?}");
+    assert!(
+        table
+            .lines()
+            .next()
+            .is_some_and(|l| l.ends_with("MOST MB   FILE MB"))
+    );
+    assert!(table.contains("round 2         40        0"), "{table}");
     let (done, _, error) = bench(&["--only", "get", "--kubeconfig", "/nowhere"]);
     assert!(!done && error.contains("/nowhere cannot be read"), "{error}");
 }

@@ -110,6 +110,79 @@ fn live_through_a_kill(program: &Path) {
     kubectl.check("get deployments", "No resources found");
 }
 
+const DEFINITION: &str = r#"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition",
+  "metadata":{"name":"backups.ops.example.com"},"spec":{"group":"ops.example.com","scope":"Namespaced",
+  "names":{"plural":"backups","singular":"backup","kind":"Backup","shortNames":["bk"]},
+  "versions":[{"name":"v1","served":true,"storage":true,
+  "additionalPrinterColumns":[{"name":"Every","type":"string","jsonPath":".spec.every"}],
+  "schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{
+  "every":{"type":"string","description":"How often."},"keep":{"type":"integer","minimum":1},
+  "hosts":{"type":"array","items":{"type":"string"}}}}}}}}]}}"#;
+const BACKUP: &str = r#"{"apiVersion":"ops.example.com/v1","kind":"Backup","metadata":{"name":"nightly"},
+  "spec":{"every":"EVERY","hosts":["a","b"]}}"#;
+
+#[test]
+fn custom_resources_live_through_kubectl() {
+    for program in kubectls() {
+        let data = tempfile::tempdir().expect("a folder");
+        let definition = write(data.path(), "definition.json", DEFINITION);
+        let daily = write(data.path(), "daily.json", &BACKUP.replace("EVERY", "24h"));
+        let hourly = write(data.path(), "hourly.json", &BACKUP.replace("EVERY", "1h"));
+        let unknown = write(data.path(), "unknown.json", &BACKUP.replace("hosts", "guests"));
+        let server = Server::start(data.path(), free_port(), &[]);
+        let kubectl = Kubectl {
+            program: &program,
+            server: &server,
+        };
+        let check = |command: &str, expected: &str| kubectl.check(command, expected);
+        check(
+            &format!("apply -f {definition}"),
+            "backups.ops.example.com created",
+        );
+        check(
+            "wait --for=condition=Established crd/backups.ops.example.com",
+            "condition met",
+        );
+        check("explain backup", "APIVersion defines");
+        check("explain backup.metadata", "CreationTimestamp is a timestamp");
+        check("explain backup.spec.every", "How often.");
+        check(
+            &format!("apply -f {daily}"),
+            "backup.ops.example.com/nightly created",
+        );
+        check(
+            &format!("apply -f {daily}"),
+            "backup.ops.example.com/nightly unchanged",
+        );
+        check(
+            &format!("apply -f {hourly}"),
+            "backup.ops.example.com/nightly configured",
+        );
+        check("get bk", "nightly   1h");
+        check(&format!("diff -f {daily}"), "24h");
+        check(
+            "patch bk nightly --type=merge -p {\"spec\":{\"keep\":0}}",
+            "spec.keep in body should be greater than or equal to 1",
+        );
+        check(&format!("apply -f {unknown}"), "unknown field \"spec.guests\"");
+        check(
+            &format!("apply --server-side --force-conflicts -f {daily}"),
+            "backup.ops.example.com/nightly serverside-applied",
+        );
+        check(
+            "label bk nightly tier=front",
+            "backup.ops.example.com/nightly labeled",
+        );
+        check(
+            &format!("replace -f {hourly}"),
+            "backup.ops.example.com/nightly replaced",
+        );
+        check(&format!("delete -f {definition}"), "deleted");
+        // kubectl remembers for some minutes what there was.
+        check("get bk", "the server could not find the requested resource");
+    }
+}
+
 #[test]
 fn a_start_that_cannot_be_is_one_clear_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");

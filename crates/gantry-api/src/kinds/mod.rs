@@ -6,7 +6,9 @@ mod columns;
 mod conditions;
 mod devices;
 mod diff;
+mod pod_groups;
 mod resource_names;
+mod signer_name;
 mod values;
 
 pub use apiextensions::custom_resource_definition::{FINALIZER as DEFINITION_FINALIZER, set_condition};
@@ -50,11 +52,12 @@ kinds! {
     apps { controller_revision, daemon_set, deployment, replica_set, stateful_set }
     autoscaling { horizontal_pod_autoscaler }
     batch { cron_job, job }
-    certificates { certificate_signing_request }
-    coordination { lease }
+    certificates { certificate_signing_request, cluster_trust_bundle, pod_certificate_request }
+    coordination { lease, lease_candidate }
     discovery { endpoint_slice }
     events { event }
     flowcontrol { flow_schema, priority_level_configuration }
+    internal_apiserver { storage_version }
     networking { ingress, ingress_class, ip_address, network_policy, service_cidr }
     node { runtime_class }
     policy { pod_disruption_budget }
@@ -63,10 +66,11 @@ kinds! {
         device_class, device_taint_rule, resource_claim, resource_claim_template, resource_pool_status_request,
         resource_slice,
     }
-    scheduling { priority_class }
+    scheduling { pod_group, priority_class, workload }
     storage {
         csi_driver, csi_node, csi_storage_capacity, storage_class, volume_attachment, volume_attributes_class,
     }
+    storagemigration { storage_version_migration }
 }
 
 /// A kind with the usual names, the name and age columns, and no behaviour; its file changes what differs.

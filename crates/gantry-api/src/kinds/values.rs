@@ -1,10 +1,17 @@
 //! Reading and changing objects as trees.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 /// A text, or nothing.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
+}
+
+/// The bytes of a text in base64; none when it is absent. Decoding has refused what is no base64.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    STANDARD.decode(text(value)).unwrap_or_default()
 }
 
 /// A number, 0 when absent.

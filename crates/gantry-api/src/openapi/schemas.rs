@@ -54,6 +54,12 @@ const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
 
+// What the fields are that every custom resource has. Upstream's end-to-end tests look for how these begin.
+const API_VERSION: &str =
+    "APIVersion defines which form the object is in: a group and a version, such as example.com/v1.";
+const KIND: &str = "Kind is what the object is, in CamelCase and singular.";
+const METADATA: &str = "Standard object's metadata, such as its name and labels.";
+
 /// The name of a custom resource's definition: `com.example.v1.Foo`.
 pub(super) fn custom_name(group: &str, version: &str, kind: &str) -> String {
     let group: Vec<&str> = group.rsplit('.').collect();
@@ -67,8 +73,9 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
         reach(form, name, definitions);
         form.described(name)
     };
-    let (meta, list_meta) = (refer(OBJECT_META), refer(LIST_META));
-    let text = json!({"type": "string"});
+    let (mut meta, mut list_meta) = (refer(OBJECT_META), refer(LIST_META));
+    meta["description"] = METADATA.into();
+    list_meta["description"] = METADATA.into();
     let names = |name: &str| json!([{"group": kind.group, "version": kind.version, "kind": name}]);
     // It was written from a value, and can be read.
     let mut schema: Value = serde_json::from_str(&custom.published).unwrap_or_default();
@@ -76,11 +83,11 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
         true => for_v3(&mut schema),
         false => for_v2(&mut schema),
     }
-    embed(&mut schema, &meta, &text, form.one_of);
+    embed(&mut schema, &meta, form.one_of);
     if !schema.is_object() || (!form.one_of && custom.schema.preserve) {
         schema = json!({"type": "object"});
     } else {
-        with_meta(&mut schema, &meta, &text);
+        with_meta(&mut schema, &meta);
     }
     schema["x-kubernetes-group-version-kind"] = names(&kind.kind);
     let own = custom_name(&kind.group, &kind.version, &kind.kind);
@@ -93,31 +100,32 @@ pub(super) fn custom(form: &Form, kind: &Kind, definitions: &mut Map<String, Val
     definitions.insert(own, schema);
     let mut list = json!({
         "type": "object", "required": ["items"], "x-kubernetes-group-version-kind": names(&kind.list_kind),
-        "properties": {
-            "apiVersion": text, "kind": text, "metadata": list_meta, "items": {"type": "array", "items": item},
-        },
+        "description": format!("{} is a list of {}.", kind.list_kind, kind.kind),
+        "properties": {"items": {"type": "array", "items": item, "description": "The objects."}},
     });
+    with_meta(&mut list, &list_meta);
     if !selectable.is_empty() {
         list[SELECTABLE] = selectable.into();
     }
     definitions.insert(custom_name(&kind.group, &kind.version, &kind.list_kind), list);
 }
 
-fn with_meta(schema: &mut Value, meta: &Value, text: &Value) {
+fn with_meta(schema: &mut Value, meta: &Value) {
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});
     }
-    for (name, value) in [("apiVersion", text), ("kind", text), ("metadata", meta)] {
-        schema["properties"][name] = value.clone();
-    }
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = json!({"type": "string", "description": API_VERSION});
+    properties["kind"] = json!({"type": "string", "description": KIND});
+    properties["metadata"] = meta.clone();
 }
 
 /// Gives objects within objects the fields that every object has.
-fn embed(schema: &mut Value, meta: &Value, text: &Value, open: bool) {
-    within(schema, &mut |child| embed(child, meta, text, open));
+fn embed(schema: &mut Value, meta: &Value, open: bool) {
+    within(schema, &mut |child| embed(child, meta, open));
     let on = |name: &str| schema[name] == true;
     if on("x-kubernetes-embedded-resource") && (open || !on("x-kubernetes-preserve-unknown-fields")) {
-        with_meta(schema, meta, text);
+        with_meta(schema, meta);
         let mut required = schema["required"].as_array().cloned().unwrap_or_default();
         for name in ["kind", "apiVersion"] {
             if !required.contains(&name.into()) {
@@ -187,6 +195,7 @@ pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value
         properties.insert(field.name.into(), property(form, message, field, definitions));
     }
     let mut schema = json!({"type": "object"});
+    describe(&mut schema, message.description());
     if !properties.is_empty() {
         schema["properties"] = properties.into();
     }
@@ -208,6 +217,12 @@ pub(super) fn reach(form: &Form, name: &str, definitions: &mut Map<String, Value
         schema["x-kubernetes-group-version-kind"] = named.map(gvk).collect();
     }
     definitions.insert(name.into(), schema);
+}
+
+fn describe(schema: &mut Value, description: String) {
+    if !description.is_empty() {
+        schema["description"] = description.into();
+    }
 }
 
 /// Definitions of values that are no objects with fields.
@@ -262,6 +277,7 @@ fn property(form: &Form, message: &Message, field: &Field, definitions: &mut Map
     {
         schema["default"] = default;
     }
+    describe(&mut schema, field.description());
     schema
 }
 

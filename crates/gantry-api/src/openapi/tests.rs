@@ -123,6 +123,22 @@ fn every_reference_leads_somewhere() {
     assert_eq!(scale["x-kubernetes-group-version-kind"]["kind"], "Scale");
 }
 
+#[test]
+fn fields_are_described() {
+    let kinds = kinds::builtin();
+    let maps: Vec<&Kind> = kinds.iter().filter(|k| k.kind == "ConfigMap").collect();
+    let meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    let created =
+        "CreationTimestamp is a timestamp of when the server made the object. Filled in by the server.";
+    let (old, new) = (v2(&maps), v3("api/v1", &maps));
+    for definitions in [&old["definitions"], &new["components"]["schemas"]] {
+        let meta = &definitions[meta];
+        assert_eq!(meta["properties"]["creationTimestamp"]["description"], created);
+        let whole = meta["description"].as_str().unwrap_or_default();
+        assert!(whole.ends_with("when it was made, and who owns it."), "{whole}");
+    }
+}
+
 /// What stands at these places of a document; null is nothing.
 fn check_places(document: &Value, expected: &[(&str, Value)]) {
     for (place, value) in expected {

@@ -3,7 +3,7 @@
 //! The tables in `schema/*.schema` are text: `message <name>`, then `atomic` where server-side apply takes the
 //! object as one value, then `gvk <group or -> <version> <kind>` lines, then one indented line per field: JSON
 //! name, protobuf number (0 if none), type, and attributes. Fields stand in the order in which upstream's internal
-//! types declare them. In `enum`, `_` stands for a space.
+//! types declare them. In `enum`, `_` stands for a space. Lines that begin with `#` describe the message or field above them.
 
 mod check;
 mod form;
@@ -74,6 +74,7 @@ pub struct Message {
     by_number: Vec<u16>,
     declared: Vec<u16>,
     shown: OnceLock<Vec<u16>>,
+    docs: &'static str,
 }
 
 /// One field of a message.
@@ -112,6 +113,7 @@ pub struct Field {
     own_default: Option<&'static str>,
     /// What is special about it in Go.
     go: Option<Box<go::Go>>,
+    docs: &'static str,
 }
 
 /// What a value may be.
@@ -185,6 +187,11 @@ impl Message {
         self.declared.iter().map(|at| &self.fields[usize::from(*at)])
     }
 
+    /// What it is, for people; empty when the table does not say.
+    pub fn description(&self) -> String {
+        described(self.docs)
+    }
+
     /// The last part of the name, such as `DeploymentSpec`.
     pub fn short_name(&self) -> &'static str {
         self.name.rsplit('.').next().unwrap_or(self.name)
@@ -205,6 +212,11 @@ impl Field {
             (Type::Message(_), _) if !self.optional => Value::Object(serde_json::Map::new()),
             _ => return None,
         })
+    }
+
+    /// What it is, for people; empty when the table does not say.
+    pub fn description(&self) -> String {
+        described(self.docs)
     }
 
     /// The only texts that it, or each of its items, may be, in order; none when any may.
@@ -257,8 +269,17 @@ fn parse(block: &'static str) -> Option<Message> {
         by_number: Vec::new(),
         declared: Vec::new(),
         shown: OnceLock::new(),
+        docs: "",
     };
     for line in lines {
+        if line.trim_start().starts_with('#') {
+            let docs = match message.fields.last_mut() {
+                Some(field) => &mut field.docs,
+                None => &mut message.docs,
+            };
+            *docs = reaching(block, docs, line);
+            continue;
+        }
         let words: Vec<&'static str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["gvk", group, version, kind] if !line.starts_with(' ') => {
@@ -289,6 +310,21 @@ fn parse(block: &'static str) -> Option<Message> {
     Some(message)
 }
 
+/// The part of `block` from the beginning of `docs`, or of `line` if that is empty, to the end of `line`.
+fn reaching(block: &'static str, docs: &'static str, line: &'static str) -> &'static str {
+    let place = |part: &str| part.as_ptr() as usize - block.as_ptr() as usize;
+    let start = if docs.is_empty() { place(line) } else { place(docs) };
+    &block[start..place(line) + line.len()]
+}
+
+/// The text of lines that begin with `#`.
+fn described(docs: &str) -> String {
+    let lines = docs
+        .lines()
+        .map(|l| l.trim_start().trim_start_matches('#').trim());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
 fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes: &[&'static str]) -> Field {
     let mut field = Field {
         name,
@@ -311,6 +347,7 @@ fn parse_field(name: &'static str, number: &str, type_: &'static str, attributes
         bare: false,
         own_default: None,
         go: go::Go::parse(attributes).map(Box::new),
+        docs: "",
     };
     for attribute in attributes {
         match attribute.split_once('=') {
@@ -358,5 +395,23 @@ fn parse_type(text: &'static str) -> Type {
         "microtime" => Type::MicroTime,
         "any" => Type::Any,
         name => Type::Message(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_described() {
+        let mut missing = Vec::new();
+        for message in MESSAGES.values() {
+            let whole = (message.name.to_owned(), message.description());
+            let fields = message.fields.iter();
+            let fields = fields.map(|f| (format!("{} {}", message.name, f.name), f.description()));
+            let bare = fields.chain([whole]).filter(|(_, text)| text.is_empty());
+            missing.extend(bare.map(|(name, _)| name));
+        }
+        assert!(missing.is_empty(), "no lines with # stand below {missing:#?}");
     }
 }

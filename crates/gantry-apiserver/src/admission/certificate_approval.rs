@@ -4,7 +4,6 @@
 use crate::admission::{Plugin, Request};
 use async_trait::async_trait;
 use gantry_api::status::Status;
-use gantry_auth::Attributes;
 use serde_json::Value;
 
 pub struct CertificateApproval;
@@ -25,17 +24,7 @@ pub fn may(request: &Request<'_>, verb: &str, what: &str) -> Result<(), Status> 
         return Ok(());
     };
     let signer = old["spec"]["signerName"].as_str().unwrap_or_default();
-    let domain = signer.split('/').next().unwrap_or_default();
-    let allowed = |name: &str| {
-        let attributes = Attributes {
-            group: "certificates.k8s.io",
-            resource: "signers",
-            name,
-            ..Attributes::of(request.user, verb)
-        };
-        request.api.authorizer.decide(&attributes).allowed
-    };
-    if allowed(signer) || allowed(&format!("{domain}/*")) {
+    if request.api.authorizer.may_for_signer(request.user, verb, signer) {
         return Ok(());
     }
     let why = format!("user not permitted to {what} requests with signerName {signer:?}");

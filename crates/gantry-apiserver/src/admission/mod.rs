@@ -5,10 +5,12 @@
 mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
+mod cluster_trust_bundle_attest;
 mod custom_resource_terminating;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 pub mod node_restriction;
+mod pod_group_workload_exists;
 mod priority;
 mod service_account;
 mod taint_nodes_by_condition;
@@ -34,6 +36,8 @@ pub struct Request<'a> {
     pub namespace: &'a str,
     /// The object that stands now; `None` on create.
     pub old: Option<&'a Value>,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
 }
 
 impl Request<'_> {
@@ -62,15 +66,17 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 9] = [
+    let plugins: [&dyn Plugin; 11] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
         &taint_nodes_by_condition::TaintNodesByCondition,
         &priority::Priority,
+        &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
+        &cluster_trust_bundle_attest::ClusterTrustBundleAttest,
         &certificate_subject_restriction::CertificateSubjectRestriction,
     ];
     for plugin in plugins {

@@ -3,9 +3,14 @@
 //!
 //! Source of the rules and their wording: kubernetes/plugin/pkg/admission/noderestriction.
 
+mod references;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use gantry_api::features::{Feature, enabled};
 use gantry_api::kind::Kind;
-use gantry_api::meta;
 use gantry_api::status::Status;
+use gantry_api::{meta, x509};
 use gantry_auth::User;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -109,6 +114,9 @@ fn by_kind(node: &str, write: &Write) -> Verdict {
         ("storage.k8s.io", "csinodes", _) => only(write.name == node, || {
             "can only access CSINode with the same name as the requesting node".into()
         }),
+        ("certificates.k8s.io", "certificatesigningrequests", "") if write.verb == "create" => {
+            certificate_request(node, write)
+        }
         ("resource.k8s.io", "resourceslices", _) => {
             let (object, verb) = match write.verb {
                 "create" => (write.new, "create"),
@@ -180,104 +188,10 @@ fn mirror_pod(node: &str, pod: &Value, own: Option<&Value>) -> Verdict {
     only(named == found, || {
         format!("node {node} UID mismatch: expected {named} got {found}")
     })?;
-    match api_reference(pod)? {
+    match references::of(pod)? {
         Some(what) => Err(format!("node {node:?} can not create pods that reference {what}")),
         None => Ok(()),
     }
-}
-
-/// What of the API a pod refers to, if anything.
-fn api_reference(pod: &Value) -> Result<Option<&'static str>, String> {
-    let spec = &pod["spec"];
-    let some = |list: &Value| list.as_array().is_some_and(|l| !l.is_empty());
-    if spec["serviceAccountName"].as_str().is_some_and(|n| !n.is_empty()) {
-        return Ok(Some("serviceaccounts"));
-    }
-    let mut named = BTreeSet::new();
-    let mut without_volumes = pod.clone();
-    without_volumes["spec"]["volumes"] = Value::Null;
-    gantry_auth::node::graph::references(&without_volumes, &mut |object, name| {
-        if name.is_string() {
-            named.insert(object);
-        }
-    });
-    if named.contains(&gantry_auth::node::Object::Secret) {
-        return Ok(Some("secrets"));
-    }
-    if named.contains(&gantry_auth::node::Object::ConfigMap) {
-        return Ok(Some("configmaps"));
-    }
-    if some(&spec["resourceClaims"]) {
-        return Ok(Some("resourceclaims"));
-    }
-    for volume in spec["volumes"].as_array().into_iter().flatten() {
-        if let Some(what) = volume_reference(volume)? {
-            return Ok(Some(what));
-        }
-    }
-    Ok(None)
-}
-
-fn volume_reference(volume: &Value) -> Result<Option<&'static str>, String> {
-    let name = volume["name"].as_str().unwrap_or_default();
-    let source = volume
-        .as_object()
-        .into_iter()
-        .flat_map(Map::keys)
-        .find(|k| *k != "name");
-    let unknown = || format!("unknown volume type for volume  {name:?}");
-    Ok(match source.map(String::as_str).ok_or_else(unknown)? {
-        "configMap" => Some("configmaps (via configmap volumes)"),
-        "secret" => Some("secrets (via secret volumes)"),
-        "csi" => Some("csidrivers (via CSI volumes)"),
-        "glusterfs" => Some("endpoints (via glusterFS volumes)"),
-        "persistentVolumeClaim" => Some("persistentvolumeclaims"),
-        "ephemeral" => Some("persistentvolumeclaims (via ephemeral volumes)"),
-        "azureFile" => Some("secrets (via azureFile volumes)"),
-        "projected" => {
-            for source in volume["projected"]["sources"].as_array().into_iter().flatten() {
-                let kind = source
-                    .as_object()
-                    .and_then(|s| s.keys().next())
-                    .map(String::as_str);
-                match kind {
-                    Some("configMap") => return Ok(Some("configmaps (via projected volumes)")),
-                    Some("secret") => return Ok(Some("secrets (via projected volumes)")),
-                    Some("serviceAccountToken") => {
-                        return Ok(Some("serviceaccounts (via projected volumes)"));
-                    }
-                    Some("clusterTrustBundle") => return Ok(Some("clustertrustbundles")),
-                    Some("podCertificate") => return Ok(Some("podcertificates")),
-                    Some("downwardAPI") => {}
-                    _ => return Err(format!("unknown source for projected volume {name:?}")),
-                }
-            }
-            None
-        }
-        "awsElasticBlockStore"
-        | "azureDisk"
-        | "cephfs"
-        | "cinder"
-        | "downwardAPI"
-        | "emptyDir"
-        | "fc"
-        | "flexVolume"
-        | "flocker"
-        | "gcePersistentDisk"
-        | "gitRepo"
-        | "hostPath"
-        | "image"
-        | "iscsi"
-        | "nfs"
-        | "photonPersistentDisk"
-        | "portworxVolume"
-        | "quobyte"
-        | "rbd"
-        | "scaleIO"
-        | "storageos"
-        | "vsphereVolume" => None,
-        _ => return Err(unknown()),
-    })
 }
 
 fn pod_status(node: &str, write: &Write) -> Verdict {
@@ -397,6 +311,26 @@ fn claim_status(node: &str, write: &Write) -> Verdict {
         format!(
             "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
         )
+    })
+}
+
+/// A node asks for certificates of nodes in its own name alone.
+fn certificate_request(node: &str, write: &Write) -> Verdict {
+    let spec = &write.new.unwrap_or(&Value::Null)["spec"];
+    let signers = [
+        "kubernetes.io/kubelet-serving",
+        "kubernetes.io/kube-apiserver-client-kubelet",
+    ];
+    if enabled(Feature::AllowInsecureKubeletCertificateSigningRequests)
+        || !signers.iter().any(|signer| spec["signerName"] == *signer)
+    {
+        return Ok(());
+    }
+    let pem = STANDARD.decode(spec["request"].as_str().unwrap_or_default());
+    let request = x509::Request::parse(&pem.unwrap_or_default());
+    let request = request.map_err(|why| format!("unable to parse csr: {why}"))?;
+    only(request.common_name == format!("system:node:{node}"), || {
+        format!("can only create a node CSR with CN=system:node:{node}")
     })
 }
 

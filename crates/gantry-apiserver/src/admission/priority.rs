@@ -1,7 +1,8 @@
-//! Priority: the number behind a pod's priority class. Source: plugin/pkg/admission/priority.
+//! Priority: the number behind the priority class of a pod, or group of pods. Source: plugin/pkg/admission/priority.
 
 use crate::admission::{Plugin, Request};
 use async_trait::async_trait;
+use gantry_api::features::{Feature, enabled};
 use gantry_api::meta;
 use gantry_api::status::Status;
 use serde_json::Value;
@@ -14,6 +15,9 @@ impl Plugin for Priority {
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         if request.is("scheduling.k8s.io", "priorityclasses") {
             return one_default(request, object).await;
+        }
+        if request.creates("scheduling.k8s.io", "podgroups") && enabled(Feature::WorkloadAwarePreemption) {
+            return of_group(request, object).await;
         }
         if !request.is("", "pods") {
             return Ok(());
@@ -59,6 +63,27 @@ impl Plugin for Priority {
     }
 }
 
+/// A group of pods has a priority as pods have one.
+async fn of_group(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    let class = class_of(request, object).await?;
+    let computed = class["value"].as_i64().unwrap_or(0);
+    let spec = &mut object["spec"];
+    match spec["priority"].as_i64() {
+        Some(given) if given != computed => {
+            let why = format!(
+                "priority set in the pod group ({given}) must match the priority computed ({computed}) based on the \
+                 priority class set in the spec"
+            );
+            return Err(request.forbidden(meta::name(object), &why));
+        }
+        _ => spec["priority"] = computed.into(),
+    }
+    if let Some(name) = class["metadata"]["name"].as_str() {
+        spec["priorityClassName"] = name.into();
+    }
+    Ok(())
+}
+
 /// There is one default class at most.
 async fn one_default(request: &Request<'_>, class: &Value) -> Result<(), Status> {
     if class["globalDefault"] != true {
@@ -87,7 +112,7 @@ async fn default_class(request: &Request<'_>) -> Result<Arc<Value>, Status> {
     Ok(default.min_by_key(|c| c["value"].as_i64()).unwrap_or_default())
 }
 
-/// The pod's class, the cluster's default one, or null.
+/// The class of a pod or group, the cluster's default one, or null.
 async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Arc<Value>, Status> {
     let name = pod["spec"]["priorityClassName"].as_str().unwrap_or("");
     if name.is_empty() {

@@ -1,6 +1,5 @@
 //! Authorization over the cluster's objects, kept in memory by watching the store, so that a decision needs no I/O.
 
-mod follow;
 mod node_graph;
 mod rbac_cache;
 
@@ -46,6 +45,22 @@ impl Authorizer {
     pub fn allow(&self, attributes: &Attributes) -> Result<(), Status> {
         self.with(|facts| authorizer::allowed(attributes, facts))
             .map_err(|reason| forbidden(attributes, &reason))
+    }
+
+    /// Whether a user may do something in the name of a signer of certificates, or of all signers of its domain.
+    /// Source: pkg/certauthorization.
+    pub fn may_for_signer(&self, user: &User, verb: &str, signer: &str) -> bool {
+        let domain = signer.split('/').next().unwrap_or_default();
+        let allowed = |name: &str| {
+            let attributes = Attributes {
+                group: "certificates.k8s.io",
+                resource: "signers",
+                name,
+                ..Attributes::of(user, verb)
+            };
+            self.decide(&attributes).allowed
+        };
+        allowed(signer) || allowed(&format!("{domain}/*"))
     }
 
     /// Lists what a user may do in a namespace.

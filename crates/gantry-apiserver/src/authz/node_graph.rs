@@ -1,6 +1,6 @@
 //! Feeds the node authorizer's graph from the objects that relate others to nodes.
 
-use super::follow::{self, Sink};
+use crate::follow::{self, Sink};
 use crate::request::Kinds;
 use crate::stored::decode;
 use gantry_auth::node::{Object, References};
@@ -8,7 +8,7 @@ use gantry_store::{Entry, ReadError, Store};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// The kinds the graph is made from: group, version, plural, and what they are in it.
-const SOURCES: [(&str, &str, &str, Object); 4] = [
+const SOURCES: [(&str, &str, &str, Object); 5] = [
     ("", "v1", "pods", Object::Pod),
     ("", "v1", "persistentvolumes", Object::PersistentVolume),
     (
@@ -18,6 +18,12 @@ const SOURCES: [(&str, &str, &str, Object); 4] = [
         Object::VolumeAttachment,
     ),
     ("resource.k8s.io", "v1", "resourceslices", Object::ResourceSlice),
+    (
+        "certificates.k8s.io",
+        "v1beta1",
+        "podcertificaterequests",
+        Object::PodCertificateRequest,
+    ),
 ];
 
 /// The graph.
@@ -68,7 +74,9 @@ impl Sink for NodeGraph {
         match (object, place.split_once('/')) {
             (Object::Pod, Some((namespace, name))) => references.set_pod(namespace, name, value.as_ref()),
             (Object::PersistentVolume, None) => references.set_volume(place, value.as_ref()),
-            (_, None) => references.set_bound(object, place, value.as_ref()),
+            (Object::PodCertificateRequest, Some(_)) | (_, None) => {
+                references.set_bound(object, place, value.as_ref())
+            }
             _ => {}
         }
     }

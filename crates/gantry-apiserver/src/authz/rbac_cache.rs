@@ -1,6 +1,6 @@
 //! Keeps the RBAC policy up to date with the stored roles and bindings.
 
-use super::follow::{self, Sink};
+use crate::follow::{self, Sink};
 use crate::request::Kinds;
 use crate::stored::decode;
 use gantry_auth::rbac::{API_GROUP, Part, Policy};

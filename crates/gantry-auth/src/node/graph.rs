@@ -28,7 +28,7 @@ pub struct References {
     volumes: HashMap<String, Volume>,
     /// The volumes whose drivers need a secret.
     secret_volumes: HashMap<Place, BTreeSet<String>>,
-    /// Attachments and slices, with their nodes.
+    /// Attachments, slices and requests for certificates, by their place, with their nodes.
     bound: HashMap<(Object, String), String>,
 }
 
@@ -107,7 +107,7 @@ impl References {
         self.volumes.insert(name.to_owned(), Volume { claim, secrets });
     }
 
-    /// Takes in a volume attachment or a resource slice as it is now, or that it is gone.
+    /// Takes in what names its node itself as it is now, or that it is gone.
     pub fn set_bound(&mut self, object: Object, name: &str, value: Option<&Value>) {
         let key = (object, name.to_owned());
         match value
@@ -150,6 +150,10 @@ impl Graph for References {
             Object::VolumeAttachment | Object::ResourceSlice => self
                 .bound
                 .get(&(object, name.to_owned()))
+                .is_some_and(|n| n == node),
+            Object::PodCertificateRequest => self
+                .bound
+                .get(&(object, format!("{namespace}/{name}")))
                 .is_some_and(|n| n == node),
             Object::Secret => {
                 let volumes = self.secret_volumes.get(&place);

@@ -32,6 +32,8 @@ pub enum Object {
     VolumeAttachment,
     /// Slices the node published.
     ResourceSlice,
+    /// Requests for certificates of its pods.
+    PodCertificateRequest,
 }
 
 /// What is related to which node.
@@ -137,6 +139,7 @@ fn by_resource(node: &str, attributes: &Attributes, graph: &(impl Graph + ?Sized
             )
         }
         ("resource.k8s.io", "resourceslices") => slices(node, attributes, graph),
+        ("certificates.k8s.io", "podcertificaterequests") => certificate_requests(node, attributes, graph),
         ("", "nodes") => nodes(node, attributes),
         ("", "pods") => pods(node, attributes, graph),
         _ => by_rules(attributes),
@@ -190,6 +193,27 @@ fn slices(node: &str, attributes: &Attributes, graph: &(impl Graph + ?Sized)) ->
              delete, deletecollection"
                 .to_owned(),
         ),
+    }
+}
+
+fn certificate_requests(
+    node: &str,
+    attributes: &Attributes,
+    graph: &(impl Graph + ?Sized),
+) -> Result<(), String> {
+    only(
+        attributes.subresource.is_empty(),
+        "nodes may not access the status subresource of PodCertificateRequests",
+    )?;
+    match attributes.verb {
+        // NodeRestriction keeps a node to its own pods.
+        "create" => Ok(()),
+        "get" => related(node, Object::PodCertificateRequest, attributes, graph),
+        "list" | "watch" => only(
+            attributes.selects("spec.nodeName", node),
+            "can only list/watch podcertificaterequests with nodeName field selector",
+        ),
+        verb => Err(format!("nodes may not {verb} podcertificaterequests")),
     }
 }
 

@@ -3,9 +3,11 @@
 use super::aggregation::aggregated_rules;
 use super::controllers::CONTROLLERS;
 use super::escalation::is_covered;
+use super::gated::{GATED_BINDINGS, GATED_CONTROLLERS, GATED_ROLES, GATED_RULES};
 use super::namespaced::{NAMESPACED, NAMESPACED_BINDINGS};
 use super::roles::{BINDINGS, ROLES, Role, Rule};
 use super::{API_GROUP, list};
+use gantry_api::features::{Feature, enabled};
 use serde_json::{Map, Value, json};
 
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
@@ -16,7 +18,7 @@ const AGGREGATE: &str = "rbac.authorization.k8s.io/aggregate-to-";
 /// `admin`, `edit` and `view` come with the rules that aggregation over these roles
 /// gives them, so that they work before any controller has run.
 pub fn bootstrap_cluster_roles() -> Vec<Value> {
-    let mut all: Vec<Value> = ROLES.iter().chain(CONTROLLERS).map(cluster_role).collect();
+    let mut all: Vec<Value> = roles().chain(controllers()).map(cluster_role).collect();
     // An aggregate may be part of another, so this goes on until nothing changes; no aggregate is part of itself.
     while let Some((at, rules)) =
         (0..all.len()).find_map(|at| Some((at, aggregated_rules(&all[at], all.iter())?)))
@@ -32,9 +34,10 @@ pub fn bootstrap_cluster_role_bindings() -> Vec<Value> {
         |role: &str, subjects: &str| binding("ClusterRoleBinding", role, "ClusterRole", role, subjects);
     let mut all: Vec<Value> = BINDINGS
         .iter()
+        .chain(of_features(GATED_BINDINGS))
         .map(|(role, subjects)| cluster(role, subjects))
         .collect();
-    all.extend(CONTROLLERS.iter().filter_map(|role| {
+    all.extend(controllers().filter_map(|role| {
         let account = role.name.strip_prefix("system:controller:")?;
         Some(cluster(
             role.name,
@@ -96,13 +99,25 @@ pub fn reconciled(wanted: &Value, stored: &Value) -> Option<Value> {
     (object != *stored).then_some(object)
 }
 
+/// Those of a table whose features are on.
+fn of_features<T>(table: &'static [(Feature, T)]) -> impl Iterator<Item = &'static T> {
+    table
+        .iter()
+        .filter(|(feature, _)| enabled(*feature))
+        .map(|(_, item)| item)
+}
+
+fn roles() -> impl Iterator<Item = &'static Role> {
+    ROLES.iter().chain(of_features(GATED_ROLES))
+}
+
+fn controllers() -> impl Iterator<Item = &'static Role> {
+    CONTROLLERS.iter().chain(of_features(GATED_CONTROLLERS))
+}
+
 /// The rules of one default ClusterRole.
 pub(crate) fn rules_of(name: &str) -> Vec<Value> {
-    ROLES
-        .iter()
-        .filter(|role| role.name == name)
-        .flat_map(rules)
-        .collect()
+    roles().filter(|role| role.name == name).flat_map(rules).collect()
 }
 
 fn cluster_role(role: &Role) -> Value {
@@ -120,7 +135,11 @@ fn cluster_role(role: &Role) -> Value {
 }
 
 fn rules(role: &Role) -> Vec<Value> {
-    role.rules.iter().map(rule).collect()
+    let gated = GATED_RULES
+        .iter()
+        .filter(|(feature, name, _)| *name == role.name && enabled(*feature));
+    let gated = gated.map(|(_, _, rule)| rule);
+    role.rules.iter().chain(gated).map(rule).collect()
 }
 
 fn rule(rule: &Rule) -> Value {

@@ -111,7 +111,7 @@ pub fn may_grant(grant: &Grant, policy: &Policy) -> Result<(), Refusal> {
 }
 
 /// Whether only what the garbage collector writes is different.
-fn only_collected(new: &Value, old: &Value) -> bool {
+pub fn only_collected(new: &Value, old: &Value) -> bool {
     let rest = |object: &Value| {
         let mut object = object.clone();
         if let Some(metadata) = object["metadata"].as_object_mut() {

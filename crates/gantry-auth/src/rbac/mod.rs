@@ -4,6 +4,7 @@ mod aggregation;
 mod bootstrap;
 mod controllers;
 mod escalation;
+mod gated;
 mod namespaced;
 mod policy;
 mod roles;
@@ -14,7 +15,7 @@ pub use bootstrap::{
     bootstrap_cluster_role_bindings, bootstrap_cluster_roles, bootstrap_role_bindings, bootstrap_roles,
     reconciled,
 };
-pub use escalation::{Grant, Refusal, may_grant};
+pub use escalation::{Grant, Refusal, may_grant, only_collected};
 pub use policy::{Part, Policy};
 
 use crate::authorizer::{Decision, Rules};

@@ -487,3 +487,21 @@ fn denials_are_worded_as_upstream() {
     }
     assert_eq!(quoted("a\"b\\\n\u{1}é"), "\"a\\\"b\\\\\\n\\x01é\"");
 }
+
+#[test]
+fn rules_that_come_with_features_are_for_roles_there_are() {
+    use super::controllers::CONTROLLERS;
+    use super::gated::{GATED_BINDINGS, GATED_ROLES, GATED_RULES};
+    use super::roles::ROLES;
+    let is_there = |name: &str| ROLES.iter().chain(CONTROLLERS).any(|role| role.name == name);
+    for (_, name, _) in GATED_RULES {
+        assert!(is_there(name), "{name}");
+    }
+    for (feature, (name, _)) in GATED_BINDINGS {
+        let of = |(of, role): &(_, super::roles::Role)| of == feature && role.name == *name;
+        assert!(GATED_ROLES.iter().any(of), "{name}");
+    }
+    // They are off by default, so the default policy is upstream's without them.
+    let gates = gantry_api::features::Gates::default();
+    assert!(GATED_RULES.iter().all(|(feature, ..)| !gates.enabled(*feature)));
+}

@@ -5,5 +5,6 @@ mod deployments;
 mod nodes;
 mod owners;
 mod roles;
+mod service_cidrs;
 mod services;
 mod tokens;

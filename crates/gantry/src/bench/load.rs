@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use http::Method;
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::sleep_until;
 
 /// One request.
 pub struct Request {
@@ -24,6 +25,8 @@ pub struct Load {
     pub name: String,
     pub connections: u16,
     pub count: u32,
+    /// How many are sent a second, at most; none for as many as the server answers.
+    pub rate: Option<u32>,
 }
 
 impl Load {
@@ -40,6 +43,10 @@ impl Load {
             while next.get() < self.count {
                 let number = next.replace(next.get() + 1);
                 let request = make(number);
+                if let Some(rate) = self.rate {
+                    let due = Duration::from_secs_f64(f64::from(number) / f64::from(rate));
+                    sleep_until((began + due).into()).await;
+                }
                 let sent = Instant::now();
                 let answer = connection
                     .send(request.method, &request.path, request.media_type, request.body)

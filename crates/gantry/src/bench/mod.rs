@@ -2,8 +2,9 @@
 //!
 //! Everything happens in a namespace of its own, which is deleted at the end. `api` is here: [`connection`] sends
 //! requests, [`load`] drives many connections and measures them, [`fan_out`] measures watches. [`pods`] measures how
-//! soon pods run. [`report`] shows the figures.
+//! soon pods run, and [`churn`] whether a server stays as it is. [`report`] shows the figures.
 
+mod churn;
 mod connection;
 mod fan_out;
 mod histogram;
@@ -34,6 +35,17 @@ enum Command {
     Api(Api),
     /// Measures how long pods take from their creation until they run.
     Pods(Pods),
+    /// Makes and deletes objects at a steady rate, and shows whether the server's memory and file stay as they are.
+    Churn(Churn),
+}
+
+/// Options of `gantry bench churn`.
+#[derive(clap::Args)]
+struct Churn {
+    #[command(flatten)]
+    churn: churn::Options,
+    #[command(flatten)]
+    show: Show,
 }
 
 /// Options of `gantry bench pods`.
@@ -150,6 +162,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let show = match &options.command {
         Command::Api(options) => &options.show,
         Command::Pods(options) => &options.show,
+        Command::Churn(options) => &options.show,
     };
     let other = show.compare.as_ref().map(|path| {
         let wrong = |why: String| Error::Compare(path.clone(), why);
@@ -164,6 +177,7 @@ pub fn run(options: Options) -> Result<(), Error> {
     let figures = match &options.command {
         Command::Api(options) => runtime.block_on(measure(options)),
         Command::Pods(options) => runtime.block_on(pods::measure(&options.pods)),
+        Command::Churn(options) => runtime.block_on(churn::measure(&options.churn)),
     }?;
     match show.output {
         Output::Table => print!("{}", report::table(&figures, other.as_deref())),
@@ -291,6 +305,7 @@ impl Bench<'_> {
             name: name.into(),
             connections,
             count,
+            rate: None,
         };
         let request = |method: Method, path: String, media_type: &'static str, body: String| Request {
             method,

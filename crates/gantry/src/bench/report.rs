@@ -22,6 +22,9 @@ pub struct Figures {
     /// The server's resident memory afterwards, and the most it had, in megabytes, if it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<[f64; 2]>,
+    /// The size of the server's file afterwards, in megabytes, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<f64>,
 }
 
 impl Figures {
@@ -71,6 +74,10 @@ pub fn table(figures: &[Figures], other: Option<&[Figures]>) -> String {
     if memory {
         rows[0].extend(["MEMORY MB".into(), "MOST MB".into()]);
     }
+    let file = figures.iter().any(|f| f.file.is_some());
+    if file {
+        rows[0].push("FILE MB".into());
+    }
     if other.is_some() {
         rows[0].extend(["TIMES".into(), "P99 TIMES".into()]);
     }
@@ -91,6 +98,9 @@ pub fn table(figures: &[Figures], other: Option<&[Figures]>) -> String {
                 Some(both) => both.map(|mb| format!("{mb:.0}")),
                 None => ["-".into(), "-".into()],
             });
+        }
+        if file {
+            row.push(f.file.map_or("-".into(), |mb| format!("{mb:.0}")));
         }
         if let Some(other) = other {
             match other.iter().find(|o| o.name == f.name) {
@@ -152,14 +162,15 @@ mod tests {
         );
         assert!(table(&mine, None).starts_with("WORK       REQUESTS   FAILED   PER SECOND   MB/S   P50 MS"));
         mine[0].memory = Some([123.4, 150.0]);
+        mine[0].file = Some(77.7);
         let text = table(&mine[..1], None);
         assert!(
             text.lines()
                 .next()
-                .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB")),
+                .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB   FILE MB")),
             "{text}"
         );
-        assert!(text.trim_end().ends_with("123       150"), "{text}");
+        assert!(text.trim_end().ends_with("123       150        78"), "{text}");
         assert!(parse(b"nonsense").is_err());
     }
 }

@@ -1,17 +1,16 @@
 //! CertificateSigningRequest
 
 use crate::field::{Error, Path};
-use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, one_of};
 use crate::kinds::columns::{age, age_column, column, name_column, or_none};
 use crate::kinds::diff::diff;
+use crate::kinds::signer_name::signer_name;
 use crate::schema::{Internal, Type};
 use crate::kinds::{selectable, usual};
-use crate::kinds::values::{drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
+use crate::kinds::values::{bytes, drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
 use crate::meta;
 use crate::x509::{self, Request};
-use base64::Engine;
 use serde_json::{Value, json};
 
 /// The kind.
@@ -171,11 +170,6 @@ fn note_times(object: &mut Value, old: &Value) {
     }
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    let engine = base64::engine::general_purpose::STANDARD;
-    engine.decode(text(value)).unwrap_or_default()
-}
-
 fn has_twice(items: &[Value], key: impl Fn(&Value) -> &str) -> bool {
     (1..items.len()).any(|i| items[..i].iter().any(|other| key(other) == key(&items[i])))
 }
@@ -303,47 +297,10 @@ fn change(object: &Value, old: &Value, decides: bool, issues: bool) -> Errors {
     errors
 }
 
-/// A signer is `domain/name`. Source: pkg/apis/core/validation/names.go.
-fn signer_name(errors: &mut Errors, path: &Path, name: &str) {
-    const LONGEST_DOMAIN: usize = 253;
-    const LONGEST: usize = 571;
-    if name.is_empty() {
-        errors.push(Error::required(path, ""));
-        return;
-    }
-    let parts: Vec<&str> = name.split('/').collect();
-    let [domain, rest] = parts[..] else {
-        let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-        errors.push(Error::invalid(path, name, detail));
-        return;
-    };
-    if domain.len() > LONGEST_DOMAIN {
-        errors.push(Error::too_long(path, LONGEST_DOMAIN));
-    }
-    labels(errors, path, domain, formats::dns_label);
-    if !domain.contains('.') {
-        let detail = "should be a domain with at least two segments separated by dots";
-        errors.push(Error::invalid(path, domain, detail));
-    }
-    labels(errors, path, rest, formats::dns_subdomain);
-    if name.len() > LONGEST {
-        errors.push(Error::too_long(path, LONGEST));
-    }
-}
-
-/// Each label must have a format; the first that has not speaks for all.
-fn labels(errors: &mut Errors, path: &Path, whole: &str, rule: fn(&str) -> formats::Problems) {
-    let checked = whole.split('.').map(|label| (label, rule(label)));
-    let wrong = checked.into_iter().find(|(_, problems)| !problems.is_empty());
-    for (label, problem) in wrong.into_iter().flat_map(|(l, problems)| problems.into_iter().map(move |p| (l, p))) {
-        let detail = format!("validating label {label:?}: {problem}");
-        errors.push(Error::invalid(path, whole, detail));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
 
     fn request(change: impl Fn(&mut Value)) -> Value {
         let pem = base64::engine::general_purpose::STANDARD.encode(crate::x509::tests::REQUEST);

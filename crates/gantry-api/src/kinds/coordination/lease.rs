@@ -1,8 +1,9 @@
 //! Lease
 
 use crate::field::{Error, Path};
+use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
-use crate::kinds::checks::nonnegative;
+use crate::kinds::checks::{Errors, format, nonnegative};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
 use crate::kinds::values::{given, number, text};
@@ -41,10 +42,24 @@ impl Hooks for LeaseHooks {
             errors.push(Error::invalid(at, duration.clone(), "must be greater than 0"));
         }
         nonnegative(&mut errors, &path.child("leaseTransitions"), &spec["leaseTransitions"]);
+        if given(&spec["strategy"]) {
+            strategy(&mut errors, &path.child("strategy"), text(&spec["strategy"]));
+        }
         if !text(&spec["preferredHolder"]).is_empty() && text(&spec["strategy"]).is_empty() {
             let detail = "may only be specified if `strategy` is defined";
             errors.push(Error::forbidden(path.child("preferredHolder"), detail));
         }
         errors
+    }
+}
+
+/// How a leader is chosen: in a way of upstream's, or one that has a domain.
+pub fn strategy(errors: &mut Errors, path: &Path, name: &str) {
+    // Upstream names the field twice.
+    let at = path.child("strategy");
+    if name.contains('/') {
+        format(errors, &at, name, formats::qualified_name);
+    } else if name != "OldestEmulationVersion" {
+        errors.push(Error::not_supported(at, name, &["OldestEmulationVersion"]));
     }
 }

@@ -221,6 +221,22 @@ fn nodes_get_tokens_for_their_pods() {
     assert!(check_write(&write).is_ok());
 }
 
+#[test]
+fn nodes_ask_for_certificates_in_their_own_name() {
+    let pem = include_str!("../../../../gantry-api/tests/data/request.pem");
+    let check = |signer: &str, pem: &str, expected: Option<&str>| {
+        let request = json!({"spec": {"signerName": signer, "request": STANDARD.encode(pem)}});
+        let verdict = verdict("create certificatesigningrequests r", Some(request), None, None);
+        expect(verdict, expected);
+    };
+    let own = Some("can only create a node CSR with CN=system:node:n1");
+    check("kubernetes.io/kubelet-serving", pem, own);
+    check("kubernetes.io/kube-apiserver-client-kubelet", pem, own);
+    check("example.com/s", pem, None);
+    let why = Some("unable to parse csr: PEM block type must be CERTIFICATE REQUEST");
+    check("kubernetes.io/kubelet-serving", "x", why);
+}
+
 fn check_write(write: &Write) -> Result<(), Status> {
     check(write)
 }
