@@ -307,7 +307,10 @@ fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
     if !deleting || now.is_some_and(|now| grace < now) {
         let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
         object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
-        object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        // Upstream gives namespaces a time alone.
+        if kind.kind != "Namespace" {
+            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        }
         if let Some(generation) = object["metadata"]["generation"]
             .as_i64()
             .filter(|g| *g > 0 && !deleting)

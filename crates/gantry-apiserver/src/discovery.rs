@@ -1,5 +1,6 @@
 //! Discovery: which groups, versions and resources are served. All of it derives from the kinds.
 
+use crate::health;
 use crate::request::Kinds;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,22 +38,20 @@ pub fn paths(kinds: &Kinds) -> Value {
         "/api",
         "/apis",
         "/apis/",
-        "/healthz",
-        "/livez",
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/openapi/v3/",
         "/openid/v1/jwks",
-        "/readyz",
         "/version",
     ];
     let mut paths: BTreeSet<String> = own.map(String::from).into();
+    paths.extend(health::paths());
     for (group, version) in kinds.group_versions() {
         let place = match group.as_str() {
             "" => format!("/api/{version}"),
             _ => format!("/apis/{group}/{version}"),
         };
-        paths.insert(format!("/openapi/v3{place}"));
         paths.insert(place);
         if !group.is_empty() {
             paths.insert(format!("/apis/{group}"));

@@ -137,6 +137,10 @@ impl Handler {
             // What no object can be given in may still be what a page of text is in, or an answer from elsewhere.
             (Err(_), Parsed::Other) => Format::Json,
             (Err(_), Parsed::Resource(target)) if target.connects().is_some() => Format::Json,
+            (Err(status), Parsed::Resource(target)) if target.kind.custom.is_none() => {
+                let listed = target.name.is_none() && request.method() == Method::GET;
+                return respond::error(&not_acceptable(status, listed), Format::Json);
+            }
             (Err(status), _) => return respond::error(&status, Format::Json),
         };
         self.try_answer(user, parsed, request, format)
@@ -154,6 +158,7 @@ impl Handler {
         match parsed {
             Parsed::Resource(target) => self.resource(user, target, request, format).await,
             Parsed::Unknown => self.nothing(request.uri().path()),
+            Parsed::NoSuchPart(kind, name) => Err(Status::not_found(&kind.group, &kind.plural, &name)),
             Parsed::Other => self.other(&user, request.into_parts().0).await,
         }
     }
@@ -369,6 +374,21 @@ impl Handler {
         }
         Ok(respond::json(200, &answer))
     }
+}
+
+/// A refusal as upstream words it where what can be asked for is part of the path.
+fn not_acceptable(mut status: Status, of_list: bool) -> Status {
+    let mut types = TYPES.to_vec();
+    if of_list {
+        types.extend([
+            "application/json;stream=watch",
+            "application/vnd.kubernetes.protobuf;stream=watch",
+        ]);
+    }
+    let types = types.join(", ");
+    status.message = format!("406: Not Acceptable\n\nAvailable representations: {types}");
+    status.details = Some(json!({}));
+    status
 }
 
 async fn read(mut body: RequestBody) -> Result<Bytes, Status> {

@@ -23,6 +23,55 @@ enum Check {
     EtcdReadiness,
     /// The server is not about to end.
     Shutdown,
+    /// Done before the server listens, so that it holds whenever it is asked.
+    Begun(&'static str),
+}
+
+/// What upstream's server does once it listens, by upstream's names, for what waits for one of them.
+const BEGUN: [&str; 15] = [
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/start-apiextensions-controllers",
+    "poststarthook/crd-informer-synced",
+    "poststarthook/start-system-namespaces-controller",
+    "poststarthook/storage-readiness",
+    "poststarthook/start-service-ip-repair-controllers",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/bootstrap-controller",
+    "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-discovery-controller",
+    "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion",
+    "poststarthook/apiservice-openapi-controller",
+    "poststarthook/apiservice-openapiv3-controller",
+];
+
+/// The checks of a group, in upstream's order; none for what is no group of checks.
+fn checks(group: &str) -> Option<Vec<Check>> {
+    let (before, after): (&[Check], &[Check]) = match group {
+        "livez" | "healthz" => (&[Check::Ping, Check::Etcd], &[]),
+        "readyz" => (
+            &[
+                Check::Ping,
+                Check::Etcd,
+                Check::EtcdReadiness,
+                Check::Begun("informer-sync"),
+            ],
+            &[Check::Shutdown],
+        ),
+        _ => return None,
+    };
+    let begun = BEGUN.map(Check::Begun);
+    Some([before, &begun, after].concat())
+}
+
+/// The paths of all checks.
+pub fn paths() -> impl Iterator<Item = String> {
+    ["healthz", "livez", "readyz"].into_iter().flat_map(|group| {
+        let own = checks(group).into_iter().flatten();
+        let own = own.map(move |check| format!("/{group}/{}", check.name()));
+        [format!("/{group}")].into_iter().chain(own)
+    })
 }
 
 impl Check {
@@ -32,12 +81,13 @@ impl Check {
             Check::Etcd => "etcd",
             Check::EtcdReadiness => "etcd-readiness",
             Check::Shutdown => "shutdown",
+            Check::Begun(name) => name,
         }
     }
 
     async fn run(self, server: &Server<'_>) -> Result<(), String> {
         match self {
-            Check::Ping => Ok(()),
+            Check::Ping | Check::Begun(_) => Ok(()),
             Check::Shutdown if server.ending => Err("process is shutting down".into()),
             Check::Shutdown => Ok(()),
             Check::Etcd | Check::EtcdReadiness => store(server.api).await,
@@ -73,14 +123,10 @@ pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Resp
         Some((group, one)) => (group, Some(one)),
         None => (path, None),
     };
-    let checks: &[Check] = match group {
-        "livez" | "healthz" => &[Check::Ping, Check::Etcd],
-        "readyz" => &[Check::Ping, Check::Etcd, Check::EtcdReadiness, Check::Shutdown],
-        _ => return None,
-    };
+    let checks = checks(group)?;
     let query = Query::parse(query);
     match one {
-        None => Some(all(server, group, checks, &query).await),
+        None => Some(all(server, group, &checks, &query).await),
         Some(name) => {
             let check = checks.iter().find(|c| c.name() == name)?;
             Some(match check.run(server).await {

@@ -43,7 +43,7 @@ impl Format {
 
     /// The format an Accept header likes best of those that custom resources have: protobuf is none of them.
     pub fn accepted_custom(headers: &HeaderMap) -> Result<Self, Status> {
-        Format::accepted_of(headers, &TYPES[..2])
+        Format::accepted_of(headers, &TYPES[..2]).map_err(|_| Status::not_acceptable(&TYPES))
     }
 
     fn accepted_of(headers: &HeaderMap, types: &[&str]) -> Result<Self, Status> {

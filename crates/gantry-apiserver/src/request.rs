@@ -170,6 +170,8 @@ pub enum Parsed {
     Other,
     /// Below /api or /apis, but nothing is served there.
     Unknown,
+    /// A part that custom resources of this kind do not have, of the one with this name.
+    NoSuchPart(Arc<Kind>, String),
 }
 
 /// The way to say today what a deprecated path such as `/api/v1/watch/pods` says; none for other paths.
@@ -240,7 +242,10 @@ pub fn parse(path: &str, kinds: &Kinds) -> Parsed {
     // What is only asked, and not stored, has no objects to name.
     let nameless = name.is_some() && !kind.verbs.contains(&"get") && subresource.is_none();
     if !scoped_right || !known || nameless {
-        return Parsed::Unknown;
+        return match name {
+            Some(name) if scoped_right && kind.custom.is_some() => Parsed::NoSuchPart(kind, name.into()),
+            _ => Parsed::Unknown,
+        };
     }
     let read = parts.len() - rest.len() + 3;
     let rest = match subresource {

@@ -362,7 +362,7 @@ fn carry_over(spec: &mut Value, old: &Value) {
             .filter_map(|p| p["nodePort"].as_u64())
             .filter(|p| *p > 0)
             .collect();
-        for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        for port in ports_mut(spec) {
             if port["nodePort"].as_u64().unwrap_or(0) > 0 {
                 continue;
             }
@@ -378,6 +378,12 @@ fn carry_over(spec: &mut Value, old: &Value) {
             spec["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
         }
     }
+}
+
+/// A Service's ports. Looking at what is not there must not put a null there.
+fn ports_mut(spec: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+    ports.into_iter().flatten()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -1,7 +1,7 @@
 //! The ports that Services have on every node.
 
 use super::state::{Item, State};
-use super::{Allocator, Reservation};
+use super::{Allocator, Reservation, ports_mut};
 use gantry_api::field;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ impl Allocator {
                 .into();
         }
         let mut by_port: HashMap<u64, u16> = HashMap::new();
-        for (index, port) in spec["ports"].as_array_mut().into_iter().flatten().enumerate() {
+        for (index, port) in ports_mut(spec).enumerate() {
             let number = port["port"].as_u64().unwrap_or(0);
             let at = format!("spec.ports[{index}].nodePort");
             let wanted = port["nodePort"].as_u64().unwrap_or(0);
