@@ -300,28 +300,37 @@ fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
     };
     let deleting = meta::is_deleting(&object);
     if grace == 0 && free_of_finalizers(&object) {
+        // Who deletes what has a grace period is shown that there was none.
+        if kind.hooks.grace_period(&object).is_some() && !deleting {
+            mark(&mut object, 0);
+        }
         return Outcome::Gone(object);
     }
     let now = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
     // A grace period may be shortened, never drawn out.
     if !deleting || now.is_some_and(|now| grace < now) {
-        let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
-        object["metadata"]["deletionTimestamp"] = rfc3339(at).into();
-        // Upstream gives namespaces a time alone.
-        if kind.kind != "Namespace" {
-            object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-        }
-        if let Some(generation) = object["metadata"]["generation"]
-            .as_i64()
-            .filter(|g| *g > 0 && !deleting)
-        {
-            object["metadata"]["generation"] = (generation + 1).into();
-        }
+        mark(&mut object, grace);
         if kind.kind == "Namespace" {
             object["status"]["phase"] = "Terminating".into();
+            // Upstream gives namespaces a time alone.
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.remove("deletionGracePeriodSeconds");
+            }
         }
     }
     Outcome::Going(object)
+}
+
+/// Notes when an object is to go.
+fn mark(object: &mut Value, grace: i64) {
+    let first = !meta::is_deleting(object);
+    let at = OffsetDateTime::now_utc() + time::Duration::seconds(grace);
+    let metadata = &mut object["metadata"];
+    metadata["deletionTimestamp"] = rfc3339(at).into();
+    metadata["deletionGracePeriodSeconds"] = grace.into();
+    if let Some(generation) = metadata["generation"].as_i64().filter(|g| *g > 0 && first) {
+        metadata["generation"] = (generation + 1).into();
+    }
 }
 
 fn is_held(object: &Value) -> bool {

@@ -20,7 +20,9 @@ use time::OffsetDateTime;
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let (mut body, name) = (call.object()?.value, call.name()?);
     check(&body, name)?;
-    let options = Options::of(&body["deleteOptions"])?;
+    let mut options = Options::of(&body["deleteOptions"])?;
+    // Either may say it.
+    options.dry_run |= call.options.dry_run();
     admission::admit(&api.admission(call, None), &mut body).await?;
     let kind = &call.target.kind;
     let mut last = registry::modified(kind, name);

@@ -107,6 +107,9 @@ async fn pods_are_evicted() {
     bench
         .evict(&root(), "running", json!({"dryRun": ["All"]}), 201)
         .await;
+    let eviction = json!({"metadata": {"name": "running"}});
+    let path = format!("POST {PODS}/running/eviction?dryRun=All");
+    bench.expect(&root(), &path, eviction, 201).await;
     assert!(get("running", 200).await["metadata"]["deletionTimestamp"].is_null());
     let answer = bench
         .evict(&root(), "running", json!({"gracePeriodSeconds": 7}), 201)
