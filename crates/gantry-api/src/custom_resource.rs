@@ -5,7 +5,7 @@
 use crate::apply::validate::go;
 use crate::field::Error;
 use crate::formats;
-use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED, ScalePaths, Scope, Subresource};
+use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED_CUSTOM, ScalePaths, Scope, Subresource};
 use crate::structural::json_path::JsonPath;
 use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
@@ -68,7 +68,7 @@ fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
             "Namespaced" => Scope::Namespaced,
             _ => Scope::Cluster,
         },
-        verbs: STORED,
+        verbs: STORED_CUSTOM,
         storage_prefix: format_smolstr!("{group}/{plural}"),
         returns_deleted: false,
         status_alone: false,

@@ -96,6 +96,18 @@ pub const STORED: &[&str] = &[
     "watch",
 ];
 
+/// The same of custom resources, in the order in which upstream names them.
+pub const STORED_CUSTOM: &[&str] = &[
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
+
 /// The verbs of a kind that is a question: it is answered at once, and nothing is stored.
 pub const ANSWERED: &[&str] = &["create"];
 
@@ -334,6 +346,21 @@ pub trait Hooks: Send + Sync {
     fn validate_update(&self, object: &Value, old: &Value) -> Vec<field::Error> {
         let _ = (object, old);
         Vec::new()
+    }
+
+    /// Whether an update makes an object that is not there.
+    fn creates_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether dependents stay when who deletes the object says nothing about them.
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
+
+    /// What is told to whoever deletes an object and says nothing about its dependents; empty for nothing.
+    fn deletion_warning(&self) -> &'static str {
+        ""
     }
 
     /// Whether an update must name the version it changes.

@@ -69,7 +69,34 @@ fn first(problems: formats::Problems) -> Result<(), String> {
 /// The rules for an object's metadata.
 pub fn validate_object_meta(kind: &Kind, object: &Value) -> Vec<Error> {
     let rule = |name: &str| kind.hooks.validate_name(name);
-    validate_metadata(&Path::new("metadata"), kind.scope, &rule, object)
+    let path = Path::new("metadata");
+    let mut errors = validate_metadata(&path, kind.scope, &rule, object);
+    if knows_finalizers(kind) {
+        let path = path.child("finalizers");
+        for (at, finalizer) in items(&object["metadata"]["finalizers"]).enumerate() {
+            let name = finalizer.as_str().unwrap_or("");
+            if !name.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&name) {
+                let detail = "name is neither a standard finalizer name nor is it fully qualified";
+                errors.push(Error::invalid(path.index(at), name, detail));
+            }
+        }
+    }
+    errors
+}
+
+/// Whether upstream refuses finalizers of the kind's objects that have no domain: most kinds share the rules of the core
+/// group, these have only those that custom resources have, too.
+fn knows_finalizers(kind: &Kind) -> bool {
+    const PLAIN: [&str; 6] = [
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "coordination.k8s.io",
+        "node.k8s.io",
+        "policy",
+    ];
+    let event = kind.group.is_empty() && kind.kind == "Event";
+    kind.custom.is_none() && !event && !PLAIN.contains(&kind.group.as_str())
 }
 
 /// The rules for the metadata of an object, which stands at a path; its name follows a rule of its own.
@@ -105,6 +132,11 @@ pub(crate) fn validate_metadata(
         }
         Scope::Cluster => {}
     }
+    if metadata["generation"].as_i64().is_some_and(|g| g < 0) {
+        let generation = metadata["generation"].clone();
+        let detail = "must be greater than or equal to 0";
+        errors.push(Error::invalid(path.child("generation"), generation, detail));
+    }
     labels(&mut errors, &path.child("labels"), &metadata["labels"]);
     annotations(&mut errors, &path.child("annotations"), &metadata["annotations"]);
     owners(
@@ -125,7 +157,7 @@ fn owners(errors: &mut Vec<Error>, path: &Path, owners: &Value) {
     for owner in items(owners) {
         let of = |field: &str| owner[field].as_str().unwrap_or("");
         let version = of("apiVersion");
-        if version.is_empty() || version.ends_with('/') {
+        if version.is_empty() || version.ends_with('/') || version.matches('/').count() > 1 {
             let detail = "version must not be empty";
             errors.push(Error::invalid(path.child("apiVersion"), version, detail));
         }
@@ -247,6 +279,15 @@ mod tests {
         check(
             json!({"name": "a", "namespace": "b", "finalizers": ["orphan", "foregroundDeletion"]}),
             &["metadata.finalizers: Invalid value"],
+        );
+        check(
+            json!({"name": "a", "namespace": "b", "finalizers": ["x/a", "a"]}),
+            &["metadata.finalizers[1]: Invalid value: \"a\": name is neither a standard finalizer name nor"],
+        );
+        let owner = json!({"apiVersion": "a/b/c", "kind": "K", "name": "p", "uid": "u"});
+        check(
+            json!({"name": "a", "namespace": "b", "ownerReferences": [owner]}),
+            &["metadata.ownerReferences.apiVersion: Invalid value: \"a/b/c\": version must not be empty"],
         );
     }
 

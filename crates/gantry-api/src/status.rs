@@ -39,7 +39,9 @@ impl Status {
         if !group.is_empty() {
             details.insert("group".into(), group.into());
         }
-        details.insert("kind".into(), resource.into());
+        if !resource.is_empty() {
+            details.insert("kind".into(), resource.into());
+        }
         self.details = Some(Value::Object(details));
         self
     }
@@ -79,7 +81,14 @@ impl Status {
     /// 422 with a cause per field. `kind` is the object's kind, not its resource, as upstream has it.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[crate::field::Error]) -> Self {
         let of = qualified(group, kind);
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut texts: Vec<String> = Vec::new();
+        for error in errors {
+            // What is said twice is one text, but two causes.
+            let text = error.to_string();
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let message = match texts.as_slice() {
             [one] => format!("{of} \"{name}\" is invalid: {one}"),
             many => format!("{of} \"{name}\" is invalid: [{}]", many.join(", ")),

@@ -193,6 +193,18 @@ impl Hooks for Converting {
         self.stored.needs_version()
     }
 
+    fn creates_on_update(&self) -> bool {
+        self.stored.creates_on_update()
+    }
+
+    fn orphans_by_default(&self) -> bool {
+        self.stored.orphans_by_default()
+    }
+
+    fn deletion_warning(&self) -> &'static str {
+        self.stored.deletion_warning()
+    }
+
     fn scale(&self) -> ScalePaths<'_> {
         self.stored.scale()
     }

@@ -138,8 +138,8 @@ impl Api {
         let mut last = None;
         for _ in 0..TRIES {
             let changed = self
-                .change(call, &[], &mut |live| {
-                    Ok(tracker.writer().apply(Some(&live), &patch, force)?)
+                .change(call, &mut |live| {
+                    Ok(tracker.writer().apply(Some(&live), &patch, force)?.into())
                 })
                 .await;
             match changed {

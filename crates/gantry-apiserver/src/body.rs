@@ -20,7 +20,7 @@ const TYPE_META: &str = "Go value of type struct { APIVersion string \"json:\\\"
 pub const YAML_ERRORS: &str = "yaml: unmarshal errors:\n  ";
 
 /// What a body holds.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sent {
     /// The object.
     pub value: Value,
@@ -89,7 +89,7 @@ pub fn read(content_type: &str, body: &[u8], expected: &str, kind: Option<&Kind>
         other => {
             return Err(no_kind(format!(
                 "json: cannot unmarshal {} into {TYPE_META}",
-                type_of(other)
+                json::type_name(other)
             )));
         }
     };
@@ -99,7 +99,7 @@ pub fn read(content_type: &str, body: &[u8], expected: &str, kind: Option<&Kind>
             Some(other) => {
                 return Err(no_kind(format!(
                     "json: cannot unmarshal {} into Go struct field .{field} of type string",
-                    type_of(other)
+                    json::type_name(other)
                 )));
             }
         }
@@ -112,6 +112,17 @@ pub fn read(content_type: &str, body: &[u8], expected: &str, kind: Option<&Kind>
         return Err(unrecognized(kind_is_missing(body)));
     }
     Ok(sent)
+}
+
+/// An error of [`read`] as upstream tells it where it reads options.
+pub fn plain(mut status: Status) -> Status {
+    let inner = status
+        .message
+        .strip_prefix("the object provided is unrecognized (must be of type DeleteOptions): ");
+    if let Some((why, _)) = inner.and_then(|inner| inner.rsplit_once(" (")) {
+        status.message = why.to_string();
+    }
+    status
 }
 
 fn kind_is_missing(body: &[u8]) -> String {
@@ -129,18 +140,6 @@ fn shown(body: &[u8]) -> String {
     match body.len() > SHOWN {
         true => format!("{start} ..."),
         false => start,
-    }
-}
-
-/// What Go's JSON calls a value's type.
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }
 

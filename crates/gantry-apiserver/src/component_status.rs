@@ -65,7 +65,7 @@ pub async fn get(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     if !COMPONENTS.contains(&name) {
         return Err(Status::internal(format!("Component not found: {name}")));
     }
-    Ok(call.answer(200, &component(api, name).await))
+    call.answer(200, &component(api, name).await)
 }
 
 /// Answers for all components.
@@ -77,22 +77,22 @@ pub async fn list(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     }
     items.retain(|item| labels.matches(item));
     let kind = &call.target.kind;
-    let list = match call.view() {
+    let list = match call.view(true)? {
         View::Whole => {
             json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items})
         }
-        View::Table(include) => {
+        View::Table(include, meta) => {
             let rows = items
                 .iter()
-                .map(|item| table::row(kind, item, include, table::now()));
+                .map(|item| table::row(kind, item, include, meta, table::now()));
             json!({
-                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
+                "kind": "Table", "apiVersion": meta.api_version(), "metadata": {},
                 "columnDefinitions": table::columns(kind), "rows": rows.collect::<Vec<_>>(),
             })
         }
-        View::Metadata => json!({
-            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {},
-            "items": items.iter().map(view::metadata).collect::<Vec<_>>(),
+        View::Metadata(meta) => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": meta.api_version(), "metadata": {},
+            "items": items.iter().map(|item| view::metadata(item, meta)).collect::<Vec<_>>(),
         }),
     };
     Ok(call.respond(200, &list))

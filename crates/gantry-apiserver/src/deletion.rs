@@ -5,6 +5,7 @@
 use crate::body;
 use crate::filter::Filter;
 use crate::list::Objects;
+use crate::list_options::ListOptions;
 use crate::options;
 use crate::pipeline::Validated;
 use crate::registry;
@@ -107,6 +108,13 @@ impl Options {
         })
     }
 
+    fn warn(&self, call: &Call) {
+        let warning = call.target.kind.hooks.deletion_warning();
+        if self.propagation == Propagation::Unsaid && !warning.is_empty() {
+            call.warnings.add(warning);
+        }
+    }
+
     fn check(&self, kind: &Kind, object: &Value) -> Result<(), Status> {
         for (label, demanded, field, why) in [
             ("UID", &self.uid, "uid", "deleted and then recreated"),
@@ -132,12 +140,19 @@ impl Options {
 
 /// The options that a body holds. The query does not count beside it.
 fn sent(call: &Call) -> Result<Value, Status> {
-    let mut body = body::read(&call.content_type, &call.body, "DeleteOptions", None)?.value;
+    let mut body = body::read(&call.content_type, &call.body, "DeleteOptions", None)
+        .map_err(body::plain)?
+        .value;
     let kind = body["kind"].as_str().unwrap_or("");
     if !matches!(kind, "" | "DeleteOptions") {
-        return Err(Status::bad_request(
-            "decoded object cannot be converted to DeleteOptions",
-        ));
+        let version = match body["apiVersion"].as_str() {
+            None | Some("") => "v1",
+            Some(version) => version,
+        };
+        return Err(Status::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \
+             \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
+        )));
     }
     if let Some(message) = schema::message_for("", "v1", "DeleteOptions") {
         schema::check(message, &mut body).map_err(Status::bad_request)?;
@@ -173,10 +188,11 @@ pub enum Outcome {
 pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let kind = &call.target.kind;
     let options = Options::read(call)?;
+    options.warn(call);
     let object = api.registry.get(kind, call.namespace(), call.name()?).await?;
     match delete_object(api, call, &options, object).await? {
-        Outcome::Going(object) => Ok(call.answer(if options.accepted { 202 } else { 200 }, &object)),
-        Outcome::Gone(object) if kind.returns_deleted => Ok(call.answer(200, &object)),
+        Outcome::Going(object) => call.answer(if options.accepted { 202 } else { 200 }, &object),
+        Outcome::Gone(object) if kind.returns_deleted => call.answer(200, &object),
         Outcome::Gone(object) => {
             let mut details =
                 json!({"name": meta::name(&object), "kind": kind.plural, "uid": meta::text(&object, "uid")});
@@ -195,6 +211,8 @@ pub async fn delete(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
 pub async fn delete_collection(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let kind = &call.target.kind;
     let options = Options::read(call)?;
+    ListOptions::read(&call.options)?;
+    options.warn(call);
     let filter = Filter::of(call)?;
     let mut objects = Objects::matching(api.registry.store(), call, filter).await?;
     let (revision, options) = (objects.revision(), &options);
@@ -265,7 +283,12 @@ pub async fn delete_object(
 
 /// The object as its deletion leaves it.
 fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
-    hold_for_dependents(options.propagation, &mut object);
+    let propagation = match options.propagation {
+        // What somebody said before of this object's dependents stands.
+        Propagation::Unsaid if kind.hooks.orphans_by_default() && !is_held(&object) => Propagation::Orphan,
+        said => said,
+    };
+    hold_for_dependents(propagation, &mut object);
     if !meta::is_deleting(&object) {
         kind.hooks
             .begin_deletion(&mut object, &rfc3339(OffsetDateTime::now_utc()));
@@ -296,6 +319,11 @@ fn going(kind: &Kind, options: &Options, mut object: Value) -> Outcome {
         }
     }
     Outcome::Going(object)
+}
+
+fn is_held(object: &Value) -> bool {
+    let finalizers = object["metadata"]["finalizers"].as_array();
+    finalizers.is_some_and(|all| all.iter().any(|f| f == ORPHAN || f == FOREGROUND))
 }
 
 /// Adds or removes the finalizers by which the garbage collector handles dependents.

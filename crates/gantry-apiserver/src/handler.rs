@@ -18,7 +18,7 @@ use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
 use crate::verbs::{Api, Call};
-use crate::view::View;
+use crate::view::Wanted;
 use crate::warnings::Warnings;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
@@ -225,8 +225,10 @@ impl Handler {
         };
         let content_type = text(header::CONTENT_TYPE);
         let gzip = verb != "watch" && compress::accepted(&head.headers);
-        // An apply may make the object, for which patch is not permission enough.
-        let create_denied = match content_type.starts_with(apply::MEDIA_TYPE) {
+        // An apply may make the object, and so may some updates, for which their verb is not permission enough.
+        let may_create =
+            content_type.starts_with(apply::MEDIA_TYPE) || verb == "update" && kind.hooks.creates_on_update();
+        let create_denied = match may_create {
             true => self
                 .api
                 .authorizer
@@ -238,6 +240,9 @@ impl Handler {
             false => None,
         };
         let body = read(body).await?;
+        let tables = reviews::find(&kind).is_none();
+        let wanted =
+            Wanted::of(&text(header::ACCEPT), tables).ok_or_else(|| Status::not_acceptable(&TYPES))?;
         let warnings = Arc::new(Warnings::default());
         let call = Call {
             user,
@@ -245,7 +250,7 @@ impl Handler {
             target,
             options,
             format,
-            accept: text(header::ACCEPT),
+            wanted,
             content_type,
             user_agent: text(header::USER_AGENT),
             create_denied,
@@ -253,8 +258,8 @@ impl Handler {
             warnings: warnings.clone(),
         };
         warnings.extend(kind.deprecation_warning());
-        if View::of(&call.accept, "").is_none() {
-            return Err(Status::not_acceptable(&TYPES));
+        if verb == "patch" {
+            call.check_patch_type()?;
         }
         let options = match verb {
             "create" => Some("CreateOptions"),

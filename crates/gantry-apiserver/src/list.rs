@@ -8,7 +8,7 @@ use crate::registry::read_error;
 use crate::respond::{self, Body, BodyError};
 use crate::stored::{Head, decode_as};
 use crate::verbs::{Api, Call};
-use crate::view::{self, Include, View};
+use crate::view::{self, Include, Meta, View};
 use crate::{table, watch};
 use bytes::Bytes;
 use gantry_api::kind::{Kind, Scope};
@@ -76,7 +76,7 @@ impl Objects {
     /// The objects as the client wants them.
     async fn answer(self, call: &Call) -> Result<Response<Body>, Status> {
         let objects = self;
-        let view = call.view();
+        let view = call.view(true)?;
         if call.format == Format::Protobuf
             && view == View::Whole
             && let Some(answer) = in_protobuf(&objects).await?
@@ -84,8 +84,8 @@ impl Objects {
             return Ok(answer);
         }
         let shape = match (view, call.format) {
-            (View::Table(include), _) => Shape::Table(include, table::now()),
-            (View::Metadata, _) => Shape::Metadata,
+            (View::Table(include, meta), _) => Shape::Table(include, meta, table::now()),
+            (View::Metadata(meta), _) => Shape::Metadata(meta),
             (View::Whole, Format::Yaml) => Shape::Yaml,
             (View::Whole, _) => Shape::Json,
         };
@@ -296,9 +296,13 @@ impl Objects {
 
     /// The list's own object, without its items.
     fn list(&self) -> Value {
+        let mut metadata = self.metadata();
+        // Upstream's lists of custom resources always show it.
+        if self.kind.custom.is_some() && metadata["continue"].is_null() {
+            metadata["continue"] = "".into();
+        }
         json!({
-            "kind": self.kind.list_kind, "apiVersion": self.kind.api_version(),
-            "metadata": self.metadata(),
+            "kind": self.kind.list_kind, "apiVersion": self.kind.api_version(), "metadata": metadata,
         })
     }
 }
@@ -332,9 +336,9 @@ fn too_old(token: &str, start: &[u8], prefix: &str) -> Status {
 enum Shape {
     Json,
     Yaml,
-    Metadata,
+    Metadata(Meta),
     /// As of a time.
-    Table(Include, i64),
+    Table(Include, Meta, i64),
 }
 
 impl Shape {
@@ -349,12 +353,12 @@ impl Shape {
     fn frame(&self, objects: &Objects) -> Result<(String, String), Status> {
         let list = match self {
             Shape::Json | Shape::Yaml => objects.list(),
-            Shape::Metadata => json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+            Shape::Metadata(meta) => json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": meta.api_version(),
                 "metadata": objects.metadata(),
             }),
-            Shape::Table(..) => json!({
-                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": objects.metadata(),
+            Shape::Table(_, meta, _) => json!({
+                "kind": "Table", "apiVersion": meta.api_version(), "metadata": objects.metadata(),
                 "columnDefinitions": table::columns(&objects.kind),
             }),
         };
@@ -380,8 +384,12 @@ impl Shape {
         }
         let mut object = decode_as(&objects.kind, entry)?;
         match self {
-            Shape::Table(include, now) => object = table::row(&objects.kind, &object, *include, *now),
-            Shape::Metadata => object = view::metadata(&object),
+            Shape::Table(include, meta, now) => {
+                object = table::row(&objects.kind, &object, *include, *meta, *now);
+            }
+            Shape::Metadata(meta) => object = view::metadata(&object, *meta),
+            // Items of custom resources say themselves what they are.
+            Shape::Json | Shape::Yaml if objects.kind.custom.is_some() => {}
             Shape::Json | Shape::Yaml => {
                 if let Some(map) = object.as_object_mut() {
                     map.remove("apiVersion");

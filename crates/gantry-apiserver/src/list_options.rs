@@ -52,6 +52,15 @@ pub fn version(options: &Options) -> Result<Option<Revision>, Status> {
     })
 }
 
+/// The refusal of a version as upstream tells it to all but lists.
+pub fn without_reason(status: Status) -> Status {
+    Status::new(
+        500,
+        "",
+        status.message.trim_start_matches("invalid resource version: "),
+    )
+}
+
 fn invalid(errors: Vec<Error>) -> Result<(), Status> {
     match errors.is_empty() {
         true => Ok(()),
@@ -101,6 +110,7 @@ impl ListOptions {
         }
         invalid(errors)?;
         let limit = options.number("limit")?.map_or(0, |l| l.max(0) as usize);
+        options.number("timeoutSeconds")?;
         let version = match (continues, version(options)?) {
             (true, Some(1..)) => {
                 return Err(Status::bad_request(
@@ -134,13 +144,14 @@ impl WatchOptions {
             if wanted != "NotOlderThan" {
                 errors.push(Error::not_supported(MATCH, wanted, &["NotOlderThan"]));
             }
-            if !options.text("continue").is_empty() {
-                let why = "resourceVersionMatch is forbidden when continue is provided";
-                errors.push(Error::forbidden(MATCH, why));
-            }
+        }
+        if !options.text("continue").is_empty() {
+            let why = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(Error::forbidden(MATCH, why));
         }
         invalid(errors)?;
-        let version = version(options)?;
+        options.number("limit")?;
+        let version = version(options).map_err(without_reason)?;
         let initial = match asked {
             true => options.flag("sendInitialEvents"),
             // Without a version to go on from, a watch begins with what exists.

@@ -6,6 +6,7 @@ use gantry_api::field::{Error, ErrorKind};
 use gantry_api::status::Status;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::num::{IntErrorKind, ParseIntError};
 
 /// Managers' names may be this long.
 const MANAGER_LIMIT: usize = 128;
@@ -66,8 +67,12 @@ impl Options {
     pub fn number(&self, name: &str) -> Result<Option<i64>, Status> {
         match self.text(name) {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            text => text.parse().map(Some).map_err(|error: ParseIntError| {
+                let why = match error.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
             }),
         }
     }
@@ -119,7 +124,7 @@ fn field_manager(errors: &mut Vec<Error>, name: &str) {
     }
     for (at, c) in name.char_indices().filter(|(_, c)| !is_print(*c)) {
         let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
-        errors.push(Error::invalid("fieldManager", name, detail));
+        errors.push(Error::invalid("fieldManager", name, detail).showing(go_quoted(name)));
     }
 }
 
@@ -134,6 +139,26 @@ pub fn dry_run(errors: &mut Vec<Error>, values: &[String]) {
             "supported values: \"All\"",
         ));
     }
+}
+
+/// A text as Go quotes it.
+fn go_quoted(text: &str) -> String {
+    let one = |c: char| match c {
+        '\u{7}' => "\\a".into(),
+        '\u{8}' => "\\b".into(),
+        '\u{b}' => "\\v".into(),
+        '\u{c}' => "\\f".into(),
+        '\n' => "\\n".into(),
+        '\r' => "\\r".into(),
+        '\t' => "\\t".into(),
+        '"' => "\\\"".into(),
+        '\\' => "\\\\".into(),
+        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
+        c if is_print(c) => c.to_string(),
+        c => format!("\\u{:04x}", u32::from(c)),
+    };
+    let inside: String = text.chars().map(one).collect();
+    format!("\"{inside}\"")
 }
 
 /// Whether Go would print the character as it is.
@@ -187,7 +212,7 @@ mod tests {
             "fieldManager=%07",
             "CreateOptions",
             false,
-            r#"fieldManager: Invalid value: "\u0007": invalid character U+0007 (at position 0)"#,
+            r#"fieldManager: Invalid value: "\a": invalid character U+0007 (at position 0)"#,
         );
         check(
             &format!("fieldManager={}", "x".repeat(129)),

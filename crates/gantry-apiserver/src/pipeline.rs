@@ -94,6 +94,14 @@ pub fn decode(
     Ok(Decoded(object))
 }
 
+/// The refusal of an object whose name is not that of the path.
+pub fn misnamed(object: &Value, name: &str) -> Status {
+    let own = meta::name(object);
+    Status::bad_request(format!(
+        "the name of the object ({own}) does not match the name on the URL ({name})"
+    ))
+}
+
 impl Decoded {
     /// Puts the object at its place: namespace and name of the path, which the body may leave out but not contradict.
     pub fn place(&mut self, namespace: Option<&str>, name: Option<&str>) -> Result<(), Status> {
@@ -105,21 +113,18 @@ impl Decoded {
                     "the namespace of the provided object does not match the namespace sent on the request",
                 ));
             }
+            // What lives in none has none, whatever it says.
             None if !own.is_empty() => {
-                return Err(Status::bad_request(
-                    "namespace may not be set on an object of the whole cluster",
-                ));
+                if let Some(metadata) = self.0["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
             }
             _ => {}
         }
         let own = meta::name(&self.0);
         match name {
             Some(name) if own.is_empty() => self.0["metadata"]["name"] = name.into(),
-            Some(name) if own != name => {
-                return Err(Status::bad_request(format!(
-                    "the name of the object ({own}) does not match the name on the URL ({name})"
-                )));
-            }
+            Some(name) if own != name => return Err(misnamed(&self.0, name)),
             _ => {}
         }
         Ok(())
@@ -277,6 +282,11 @@ impl Admitted {
             errors.iter_mut().for_each(|error| error.show_by(schema));
         }
         let name = meta::name(&object);
-        Err(Status::invalid(&kind.group, &kind.kind, name, &errors))
+        // Upstream's events are the core group's, whichever group they are asked of.
+        let group = match kind.group.as_str() {
+            "events.k8s.io" => "",
+            group => group,
+        };
+        Err(Status::invalid(group, &kind.kind, name, &errors))
     }
 }

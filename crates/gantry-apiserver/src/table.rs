@@ -1,6 +1,6 @@
 //! Tables: what `kubectl get` prints.
 
-use crate::view::{self, Include};
+use crate::view::{self, Include, Meta};
 use gantry_api::kind::{Column, Kind};
 use serde_json::{Value, json};
 
@@ -11,12 +11,12 @@ pub fn columns(kind: &Kind) -> Value {
 }
 
 /// The row of an object, with ages as of `now`.
-pub fn row(kind: &Kind, object: &Value, include: Include, now: i64) -> Value {
+pub fn row(kind: &Kind, object: &Value, include: Include, meta: Meta, now: i64) -> Value {
     let printed = kind.hooks.printed(object);
     let cells: Vec<Value> = kind.columns.iter().map(|c| c.value(&printed, now)).collect();
     match include {
         Include::None => json!({"cells": cells}),
-        Include::Metadata => json!({"cells": cells, "object": view::metadata(object)}),
+        Include::Metadata => json!({"cells": cells, "object": view::metadata(object, meta)}),
         Include::Object => json!({"cells": cells, "object": object}),
     }
 }

@@ -14,7 +14,7 @@ use crate::request::{Served, Target};
 use crate::respond::{self, Body};
 use crate::services::{self, Allocator};
 use crate::stored::{self, Head};
-use crate::view::View;
+use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
 use crate::{binding, deletion, eviction};
 use gantry_api::json::Read;
@@ -63,8 +63,8 @@ pub struct Call {
     pub options: Options,
     /// What its answer should be in.
     pub format: Format,
-    /// Its Accept header.
-    pub accept: String,
+    /// How its answer should look.
+    pub wanted: Wanted,
     /// Its Content-Type header.
     pub content_type: String,
     /// Its User-Agent header.
@@ -115,14 +115,16 @@ impl Call {
         self.format.respond(code, object)
     }
 
-    /// How the client wants objects to look.
-    pub fn view(&self) -> View {
-        View::of(&self.accept, self.options.text("includeObject")).unwrap_or(View::Whole)
+    /// How the client wants an object to look, or the objects of a list.
+    pub fn view(&self, of_list: bool) -> Result<View, Status> {
+        let include = self.options.text("includeObject");
+        self.wanted.view(&self.target.kind, of_list, include)
     }
 
     /// An object as the client wants it.
-    pub fn answer(&self, code: u16, object: &Value) -> Response<Body> {
-        self.respond(code, &self.view().one(&self.target.kind, object))
+    pub fn answer(&self, code: u16, object: &Value) -> Result<Response<Body>, Status> {
+        let view = self.view(false)?;
+        Ok(self.respond(code, &view.one(&self.target.kind, object)))
     }
 
     /// A stored object as the client wants it: its bytes as they are, if they are what the client wants.
@@ -130,17 +132,28 @@ impl Call {
         let kind = &self.target.kind;
         let mut copied = Vec::new();
         if self.format == Format::Json
-            && self.view() == View::Whole
+            && self.wanted == Wanted::Whole
             && Head::of(kind).write(entry, &mut copied)
         {
             return Ok(respond::with_type(code, "application/json", copied));
         }
-        Ok(self.answer(code, &stored::decode_as(kind, entry)?))
+        self.answer(code, &stored::decode_as(kind, entry)?)
     }
 
     /// The media type without its parameters.
     fn media_type(&self) -> &str {
         self.content_type.split(';').next().unwrap_or("").trim()
+    }
+
+    /// Refuses patches of a type that the kind does not take.
+    pub fn check_patch_type(&self) -> Result<(), Status> {
+        let custom = self.target.kind.custom.is_some() && self.subresource() != Some(Subresource::Scale);
+        match self.media_type() {
+            type_ if CUSTOM_PATCH_TYPES.contains(&type_) => Ok(()),
+            _ if custom => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
+            type_ if PATCH_TYPES.contains(&type_) => Ok(()),
+            _ => Err(Status::no_such_patch_type()),
+        }
     }
 
     /// A patch that makes an object no one can read is invalid; the request itself was read.
@@ -173,13 +186,32 @@ impl Call {
     }
 }
 
+/// The refusal of an object without a name.
+fn nameless(name: &str) -> Status {
+    Status::bad_request(format!(
+        "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    ))
+}
+
+/// The refusal of an update that means another object of the same name.
+fn other_uid(call: &Call, name: &str, wanted: &str, found: &str) -> Status {
+    let kind = &call.target.kind;
+    let key = kind.key(call.namespace(), name);
+    let key = key.strip_prefix("/registry").unwrap_or(&key);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         UID in precondition: {wanted}, UID in object meta: {found}"
+    );
+    Status::conflict(&kind.group, &kind.plural, name, &why)
+}
+
 impl Api {
     /// get
     pub async fn get(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
         let entry = self.registry.entry(kind, call.namespace(), call.name()?).await?;
         let (wanted, newest) = (
-            list_options::version(&call.options)?,
+            list_options::version(&call.options).map_err(list_options::without_reason)?,
             self.registry.store().revision(),
         );
         if let Some(wanted) = wanted.filter(|wanted| *wanted > newest) {
@@ -213,10 +245,11 @@ impl Api {
         let validation = call.options.field_validation();
         let mut decoded = pipeline::decode(kind, body, validation, &call.warnings)?;
         decoded.place(call.namespace(), call.target.name.as_deref())?;
-        if !meta::text(decoded.object(), "resourceVersion").is_empty() {
-            return Err(Status::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+        // Upstream's store looks at it, which a dry run does not reach; what is no number is none.
+        let version = meta::text(decoded.object(), "resourceVersion").parse::<u64>();
+        if version.is_ok_and(|v| v > 0) && !call.options.dry_run() {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(Status::new(500, "", why));
         }
         stamp(decoded.metadata());
         decoded.default(kind);
@@ -231,7 +264,7 @@ impl Api {
         call.warnings
             .extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
-            return Ok(call.answer(201, validated.object()));
+            return call.answer(201, validated.object());
         }
         let stored = services::settle(reservation, self.registry.create(kind, &validated)).await?;
         self.settled(call, meta::name(validated.object()), stored.mod_revision)
@@ -243,35 +276,45 @@ impl Api {
     pub async fn update(&self, call: &Call) -> Result<Response<Body>, Status> {
         let body = call.object()?;
         if meta::name(&body.value).is_empty() {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({} based on URL) was undeterminable: name must be provided",
-                call.name()?
-            )));
+            return Err(nameless(call.name()?));
         }
-        let Sent { value, strict } = body;
-        self.change(call, &strict, &mut |_| Ok(value.clone())).await
+        let name = call.name()?;
+        if meta::name(&body.value) != name {
+            return Err(pipeline::misnamed(&body.value, name));
+        }
+        let changed = self.change(call, &mut |_| Ok(body.clone())).await;
+        match changed {
+            Err(missing)
+                if missing.code == 404
+                    && call.target.subresource.is_none()
+                    && call.target.kind.hooks.creates_on_update() =>
+            {
+                self.create_by_update(call, body).await
+            }
+            other => other,
+        }
     }
 
     /// patch
     pub async fn patch(&self, call: &Call) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
-        let parsed = || {
-            let read = gantry_api::json::read(&call.body);
-            read.map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))
-        };
         match call.media_type() {
             apply::MEDIA_TYPE => self.apply(call).await,
             "application/json-patch+json" => {
-                self.change(call, &[], &mut |object| patch::json(object, &call.body))
+                self.change(call, &mut |object| Ok(patch::json(object, &call.body)?.into()))
                     .await
             }
             "application/merge-patch+json" => {
-                let Read { value, duplicates } = parsed()?;
-                self.change(call, &duplicates, &mut |object| patch::merge(object, &value))
-                    .await
+                self.change(call, &mut |object| {
+                    let Read { value, duplicates } = patch::read_merge(&call.body)?;
+                    Ok(Sent {
+                        value: patch::merge(object, &value),
+                        strict: duplicates,
+                    })
+                })
+                .await
             }
             "application/strategic-merge-patch+json" => {
-                let Read { value, duplicates } = parsed()?;
                 let schema = match (call.subresource(), kind.schema()) {
                     (Some(Subresource::Scale), Some(Schema::Table(_))) => {
                         schema::message_for("autoscaling", "v1", "Scale").map(Schema::Table)
@@ -282,8 +325,12 @@ impl Api {
                 let Some(Schema::Table(message)) = schema else {
                     return Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES));
                 };
-                self.change(call, &duplicates, &mut |object| {
-                    patch::strategic(object, &value, message)
+                self.change(call, &mut |object| {
+                    let Read { value, duplicates } = patch::read_strategic(&call.body)?;
+                    Ok(Sent {
+                        value: patch::strategic(object, &value, message)?,
+                        strict: duplicates,
+                    })
                 })
                 .await
             }
@@ -293,12 +340,10 @@ impl Api {
     }
 
     /// Reads, changes and stores an object; again, when others wrote in between and the client named no version.
-    /// `strict` is what strict decoding has against what the client sent.
     pub async fn change(
         &self,
         call: &Call,
-        strict: &[String],
-        make: &mut (dyn FnMut(Value) -> Result<Value, Status> + Send),
+        make: &mut (dyn FnMut(Value) -> Result<Sent, Status> + Send),
     ) -> Result<Response<Body>, Status> {
         let kind = &call.target.kind;
         let name = call.name()?;
@@ -308,7 +353,10 @@ impl Api {
             let scale = call.subresource() == Some(Subresource::Scale);
             // An applied Scale has been made one of the whole object.
             let convert = scale && !call.is_apply();
-            let mut wanted = make(if convert {
+            let Sent {
+                value: mut wanted,
+                strict,
+            } = make(if convert {
                 scale_of(kind, &old)
             } else {
                 old.clone()
@@ -320,8 +368,15 @@ impl Api {
                     field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
             }
-            if !version.is_empty() && version != old_version {
+            if !matches!(version.as_str(), "" | "0") && version != old_version {
+                if version.parse::<u64>().is_err() {
+                    let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+                    return Err(Status::new(500, "", why));
+                }
                 return Err(registry::modified(kind, name));
+            }
+            if call.verb == "patch" && !scale && meta::name(&wanted).is_empty() {
+                return Err(nameless(name));
             }
             if convert {
                 let mut scaled = old.clone();
@@ -331,18 +386,20 @@ impl Api {
             }
             let sent = Sent {
                 value: wanted,
-                strict: strict.to_vec(),
+                strict,
             };
             let mut decoded = pipeline::decode(kind, sent, call.options.field_validation(), &call.warnings)
                 .map_err(|status| call.of_patch(status))?;
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
             if !uid.is_empty() && uid != meta::text(&old, "uid") {
-                let why = format!(
-                    "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                    meta::text(&old, "uid")
-                );
-                return Err(Status::conflict(&kind.group, &kind.plural, name, &why));
+                return Err(match call.verb {
+                    "update" => other_uid(call, name, uid, meta::text(&old, "uid")),
+                    _ => {
+                        let why = field::Error::invalid("metadata.uid", uid, "field is immutable");
+                        Status::invalid(&kind.group, &kind.kind, name, &[why])
+                    }
+                });
             }
             decoded.metadata()["resourceVersion"] = old_version.into();
             let stored = self.store_change(call, decoded, &old).await;
@@ -355,11 +412,23 @@ impl Api {
                     if call.subresource().is_none() {
                         call.warnings.extend(kind.hooks.warnings(&object, Some(&old)));
                     }
-                    return Ok(call.answer(200, &object));
+                    return call.answer(200, &object);
                 }
             }
         }
         Err(last)
+    }
+
+    /// Makes the object that an update did not find.
+    async fn create_by_update(&self, call: &Call, body: Sent) -> Result<Response<Body>, Status> {
+        if let Some(denied) = &call.create_denied {
+            return Err(denied.clone());
+        }
+        let uid = meta::text(&body.value, "uid");
+        if !uid.is_empty() {
+            return Err(other_uid(call, call.name()?, uid, ""));
+        }
+        self.create_object(call, body).await
     }
 
     async fn store_change(&self, call: &Call, mut decoded: Decoded, old: &Value) -> Result<Value, Status> {

@@ -66,11 +66,13 @@ pub async fn start(
     });
     // Tables and metadata alone go as JSON, as do kinds that have no protobuf form.
     let type_ = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
-    let plain = call.view() != View::Whole || !protobuf::has_form(&type_);
+    // What is sent are objects, whichever of the two looks was asked for.
+    let view = call.view(false).or_else(|_| call.view(true))?;
+    let plain = view != View::Whole || !protobuf::has_form(&type_);
     let encoder = Encoder {
         reader,
         format: if plain { Format::Json } else { call.format },
-        view: call.view(),
+        view,
     };
     let (start, _) = keys.range();
     let mut stream = Stream {

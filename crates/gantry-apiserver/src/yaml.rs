@@ -29,7 +29,17 @@ pub fn read(text: &str) -> Result<(Value, Option<String>), String> {
             let value = read(DuplicateKeyPolicy::LastWins).map_err(|e| e.to_string())?;
             Ok((value, Some(twice)))
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(as_upstream(&error.to_string())),
+    }
+}
+
+/// Upstream names the line before the error, unless it is the first.
+fn as_upstream(error: &str) -> String {
+    let place = error.rsplit_once(" at line ");
+    match place.and_then(|(why, place)| Some((why, place.split_once(',')?.0))) {
+        Some((why, "1")) => why.into(),
+        Some((why, line)) => format!("line {line}: {why}"),
+        None => error.into(),
     }
 }
 
@@ -65,6 +75,9 @@ mod tests {
         check("---\na: 1\n---\nb: 2\n", json!({"a": 1}), None);
         check("# x\n---\na: |\n  ---\n  b\n", json!({"a": "---\nb\n"}), None);
         check("", Value::Null, None);
+        let why = "mapping values are not allowed in this context";
+        assert_eq!(read("a: b: c"), Err(why.into()));
+        assert_eq!(read("x: y\na: b: c"), Err(format!("line 2: {why}")));
         check(
             "a: 1\nb: 2\na: 3\n",
             json!({"a": 3, "b": 2}),

@@ -143,7 +143,7 @@ fn fields(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Result<Diff
 fn always(field: &Field) -> Option<&'static Value> {
     match field.type_ {
         Type::Message(_) if !field.optional => Some(&EMPTY_OBJECT),
-        Type::List(_) | Type::Map(_) if field.required => Some(&NULL),
+        Type::List(_) | Type::Map(_) if field.always && !field.optional => Some(&NULL),
         _ => None,
     }
 }

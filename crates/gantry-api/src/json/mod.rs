@@ -54,6 +54,36 @@ fn whole<'de, S: DeserializeSeed<'de>>(bytes: &'de [u8], seed: S) -> serde_json:
     Ok(value)
 }
 
+/// What Go's errors call a value's type.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// A value as Go prints one that it read from JSON.
+pub fn printed(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(printed).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(map) => {
+            let mut fields: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", printed(v))).collect();
+            fields.sort();
+            format!("map[{}]", fields.join(" "))
+        }
+        plain => plain.to_string(),
+    }
+}
+
 /// Makes a tree, and notes whether any field appears twice.
 #[derive(Clone, Copy)]
 struct Tree<'a>(&'a Cell<bool>);
@@ -241,6 +271,12 @@ mod tests {
             json!({"s": {"c": [{"n": 1}, {"n": 3}], "d": 2}}),
             &["duplicate field \"s.c[1].n\"", "duplicate field \"s.d\""],
         );
+    }
+
+    #[test]
+    fn values_as_go_prints_them() {
+        let value = json!({"b": [1, "x", null], "a": {"c": true}});
+        assert_eq!(printed(&value), "map[a:map[c:true] b:[1 x <nil>]]");
     }
 
     #[test]

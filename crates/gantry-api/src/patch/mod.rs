@@ -1,26 +1,55 @@
 //! JSON, merge and strategic-merge patches over trees. Each takes the object and gives back the patched one, so a
 //! patch that fails leaves nothing half done.
 
-mod json;
+mod operations;
 mod strategic;
 
-pub use json::json;
+pub use operations::json;
 pub use strategic::strategic;
 
+use crate::json::{self as tree_json, Read};
 use crate::status::Status;
 use serde_json::{Value, json as tree};
 
-/// Applies a merge patch (RFC 7386).
+/// Reads a merge patch.
 ///
 /// # Errors
 ///
-/// 400 when the patch is not an object.
-pub fn merge(mut target: Value, patch: &Value) -> Result<Value, Status> {
-    if !patch.is_object() {
-        return Err(not_an_object());
+/// 400 when it is not an object.
+pub fn read_merge(patch: &[u8]) -> Result<Read, Status> {
+    let read =
+        read_object(patch).map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
+    match read.value {
+        Value::Null => Err(Status::bad_request("Invalid JSON Patch")),
+        _ => Ok(read),
     }
+}
+
+/// Reads a strategic merge patch.
+///
+/// # Errors
+///
+/// 400 when it is not an object.
+pub fn read_strategic(patch: &[u8]) -> Result<Read, Status> {
+    read_object(patch).map_err(Status::bad_request)
+}
+
+/// An object, or null.
+fn read_object(patch: &[u8]) -> Result<Read, String> {
+    let read = tree_json::read(patch)?;
+    match &read.value {
+        Value::Object(_) | Value::Null => Ok(read),
+        other => Err(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            tree_json::type_name(other)
+        )),
+    }
+}
+
+/// Applies a merge patch (RFC 7386).
+pub fn merge(mut target: Value, patch: &Value) -> Value {
     merge_into(&mut target, patch);
-    Ok(target)
+    target
 }
 
 fn merge_into(target: &mut Value, patch: &Value) {
@@ -42,10 +71,6 @@ fn merge_into(target: &mut Value, patch: &Value) {
     }
 }
 
-fn not_an_object() -> Status {
-    Status::bad_request("error decoding patch: a patch must be an object")
-}
-
 /// What upstream says of a patch that does not apply; not why.
 fn unprocessable() -> Status {
     let mut status = Status::new(
@@ -64,16 +89,31 @@ mod tests {
 
     #[test]
     fn merge_patches() {
-        let check = |patch: Value, want: Result<Value, u16>| {
-            let got = merge(json!({"a": {"b": 1, "c": [1]}}), &patch).map_err(|s| s.code);
-            assert_eq!(got, want, "{patch}");
+        let check = |patch: Value, want: Value| {
+            assert_eq!(merge(json!({"a": {"b": 1, "c": [1]}}), &patch), want, "{patch}");
         };
         check(
             json!({"a": {"b": null, "c": [2], "d": {"e": null}}}),
-            Ok(json!({"a": {"c": [2], "d": {}}})),
+            json!({"a": {"c": [2], "d": {}}}),
         );
-        check(json!({"a": null}), Ok(json!({})));
-        check(json!([]), Err(400));
-        check(json!("x"), Err(400));
+        check(json!({"a": null}), json!({}));
+    }
+
+    #[test]
+    fn what_is_no_patch() {
+        let number = "json: cannot unmarshal number into Go value of type map[string]interface {}";
+        let check = |patch: &str, merge: &str, strategic: Option<&str>| {
+            let found = read_merge(patch.as_bytes()).unwrap_err();
+            assert_eq!((found.code, found.message.as_str()), (400, merge), "{patch}");
+            let found = read_strategic(patch.as_bytes()).err().map(|s| s.message);
+            assert_eq!(found.as_deref(), strategic, "{patch}");
+        };
+        check("5", &format!("error decoding patch: {number}"), Some(number));
+        check("null", "Invalid JSON Patch", None);
+        check(
+            "x",
+            "error decoding patch: invalid character 'x' looking for beginning of value",
+            Some("invalid character 'x' looking for beginning of value"),
+        );
     }
 }

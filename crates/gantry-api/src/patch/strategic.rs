@@ -2,8 +2,9 @@
 //!
 //! Source: k8s.io/apimachinery/pkg/util/strategicpatch.
 
-use super::{not_an_object, unprocessable};
+use super::unprocessable;
 use crate::apply::element;
+use crate::json::printed;
 use crate::schema::{self, Field, Message, Type};
 use crate::status::Status;
 use serde_json::{Map, Value};
@@ -23,8 +24,9 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 /// 400 for a malformed directive, 422 for lists of lists, 500, as upstream has it, for a list item without its key
 /// and the like.
 pub fn strategic(target: Value, patch: &Value, message: &'static Message) -> Result<Value, Status> {
-    let (Value::Object(target), Some(patch)) = (target, patch.as_object()) else {
-        return Err(not_an_object());
+    let (Value::Object(target), Some(patch)) = (target.clone(), patch.as_object()) else {
+        // A patch that is null changes nothing.
+        return Ok(target);
     };
     merge_object(target, patch, Place::Object(message)).map(Value::Object)
 }
@@ -93,8 +95,8 @@ fn merge_object(
         Some(_) => {
             let why = format!(
                 "unknown patch type: {} in map: {}",
-                patch[PATCH],
-                Value::Object(patch.clone())
+                printed(&patch[PATCH]),
+                printed(&Value::Object(patch.clone()))
             );
             return Err(failed(why));
         }
@@ -309,9 +311,12 @@ fn merge_items(old: Vec<Value>, patch: &[Value], key: &str, place: Place) -> Res
 }
 
 fn with_key<'a>(item: &'a Value, key: &str) -> Result<&'a Map<String, Value>, Status> {
-    item.as_object()
-        .filter(|i| i.contains_key(key))
-        .ok_or_else(|| failed(format!("map: {item} does not contain declared merge key: {key}")))
+    item.as_object().filter(|i| i.contains_key(key)).ok_or_else(|| {
+        failed(format!(
+            "map: {} does not contain declared merge key: {key}",
+            printed(item)
+        ))
+    })
 }
 
 /// A patch's value where there is nothing to merge it into: without nulls in objects, and without directives.
@@ -639,7 +644,6 @@ mod tests {
                     patch(json!("x")),
                     Ok(strategy(json!("x"))),
                 ),
-                ("a patch must be an object", json!({}), json!([]), Err(400)),
             ],
         );
     }

@@ -224,9 +224,24 @@ fn time(type_: &Type, text: &str) -> Result<bool, String> {
         _ => "2006-01-02T15:04:05Z07:00",
     };
     match OffsetDateTime::parse(text, &Rfc3339) {
+        Ok(_) if *type_ == Type::MicroTime => micro(text, layout),
         Ok(_) => Ok(true),
         Err(_) => Err(format!(
             "parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\""
+        )),
+    }
+}
+
+/// A time to the microsecond has six digits of it or, as Go's reader lets pass, more.
+fn micro(text: &str, layout: &str) -> Result<bool, String> {
+    const SECONDS: usize = "2006-01-02T15:04:05".len();
+    let rest = text.get(SECONDS..).unwrap_or("");
+    let digits = rest.strip_prefix('.').unwrap_or("");
+    let digits = digits.bytes().take_while(u8::is_ascii_digit).count();
+    match digits {
+        6.. => Ok(true),
+        _ => Err(format!(
+            "parsing time {text:?} as {layout:?}: cannot parse {rest:?} as \".000000\""
         )),
     }
 }
@@ -264,6 +279,24 @@ mod tests {
     use super::super::message_for;
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn times() {
+        let m = message_for("coordination.k8s.io", "v1", "Lease").unwrap();
+        let check_time = |text: &str, expected: Option<&str>| {
+            let mut lease = json!({"spec": {"renewTime": text}});
+            let found = check(m, &mut lease).err();
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check_time("2024-01-01T00:00:00.000001Z", None);
+        check_time(
+            "2024-01-01T00:00:00Z",
+            Some(
+                "parsing time \"2024-01-01T00:00:00Z\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \
+                 \".000000\"",
+            ),
+        );
+    }
 
     #[test]
     fn unknown_nulls_and_types() {

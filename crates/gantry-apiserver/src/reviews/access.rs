@@ -2,16 +2,31 @@
 
 use super::{AUTHORIZATION, Asked};
 use gantry_api::field::Error;
+use gantry_api::formats;
+use gantry_api::schema::{Schema, message_for};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use serde_json::{Value, json};
 
-/// Checks a review and answers it for `user`.
-pub fn answer(mut asked: Asked<'_>, user: &User, mut errors: Vec<Error>) -> Result<Value, Status> {
-    errors.extend(check(&asked.object));
+/// Checks a review and answers it for `user`. `of_user` is what is wrong with whom it is about, `of_rest` what is wrong
+/// outside its attributes.
+pub fn answer(
+    mut asked: Asked<'_>,
+    user: &User,
+    of_user: Option<Error>,
+    of_rest: Vec<Error>,
+) -> Result<Value, Status> {
+    let mut errors = check(&asked.object, of_user);
+    errors.extend(of_rest);
     if !errors.is_empty() {
         let kind = asked.object["kind"].as_str().unwrap_or_default();
-        return Err(Status::invalid(AUTHORIZATION, kind, "", &errors));
+        if let Some(message) = message_for(AUTHORIZATION, "v1", kind) {
+            errors
+                .iter_mut()
+                .for_each(|error| error.show_by(Schema::Table(message)));
+        }
+        // Upstream does not say of which kind.
+        return Err(Status::invalid(AUTHORIZATION, "", "", &errors));
     }
     let status = decide(&asked, user);
     asked.object["status"] = status;
@@ -64,7 +79,7 @@ pub fn check_metadata(object: &Value, namespaced: bool) -> Option<Error> {
         .then(|| Error::invalid("metadata", object["metadata"].clone(), why))
 }
 
-fn check(object: &Value) -> Vec<Error> {
+fn check(object: &Value, of_user: Option<Error>) -> Vec<Error> {
     let spec = &object["spec"];
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let mut errors = Vec::new();
@@ -81,6 +96,7 @@ fn check(object: &Value) -> Vec<Error> {
         )),
         _ => {}
     }
+    errors.extend(of_user);
     for name in ["fieldSelector", "labelSelector"] {
         let selector = &resource[name];
         if !selector.is_object() {
@@ -97,8 +113,51 @@ fn check(object: &Value) -> Vec<Error> {
             let why = format!("when {at} is specified, requirements or rawSelector is required");
             errors.push(Error::required(format!("{at}.requirements"), why));
         }
+        for (n, requirement) in list(&selector["requirements"]).iter().enumerate() {
+            let at = format!("{at}.requirements[{n}]");
+            check_requirement(&mut errors, &at, requirement, name == "labelSelector");
+        }
     }
     errors
+}
+
+/// Operators that are unknown may be a newer client's.
+fn check_requirement(errors: &mut Vec<Error>, at: &str, requirement: &Value, label: bool) {
+    let key = requirement["key"].as_str().unwrap_or_default();
+    let values = list(&requirement["values"]);
+    if !label && key.is_empty() {
+        errors.push(Error::required(format!("{at}.key"), "must be specified"));
+    }
+    match requirement["operator"].as_str().unwrap_or_default() {
+        "In" | "NotIn" if values.is_empty() => {
+            let why = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(Error::required(format!("{at}.values"), why));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(Error::forbidden(format!("{at}.values"), why));
+        }
+        _ => {}
+    }
+    if !label {
+        return;
+    }
+    for problem in formats::qualified_name(key) {
+        errors.push(Error::invalid(format!("{at}.key"), key, problem));
+    }
+    for (n, value) in values.iter().enumerate() {
+        for problem in formats::label_value(value.as_str().unwrap_or_default()) {
+            errors.push(Error::invalid(
+                format!("{at}.values[{n}]"),
+                value.clone(),
+                problem,
+            ));
+        }
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn decide(asked: &Asked<'_>, user: &User) -> Value {
@@ -156,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_asked_must_be_clear() {
         let check = |spec: Value, fields: &[&str]| {
-            let found: Vec<String> = check(&json!({"spec": spec}))
+            let found: Vec<String> = check(&json!({"spec": spec}), None)
                 .into_iter()
                 .map(|e| e.field)
                 .collect();
@@ -171,6 +230,19 @@ mod tests {
         );
         let selector = json!({"resourceAttributes": {"fieldSelector": {}}});
         check(selector, &["spec.resourceAttributes.fieldSelector.requirements"]);
+        let of = |name: &str, requirement: Value| json!({"resourceAttributes": {name: {"requirements": [requirement]}}});
+        let at = "spec.resourceAttributes.labelSelector.requirements[0]";
+        let wrong = json!({"key": "a b", "operator": "In", "values": ["c d"]});
+        check(
+            of("labelSelector", wrong),
+            &[&format!("{at}.key"), &format!("{at}.values[0]")],
+        );
+        check(of("labelSelector", json!({"key": "a", "operator": "New"})), &[]);
+        let at = "spec.resourceAttributes.fieldSelector.requirements[0]";
+        check(
+            of("fieldSelector", json!({"operator": "In"})),
+            &[&format!("{at}.key"), &format!("{at}.values")],
+        );
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(super) const REVIEW: Review = Review {
             }
             let spec = &asked.object["spec"];
             let user = access::subject(spec);
-            let mut errors: Vec<Error> = check_subject(spec).into_iter().collect();
-            errors.extend(check_metadata(&asked.object, true));
+            let of_user = check_subject(spec);
+            let mut errors: Vec<Error> = check_metadata(&asked.object, true).into_iter().collect();
             let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
             let namespace = resource["namespace"].as_str().unwrap_or_default();
             if resource.is_object() && namespace != meta::namespace(&asked.object) {
@@ -31,7 +31,7 @@ pub(super) const REVIEW: Review = Review {
                 let why = "disallowed on this kind of request";
                 errors.push(Error::invalid("spec.nonResourceAttributes", path.clone(), why));
             }
-            access::answer(asked, &user, errors)
+            access::answer(asked, &user, of_user, errors)
         })
     },
 };

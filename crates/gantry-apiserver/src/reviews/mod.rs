@@ -110,7 +110,7 @@ pub async fn answer(
         object: decoded.object().clone(),
     };
     let object = (review.answer)(asked).await?;
-    Ok(call.respond(201, &object))
+    call.answer(201, &object)
 }
 
 /// A user as reviews show it.

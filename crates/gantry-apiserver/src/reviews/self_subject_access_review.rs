@@ -13,7 +13,7 @@ pub(super) const REVIEW: Review = Review {
         Box::pin(async move {
             let errors = check_metadata(&asked.object, false).into_iter().collect();
             let user = asked.user;
-            access::answer(asked, user, errors)
+            access::answer(asked, user, None, errors)
         })
     },
 };

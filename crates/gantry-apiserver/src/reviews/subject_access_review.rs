@@ -13,11 +13,9 @@ pub(super) const REVIEW: Review = Review {
         Box::pin(async move {
             let spec = &asked.object["spec"];
             let user = access::subject(spec);
-            let errors = check_subject(spec)
-                .into_iter()
-                .chain(check_metadata(&asked.object, false));
-            let errors = errors.collect();
-            access::answer(asked, &user, errors)
+            let of_user = check_subject(spec);
+            let errors = check_metadata(&asked.object, false).into_iter().collect();
+            access::answer(asked, &user, of_user, errors)
         })
     },
 };

@@ -167,7 +167,10 @@ mod tests {
         check(|_| {}, &[]);
         check(
             |o| o["spec"]["selector"] = Value::Null,
-            &["spec.selector: Required value"],
+            &[
+                "spec.selector: Required value",
+                "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`",
+            ],
         );
         check(
             |o| o["spec"]["template"]["metadata"]["labels"]["a"] = "c".into(),

@@ -72,6 +72,15 @@ fn completions(object: &Value) -> String {
 struct JobHooks;
 
 impl Hooks for JobHooks {
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
+    fn deletion_warning(&self) -> &'static str {
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+         propagationPolicy=Orphan to suppress this warning"
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         default_patterns(spec);

@@ -25,6 +25,10 @@ pub fn kind() -> Kind {
 struct LeaseHooks;
 
 impl Hooks for LeaseHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn needs_version(&self) -> bool {
         true
     }

@@ -55,6 +55,10 @@ fn endpoints(object: &Value) -> String {
 struct EndpointsHooks;
 
 impl Hooks for EndpointsHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         for port in list_mut(object, "subsets").iter_mut().flat_map(|s| list_mut(s, "ports")) {
             default_if_zero(port, "protocol", "TCP");

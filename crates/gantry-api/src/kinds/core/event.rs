@@ -100,6 +100,10 @@ fn source(event: &Value) -> String {
 struct EventHooks;
 
 impl Hooks for EventHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         drop_zero(object, &["count", "action"]);
     }

@@ -25,6 +25,10 @@ pub fn kind() -> Kind {
 struct LimitRangeHooks;
 
 impl Hooks for LimitRangeHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         for limit in list_mut(map_of(object, "spec"), "limits") {
             if limit["type"] == "Container" {

@@ -36,6 +36,10 @@ pub fn kind() -> Kind {
 struct ReplicationControllerHooks;
 
 impl Hooks for ReplicationControllerHooks {
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(spec, &["minReadySeconds"]);

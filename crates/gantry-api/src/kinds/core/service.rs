@@ -132,6 +132,10 @@ fn warnings(object: &Value) -> Vec<String> {
 struct ServiceHooks;
 
 impl Hooks for ServiceHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
         warnings(object)
     }

@@ -75,6 +75,10 @@ fn in_core(event: &Value) -> Value {
 struct EventHooks;
 
 impl Hooks for EventHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, _: &mut Value) {}
 
     fn to_storage<'a>(&self, object: &'a Value) -> Cow<'a, Value> {

@@ -26,6 +26,10 @@ pub fn kind() -> Kind {
 struct RuntimeClassHooks;
 
 impl Hooks for RuntimeClassHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn needs_version(&self) -> bool {
         true
     }

@@ -29,6 +29,10 @@ pub struct RoleHooks {
 }
 
 impl Hooks for RoleHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let path = Path::new("rules");
@@ -45,7 +49,11 @@ impl Hooks for RoleHooks {
                 errors.push(Error::required(path, detail));
             }
             for (i, selector) in selectors.iter().enumerate() {
-                label_selector(&mut errors, &path.index(i), selector);
+                let (path, before) = (path.index(i), errors.len());
+                label_selector(&mut errors, &path, selector);
+                if errors.len() > before {
+                    errors.push(Error::invalid(path, Value::Null, "invalid label selector."));
+                }
             }
         }
         errors

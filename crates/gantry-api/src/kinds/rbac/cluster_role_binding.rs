@@ -53,6 +53,10 @@ pub struct BindingHooks {
 }
 
 impl Hooks for BindingHooks {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         default_if_zero(map_of(object, "roleRef"), "apiGroup", GROUP);
         for subject in list_mut(object, "subjects") {

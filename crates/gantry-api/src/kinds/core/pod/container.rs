@@ -102,7 +102,7 @@ pub fn init_containers(errors: &mut Errors, path: &Path, around: &Around) {
 
 /// The rules for ephemeral containers, which are there to look around only.
 pub fn ephemeral_containers(errors: &mut Errors, path: &Path, around: &Around) {
-    const ALLOWED: [&str; 18] = [
+    const ALLOWED: [&str; 17] = [
         "name",
         "image",
         "command",
@@ -120,7 +120,6 @@ pub fn ephemeral_containers(errors: &mut Errors, path: &Path, around: &Around) {
         "stdinOnce",
         "tty",
         "targetContainerName",
-        "resizePolicy",
     ];
     let containers = around.containers("ephemeralContainers");
     let lasting = || around.containers("containers").iter().chain(around.containers("initContainers"));
@@ -137,8 +136,9 @@ pub fn ephemeral_containers(errors: &mut Errors, path: &Path, around: &Around) {
             errors.push(Error::not_found(path.child("targetContainerName"), target));
         }
         for (field, value) in entries(container) {
-            let set = !matches!(value, Value::Object(map) if map.is_empty());
-            if set && !ALLOWED.contains(&field.as_str()) {
+            // The one struct here that is always there.
+            let unset = field == "resources" && value.as_object().is_some_and(|map| map.is_empty());
+            if !unset && !ALLOWED.contains(&field.as_str()) {
                 let detail = "cannot be set for an Ephemeral Container";
                 errors.push(Error::forbidden(path.child(field), detail));
             }
@@ -208,20 +208,17 @@ fn restart_policy(errors: &mut Errors, path: &Path, container: &Value) {
     }
     for (i, rule) in rules.iter().enumerate() {
         let path = at.index(i);
-        one_of(
-            errors,
-            &path.child("action"),
-            &rule["action"],
-            &["Restart", "RestartAllContainers"],
-        );
+        let actions = ["Restart", "RestartAllContainers"];
+        if !actions.contains(&text(&rule["action"])) {
+            let action = text(&rule["action"]);
+            errors.push(Error::not_supported(path.child("action"), action, &actions));
+        }
         let codes = path.child("exitCodes");
         if given(&rule["exitCodes"]) {
-            one_of(
-                errors,
-                &codes.child("operator"),
-                &rule["exitCodes"]["operator"],
-                &["In", "NotIn"],
-            );
+            let operator = text(&rule["exitCodes"]["operator"]);
+            if !["In", "NotIn"].contains(&operator) {
+                errors.push(Error::not_supported(codes.child("operator"), operator, &["In", "NotIn"]));
+            }
             let count = list(&rule["exitCodes"]["values"]).len();
             if count > 255 {
                 errors.push(Error::too_many(codes.child("values"), count, 255));

@@ -1,6 +1,7 @@
 //! The rules for where a pod may run: affinity, tolerations, spread.
 
 use crate::field::{Error, Path};
+use crate::features::{Feature, enabled};
 use crate::formats;
 use crate::kinds::checks::{Errors, format, label_selector, one_of, optional_one_of};
 use crate::kinds::values::{entries, given, list, number, text};
@@ -224,6 +225,10 @@ pub fn tolerations(errors: &mut Errors, path: &Path, tolerations: &[Value]) {
                 errors.push(Error::invalid(at, value, detail));
             }
             "Exists" => {}
+            "Lt" | "Gt" if !enabled(Feature::TaintTolerationComparisonOperators) => {
+                let operators = ["Equal", "Exists", "Lt", "Gt"];
+                errors.push(Error::not_supported(at, operator, &operators));
+            }
             "Lt" | "Gt" => {
                 let canonical = value.parse::<i64>().is_ok_and(|n| n.to_string() == value);
                 if !canonical {
@@ -250,7 +255,7 @@ pub fn spread(errors: &mut Errors, path: &Path, constraints: &[Value]) {
         let path = path.index(i);
         let positive = |errors: &mut Errors, field: &str| {
             if number(&constraint[field]) <= 0 {
-                let detail = "must be greater than 0";
+                let detail = "must be greater than zero";
                 errors.push(Error::invalid(path.child(field), number(&constraint[field]), detail));
             }
         };

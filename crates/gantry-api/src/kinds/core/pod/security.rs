@@ -84,6 +84,9 @@ fn profile(errors: &mut Errors, path: &Path, profile: &Value, what: &str) {
             let field = if what == "seccomp" { "seccompProfile" } else { "appArmorProfile" };
             let detail = format!("type is required when {field} is set");
             errors.push(Error::required(path.child("type"), detail));
+            if what == "AppArmor" {
+                return;
+            }
         }
         "Localhost" => {
             if text(local).trim().is_empty() {
@@ -107,8 +110,15 @@ fn profile(errors: &mut Errors, path: &Path, profile: &Value, what: &str) {
     }
     if given(local) {
         let detail = format!("can only be set when {what} type is Localhost");
-        let value = if what == "seccomp" { profile } else { local };
-        errors.push(Error::invalid(at, value.clone(), detail));
+        let error = Error::invalid(at, local.clone(), detail);
+        errors.push(match what {
+            // Upstream shows the whole profile, by its fields in Go.
+            "seccomp" => {
+                let shown = format!("{{\"Type\":{},\"LocalhostProfile\":{local}}}", profile["type"]);
+                error.showing(shown)
+            }
+            _ => error,
+        });
     }
 }
 

@@ -172,6 +172,50 @@ fn the_rest_of_a_spec() {
 }
 
 #[test]
+fn parts_that_are_there_and_empty() {
+    let one = |key: &str, value: Value, expected: &[&str]| check(|s| s[key] = value.clone(), expected);
+    one(
+        "resources",
+        json!({"claims": [{"name": "c"}]}),
+        &[
+            "spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level",
+            "spec.resources.claims[0]: Not found: \"c\"",
+        ],
+    );
+    one(
+        "ephemeralContainers",
+        json!([{
+            "name": "e", "image": "i", "terminationMessagePolicy": "File", "imagePullPolicy": "Always", "resources": {},
+            "lifecycle": {}, "resizePolicy": [],
+        }]),
+        &[
+            "spec.ephemeralContainers[0].lifecycle: Forbidden: cannot be set for an Ephemeral Container",
+            "spec.ephemeralContainers[0].resizePolicy: Forbidden: cannot be set for an Ephemeral Container",
+            "spec.ephemeralContainers: Forbidden: cannot be set on create",
+        ],
+    );
+    one(
+        "securityContext",
+        json!({"seccompProfile": {"type": "Unconfined", "localhostProfile": "a"}, "appArmorProfile": {"localhostProfile": ""}}),
+        &[
+            "spec.securityContext.seccompProfile.localhostProfile: Invalid value: {\"Type\":\"Unconfined\",\
+             \"LocalhostProfile\":\"a\"}: can only be set when seccomp type is Localhost",
+            "spec.securityContext.appArmorProfile.type: Required value: type is required when appArmorProfile is set",
+        ],
+    );
+    one(
+        "volumes",
+        json!([{"name": "v", "gcePersistentDisk": {"pdName": ""}}]),
+        &["spec.volumes[0].persistentDisk.pdName: Required value"],
+    );
+    one(
+        "tolerations",
+        json!([{"key": "a", "operator": "Gt", "value": "1"}]),
+        &["spec.tolerations[0].operator: Unsupported value: \"Gt\": supported values: \"Equal\", \"Exists\", \"Lt\", \"Gt\""],
+    );
+}
+
+#[test]
 fn affinity() {
     check(
         |s| {
@@ -187,7 +231,7 @@ fn affinity() {
             "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey: Required",
             "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey: Invalid",
             "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey: Invalid",
-            "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than 0",
+            "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
             "spec.topologySpreadConstraints[0].whenUnsatisfiable: Unsupported value: \"Maybe\"",
         ],
     );

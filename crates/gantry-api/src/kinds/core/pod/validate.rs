@@ -67,6 +67,10 @@ fn spec(errors: &mut Errors, path: &Path, spec: &Value, pod: Option<&str>) {
     container::init_containers(errors, &path.child("initContainers"), &around);
     container::ephemeral_containers(errors, &path.child("ephemeralContainers"), &around);
     if given(&spec["resources"]) {
+        if given(&spec["resources"]["claims"]) {
+            let detail = "claims may not be set for Resources at pod-level";
+            errors.push(Error::forbidden(path.child("resources").child("claims"), detail));
+        }
         container::resources(errors, &path.child("resources"), &spec["resources"], &around, true);
     }
     host_network_ports(errors, &path.child("containers"), spec, pod.is_some());
@@ -322,7 +326,7 @@ pub fn pods_selected(errors: &mut Errors, path: &Path, spec: &Value, kind: &str)
     }
     let path = path.child("template");
     let labels = &spec["template"]["metadata"]["labels"];
-    if well_formed && selector.is_object() && !checks::selects(selector, labels) {
+    if well_formed && (!selector.is_object() || !checks::selects(selector, labels)) {
         let detail = "`selector` does not match template `labels`";
         errors.push(Error::invalid(path.child("metadata").child("labels"), labels.clone(), detail));
     }

@@ -69,7 +69,13 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
 fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
     let mut found = false;
     for source in SOURCES.iter().filter(|s| given(&volume[**s])) {
-        let (path, value) = (path.child(source), &volume[*source]);
+        let value = &volume[*source];
+        // Upstream spells this one differently here.
+        let field = match *source {
+            "gcePersistentDisk" if !found => "persistentDisk",
+            source => source,
+        };
+        let path = path.child(field);
         if found {
             errors.push(Error::forbidden(path, "may not specify more than 1 volume type"));
             continue;
@@ -148,8 +154,11 @@ fn ephemeral(errors: &mut Errors, source: &Path, volume: &Value, pod: Option<&st
     }
     template_metadata(errors, &path.child("metadata"), &claim["metadata"]);
     claim_spec(errors, &path.child("spec"), &claim["spec"], false);
-    if let Some(pod) = pod.filter(|p| !p.is_empty()) {
-        let name = format!("{pod}-{}", text(&volume["name"]));
+    // A claim of a volume without a good name is told of there.
+    let volume_name = text(&volume["name"]);
+    let named = formats::dns_label(volume_name).is_empty();
+    if let Some(pod) = pod.filter(|p| !p.is_empty() && named) {
+        let name = format!("{pod}-{volume_name}");
         for problem in formats::dns_subdomain(&name) {
             let detail = format!("PVC name {name:?}: {problem}");
             errors.push(Error::invalid(source.child("name"), volume["name"].clone(), detail));

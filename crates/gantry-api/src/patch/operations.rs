@@ -13,10 +13,10 @@ const MAX_OPERATIONS: usize = 10_000;
 /// A patch's copies may be so many bytes together, as upstream's: each can double the object.
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Operation {
     #[serde(default)]
-    op: String,
+    op: Option<String>,
     path: Option<String>,
     from: Option<String>,
     #[serde(default)]
@@ -32,8 +32,8 @@ struct Inapplicable;
 ///
 /// 400 when the patch cannot be read, 413 when it has too many operations, 422 when it cannot be applied.
 pub fn json(mut target: Value, patch: &[u8]) -> Result<Value, Status> {
-    let operations: Vec<Operation> = serde_json::from_slice(patch)
-        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let operations =
+        read(patch).map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
     if operations.len() > MAX_OPERATIONS {
         return Err(Status::new(
             413,
@@ -51,10 +51,43 @@ pub fn json(mut target: Value, patch: &[u8]) -> Result<Value, Status> {
     Ok(target)
 }
 
+/// The operations of a patch, or what is wrong with it in Go's words.
+fn read(patch: &[u8]) -> Result<Vec<Operation>, String> {
+    let value = crate::json::read(patch)?.value;
+    let wrong = |value: &Value, into: &str| {
+        let type_ = crate::json::type_name(value);
+        Err(format!("json: cannot unmarshal {type_} into Go {into}"))
+    };
+    let items = match value {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items,
+        other => return wrong(&other, "value of type []handlers.jsonPatchOp"),
+    };
+    for item in &items {
+        match item {
+            Value::Null => {}
+            Value::Object(item) => {
+                for field in ["op", "path", "from"] {
+                    let value = item.get(field).unwrap_or(&Value::Null);
+                    if !value.is_string() && !value.is_null() {
+                        return wrong(value, &format!("struct field jsonPatchOp.{field} of type string"));
+                    }
+                }
+            }
+            other => return wrong(other, "value of type handlers.jsonPatchOp"),
+        }
+    }
+    let operation = |item: Value| match item {
+        Value::Null => Ok(Operation::default()),
+        item => serde_json::from_value(item).map_err(|e| e.to_string()),
+    };
+    items.into_iter().map(operation).collect()
+}
+
 fn apply(target: &mut Value, operation: Operation, copied: &mut usize) -> Result<(), Inapplicable> {
     let path = operation.path.ok_or(Inapplicable)?;
     let from = operation.from.ok_or(Inapplicable);
-    match (operation.op.as_str(), path.as_str()) {
+    match (operation.op.as_deref().unwrap_or(""), path.as_str()) {
         ("replace", "") if operation.value.is_object() || operation.value.is_array() => {
             *target = operation.value;
             Ok(())
