@@ -13,6 +13,11 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// Its former name, which is no valid media type and still asked for.
+const PROTOBUF_BEFORE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 /// What is served, as documents.
 #[derive(Default)]
 pub struct Documents;
@@ -44,7 +49,7 @@ impl Documents {
             let all = all(kinds);
             let places = openapi::places(&all).into_iter();
             let with_hash = places.map(|place| {
-                let hash = hash(&openapi::v3(&place, &all).to_string());
+                let hash = hash(openapi::v3(&place, &all).to_string().as_bytes());
                 (place, hash)
             });
             with_hash.collect()
@@ -86,24 +91,31 @@ fn all(kinds: &Kinds) -> Vec<&Kind> {
 
 fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    let takes_json = accept.is_none_or(|accept| {
-        let types = accept
-            .split(',')
-            .map(|t| t.split(';').next().unwrap_or("").trim());
-        let json = |t: &str| matches!(t, "" | "*/*" | "application/*" | "application/json");
-        types.into_iter().any(json)
-    });
-    if !takes_json {
-        return Err(Status::not_acceptable(&["application/json"]));
-    }
-    let text = openapi::v2(&all(kinds)).to_string();
-    let hash = hash(&text);
+    let (type_, document) = match accepted(accept.unwrap_or("*/*")) {
+        Some(JSON) => (JSON, openapi::v2(&all(kinds)).to_string().into_bytes()),
+        Some(_) => (PROTOBUF, openapi::v2_protobuf(&openapi::v2(&all(kinds)))),
+        None => return Err(Status::not_acceptable(&[JSON, PROTOBUF])),
+    };
+    let hash = hash(&document);
     let mut answer = match unchanged(headers, &hash) {
         Some(answer) => answer,
-        None => respond::with_type(200, "application/json", text),
+        None => respond::with_type(200, type_, document),
     };
     set(&mut answer, header::ETAG, &format!("\"{hash}\""));
     Ok(answer)
+}
+
+/// The first type of an Accept header that the document of OpenAPI 2.0 comes in.
+fn accepted(accept: &str) -> Option<&'static str> {
+    let types = accept
+        .split(',')
+        .map(|t| t.split(';').next().unwrap_or("").trim());
+    let known = |type_| match type_ {
+        "" | "*/*" | "application/*" | JSON => Some(JSON),
+        PROTOBUF | PROTOBUF_BEFORE => Some(PROTOBUF),
+        _ => None,
+    };
+    types.into_iter().find_map(known)
 }
 
 /// The answer to a client that has the document already.
@@ -120,8 +132,8 @@ fn set(answer: &mut Response<Body>, name: header::HeaderName, value: &str) {
     }
 }
 
-fn hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
+fn hash(document: &[u8]) -> String {
+    let digest = Sha256::digest(document);
     digest.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
@@ -160,9 +172,18 @@ mod tests {
         check("/openapi/v3/apis/none/v1", &[], 404);
         check("/openapi/v3", &[], 200);
         let tag = check("/openapi/v2", &[("accept", "application/json")], 200)["etag"].clone();
-        check("/openapi/v2", &[("if-none-match", tag.to_str().unwrap())], 304);
-        let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-        check("/openapi/v2", &[("accept", protobuf)], 406);
+        let tag = tag.to_str().unwrap();
+        check("/openapi/v2", &[("if-none-match", tag)], 304);
+        for accept in [
+            PROTOBUF,
+            PROTOBUF_BEFORE,
+            "text/html, application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+        ] {
+            let headers = check("/openapi/v2", &[("accept", accept)], 200);
+            assert_eq!(headers["content-type"], PROTOBUF);
+            assert_ne!(headers["etag"], tag, "each form has a tag of its own");
+        }
+        check("/openapi/v2", &[("accept", "text/html")], 406);
         assert!(get(&documents, "/version", &[]).is_none());
     }
 }

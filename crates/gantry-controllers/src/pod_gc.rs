@@ -202,7 +202,7 @@ mod tests {
             "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:0{}Z", name.len())},
             "spec": {"nodeName": node}, "status": {"phase": phase},
         });
-        Arc::new(gantry_api::patch::merge(pod, &more).unwrap())
+        Arc::new(gantry_api::patch::merge(pod, &more))
     }
 
     #[test]

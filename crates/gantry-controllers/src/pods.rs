@@ -155,7 +155,7 @@ mod tests {
                 "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
             },
         });
-        gantry_api::patch::merge(pod, &change).unwrap()
+        gantry_api::patch::merge(pod, &change)
     }
 
     #[test]

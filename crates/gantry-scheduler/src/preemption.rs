@@ -163,7 +163,7 @@ mod tests {
             "metadata": {"uid": uid, "namespace": "ns", "name": uid, "labels": {"app": "a"}},
             "spec": {"priority": priority, "containers": [{"resources": {"requests": requests}}]},
         });
-        PodInfo::read(&gantry_api::patch::merge(pod, &change).unwrap())
+        PodInfo::read(&gantry_api::patch::merge(pod, &change))
     }
 
     fn cluster(nodes: &[(&str, &[PodInfo])]) -> Cache {

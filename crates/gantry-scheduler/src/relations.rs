@@ -167,7 +167,7 @@ mod tests {
         };
         let check = |change: Value, namespace: &str, expected: bool| {
             let base = json!({"labelSelector": {"matchLabels": {"app": "a"}}, "topologyKey": "zone"});
-            let term = gantry_api::patch::merge(base, &change).unwrap();
+            let term = gantry_api::patch::merge(base, &change);
             let spec = json!({"affinity": {"podAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
             let affinity = Affinity::read(&spec, "own", &Labels::from([("app".into(), "a".into())])).unwrap();

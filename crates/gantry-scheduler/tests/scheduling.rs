@@ -56,7 +56,7 @@ impl Cluster {
             "metadata": {"namespace": "default", "name": name, "labels": {"app": "a"}},
             "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": requests}}]},
         });
-        let pod = gantry_api::patch::merge(pod, &change).unwrap();
+        let pod = gantry_api::patch::merge(pod, &change);
         self.client.create(&PODS, &pod).await.unwrap();
     }
 

@@ -57,6 +57,20 @@ fn live_through_a_kill(program: &Path) {
         &format!("create --validate=strict -f {unknown}"),
         "strict decoding error: unknown field \"datum\"",
     );
+    let list = write(
+        data.path(),
+        "list.json",
+        &format!(
+            r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#,
+            CONFIG_MAP.replace("settings", "listed")
+        ),
+    );
+    // kubectl checks lists by the document of OpenAPI 2.0, which it asks for in protobuf.
+    kubectl.check(&format!("create -f {list}"), "configmap/listed created");
+    kubectl.check(
+        &format!("create -f {}", write(data.path(), "worse.json", r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"data":1}]}"#)),
+        "ConfigMap.data): invalid type",
+    );
     kubectl.check("get configmap settings -o jsonpath={.data.a}", "1");
     kubectl.check(
         "label configmap settings tier=front",

@@ -10,9 +10,11 @@ mod parameters;
 mod paths;
 mod schemas;
 mod v2;
+mod v2_protobuf;
 mod v3;
 
 pub use v2::v2;
+pub use v2_protobuf::v2_protobuf;
 pub use v3::{places, v3};
 
 #[cfg(test)]

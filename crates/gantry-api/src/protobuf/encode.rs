@@ -1,6 +1,7 @@
 //! Trees to bytes.
 
-use super::{BYTES, DEPTH, FIXED64, MAGIC, VARINT, message_of};
+use super::wire::{put_bytes, put_double, put_varint, tag, varint};
+use super::{BYTES, DEPTH, MAGIC, message_of};
 use crate::schema::{self, Field, Message, Type};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -199,8 +200,7 @@ fn encode_value(
         Type::Bool => put_varint(number, u64::from(value.as_bool().unwrap_or(false)), out),
         Type::Bytes => put_bytes(number, &STANDARD.decode(text()?).map_err(|_| bad())?, out),
         Type::Double => {
-            tag(number, FIXED64, out);
-            out.extend_from_slice(&value.as_f64().unwrap_or(0.0).to_le_bytes());
+            put_double(number, value.as_f64().unwrap_or(0.0), out);
         }
         Type::Quantity => {
             let written = match value {
@@ -265,29 +265,6 @@ fn encode_value(
         Type::List(_) | Type::Map(_) => return Err(bad()),
     }
     Ok(())
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn tag(number: u32, wire: u32, out: &mut Vec<u8>) {
-    varint(u64::from(number << 3 | wire), out);
-}
-
-fn put_varint(number: u32, value: u64, out: &mut Vec<u8>) {
-    tag(number, VARINT, out);
-    varint(value, out);
-}
-
-fn put_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    tag(number, BYTES, out);
-    varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
 }
 
 /// One frame of a watch: four bytes of length, then the event with the object in its envelope.

@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+pub(crate) mod wire;
 
 pub use decode::{DecodeError, decode_object};
 pub use encode::{EncodeError, encode_event, encode_item, encode_list_frame, encode_object};

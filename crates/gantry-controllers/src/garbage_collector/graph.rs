@@ -206,7 +206,7 @@ mod tests {
         let reference = |o: &&str| json!({"apiVersion": "v1", "kind": "Pod", "name": o, "uid": o, "blockOwnerDeletion": true});
         let owners: Vec<Value> = owners.iter().map(reference).collect();
         let object = json!({"metadata": {"uid": name, "name": name, "ownerReferences": owners}});
-        gantry_api::patch::merge(object, &json!({"metadata": change})).unwrap()
+        gantry_api::patch::merge(object, &json!({"metadata": change}))
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn deployment(name: &str, spec: Value) -> Value {
         "metadata": {"namespace": "default", "name": name},
         "spec": {"replicas": 3, "selector": {"matchLabels": {"app": name}}, "template": template},
     });
-    gantry_api::patch::merge(base, &json!({"spec": spec})).unwrap()
+    gantry_api::patch::merge(base, &json!({"spec": spec}))
 }
 
 /// Whether all of the deployment's replicas are of its template, and available.

@@ -280,7 +280,7 @@ mod tests {
             "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule",
             "labelSelector": {"matchLabels": {"app": "a"}},
         });
-        gantry_api::patch::merge(base, &change).unwrap()
+        gantry_api::patch::merge(base, &change)
     }
 
     #[test]
