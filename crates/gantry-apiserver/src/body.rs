@@ -4,6 +4,7 @@
 
 use crate::negotiate::{Format, TYPES};
 use crate::yaml;
+use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::schema::Schema;
 use gantry_api::status::Status;
@@ -26,20 +27,22 @@ pub struct Sent {
     pub value: Value,
     /// What strict decoding has against it, in upstream's words.
     pub strict: Vec<String>,
+    /// The JSON that it was read from, if it was: strict decoding goes by its order.
+    pub json: Bytes,
 }
 
 impl From<Value> for Sent {
     fn from(value: Value) -> Self {
         Sent {
             value,
-            strict: Vec::new(),
+            ..Sent::default()
         }
     }
 }
 
 /// A request's body as a tree. `expected` names the kind that it should be; `kind` is what a protobuf body is when it
 /// does not say so itself.
-pub fn read(content_type: &str, body: &[u8], expected: &str, kind: Option<&Kind>) -> Result<Sent, Status> {
+pub fn read(content_type: &str, body: &Bytes, expected: &str, kind: Option<&Kind>) -> Result<Sent, Status> {
     let media_type = content_type.split(';').next().unwrap_or("").trim();
     let format = match media_type {
         "" => Format::Json,
@@ -56,6 +59,7 @@ pub fn read(content_type: &str, body: &[u8], expected: &str, kind: Option<&Kind>
         Format::Json => json::read(body).map(|read| Sent {
             value: read.value,
             strict: read.duplicates,
+            json: body.clone(),
         }),
         Format::Yaml => {
             let (value, twice) = yaml::read(&String::from_utf8_lossy(body))
@@ -64,6 +68,7 @@ pub fn read(content_type: &str, body: &[u8], expected: &str, kind: Option<&Kind>
             Ok(Sent {
                 value,
                 strict: strict.into_iter().collect(),
+                json: Bytes::new(),
             })
         }
         Format::Protobuf => {
@@ -153,7 +158,12 @@ mod tests {
         let kinds = gantry_api::kinds::builtin();
         let kind = kinds.iter().find(|k| k.kind == "ConfigMap");
         let check = |content_type: &str, body: &str, expected: Result<Value, (u16, &str)>| {
-            let found = read(content_type, body.as_bytes(), "ConfigMap", kind);
+            let found = read(
+                content_type,
+                &Bytes::copy_from_slice(body.as_bytes()),
+                "ConfigMap",
+                kind,
+            );
             let found = found.map(|sent| sent.value).map_err(|s| (s.code, s.message));
             assert_eq!(
                 found,

@@ -7,8 +7,9 @@ use crate::options::FieldValidation;
 use crate::services::Reservation;
 use crate::warnings::Warnings;
 use gantry_api::kind::{Kind, Subresource};
+use gantry_api::schema::Schema;
 use gantry_api::status::Status;
-use gantry_api::{field, meta};
+use gantry_api::{field, json, meta};
 use gantry_auth::User;
 use serde_json::{Value, json};
 
@@ -75,6 +76,9 @@ pub fn decode(
     }
     if let Some(schema) = kind.schema() {
         found.extend(schema.check(&mut object).map_err(cannot)?);
+        if found.len() > 1 && matches!(schema, Schema::Table(_)) {
+            json::in_order(&sent.json, &mut found);
+        }
     }
     match validation {
         FieldValidation::Strict if !found.is_empty() => {

@@ -310,6 +310,7 @@ impl Api {
                     Ok(Sent {
                         value: patch::merge(object, &value),
                         strict: duplicates,
+                        ..Sent::default()
                     })
                 })
                 .await
@@ -330,6 +331,7 @@ impl Api {
                     Ok(Sent {
                         value: patch::strategic(object, &value, message)?,
                         strict: duplicates,
+                        ..Sent::default()
                     })
                 })
                 .await
@@ -356,6 +358,7 @@ impl Api {
             let Sent {
                 value: mut wanted,
                 strict,
+                json,
             } = make(if convert {
                 scale_of(kind, &old)
             } else {
@@ -387,6 +390,7 @@ impl Api {
             let sent = Sent {
                 value: wanted,
                 strict,
+                json,
             };
             let mut decoded = pipeline::decode(kind, sent, call.options.field_validation(), &call.warnings)
                 .map_err(|status| call.of_patch(status))?;

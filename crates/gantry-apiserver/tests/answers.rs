@@ -150,6 +150,14 @@ async fn fields_that_appear_twice_or_are_unknown() {
     bench
         .check(ask("POST", path("Strict"), JSON, body), 400, strict)
         .await;
+    // They come in the order in which the fields stand.
+    let body = r#"{"zz": 1, "metadata": {"name": "x"}, "data": {"a": "1", "a": "2"}}"#;
+    let strict = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \
+                  \"zz\", duplicate field \"data.a\"";
+    bench
+        .check(ask("POST", path("Strict"), JSON, body), 400, strict)
+        .await;
+    let body = r#"{"metadata": {"name": "x"}, "data": {"a": "1", "a": "2"}, "zz": 1}"#;
     let told = [r#"duplicate field \"data.a\""#, r#"unknown field \"zz\""#];
     bench
         .check_warnings(ask("POST", path(""), JSON, body), 201, &told)

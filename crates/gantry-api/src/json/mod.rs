@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 
 /// What was read.
@@ -34,17 +35,44 @@ pub fn read(bytes: &[u8]) -> Result<Read, String> {
     };
     let mut duplicates = Vec::new();
     if again.get() {
-        let found = RefCell::new(Vec::new());
-        let named = Named {
-            path: String::new(),
-            found: &found,
-        };
-        // It was read once already.
-        if whole(bytes, named).is_ok() {
-            duplicates = found.into_inner();
-        }
+        each_field(bytes, &mut |path, again| {
+            let text = duplicate(path);
+            if again && !duplicates.contains(&text) {
+                duplicates.push(text);
+            }
+        });
     }
     Ok(Read { value, duplicates })
+}
+
+fn duplicate(path: &str) -> String {
+    format!("duplicate field {path:?}")
+}
+
+/// Puts what strict decoding says of fields, unknown ones and duplicates, in the order in which they stand in the text.
+/// What it says of others comes last.
+pub fn in_order(bytes: &[u8], texts: &mut [String]) {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    each_field(bytes, &mut |path, again| {
+        let next = places.len();
+        let text = match again {
+            true => duplicate(path),
+            false => format!("unknown field {path:?}"),
+        };
+        places.entry(text).or_insert(next);
+    });
+    texts.sort_by_key(|text| places.get(text).copied().unwrap_or(usize::MAX));
+}
+
+/// Tells the path of each field, and whether it appeared before in its object. Of a text that was read already.
+fn each_field<'a>(bytes: &[u8], tell: &'a mut Tell<'a>) {
+    let tell = RefCell::new(tell);
+    let named = Named {
+        path: String::new(),
+        tell: &tell,
+    };
+    // What is wrong with the text was told to whoever read it.
+    drop(whole(bytes, named));
 }
 
 fn whole<'de, S: DeserializeSeed<'de>>(bytes: &'de [u8], seed: S) -> serde_json::Result<S::Value> {
@@ -150,13 +178,16 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// Finds the fields that appear twice, below a path.
-struct Named<'a> {
+/// What is told of each field; see [`each_field`].
+type Tell<'a> = dyn FnMut(&str, bool) + 'a;
+
+/// Tells of the fields below a path.
+struct Named<'a, 'b> {
     path: String,
-    found: &'a RefCell<Vec<String>>,
+    tell: &'a RefCell<&'b mut Tell<'b>>,
 }
 
-impl<'de> DeserializeSeed<'de> for Named<'_> {
+impl<'de> DeserializeSeed<'de> for Named<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<(), D::Error> {
@@ -164,7 +195,7 @@ impl<'de> DeserializeSeed<'de> for Named<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Named<'_> {
+impl<'de> Visitor<'de> for Named<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,7 +229,7 @@ impl<'de> Visitor<'de> for Named<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let below = |at: usize| Named {
             path: format!("{}[{at}]", self.path),
-            found: self.found,
+            tell: self.tell,
         };
         let mut at = 0;
         while items.next_element_seed(below(at))?.is_some() {
@@ -214,18 +245,14 @@ impl<'de> Visitor<'de> for Named<'_> {
                 "" => key.clone(),
                 path => format!("{path}.{key}"),
             };
-            if seen.contains(&key) {
-                let text = format!("duplicate field {path:?}");
-                let mut found = self.found.borrow_mut();
-                if !found.contains(&text) {
-                    found.push(text);
-                }
-            } else {
+            let again = seen.contains(&key);
+            (self.tell.borrow_mut())(&path, again);
+            if !again {
                 seen.push(key);
             }
             fields.next_value_seed(Named {
                 path,
-                found: self.found,
+                tell: self.tell,
             })?;
         }
         Ok(())
@@ -246,6 +273,23 @@ impl<'de> DeserializeSeed<'de> for Key {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn errors_come_in_the_texts_order() {
+        let text = r#"{"z": 1, "spec": {"x": [{"b": 1, "a": 2}], "n": 1, "n": 2}, "a": 3}"#;
+        let expected = [
+            "unknown field \"z\"",
+            "unknown field \"spec.x[0].b\"",
+            "unknown field \"spec.x[0].a\"",
+            "duplicate field \"spec.n\"",
+            "unknown field \"a\"",
+            "something else",
+        ];
+        let mut texts = expected.map(String::from);
+        texts.sort();
+        in_order(text.as_bytes(), &mut texts);
+        assert_eq!(texts, expected);
+    }
 
     #[test]
     fn fields_that_appear_twice() {
