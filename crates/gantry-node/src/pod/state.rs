@@ -277,9 +277,15 @@ fn termination_message(status: &v1::ContainerStatus) -> String {
 
 /// The last lines of a log in CRI's format (`time stream tag text`), as much as a message may hold.
 fn log_message(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().filter_map(|l| l.splitn(4, ' ').nth(3)).collect();
-    let last = &lines[lines.len().saturating_sub(LOG_MESSAGE_LINES)..];
-    let text: String = last.iter().map(|l| format!("{l}\n")).collect();
+    let piece = |line| {
+        let mut words = str::splitn(line, 4, ' ').skip(2);
+        let (tag, text) = (words.next()?, words.next()?);
+        // P is a part of a line: the rest comes next, or the container ended there.
+        Some((text, if tag.starts_with('P') { "" } else { "\n" }))
+    };
+    let pieces: Vec<(&str, &str)> = log.lines().filter_map(piece).collect();
+    let last = &pieces[pieces.len().saturating_sub(LOG_MESSAGE_LINES)..];
+    let text: String = last.iter().flat_map(|(text, end)| [*text, *end]).collect();
     let from = text.len().saturating_sub(LOG_MESSAGE_LIMIT);
     let from = (from..text.len())
         .find(|i| text.is_char_boundary(*i))
@@ -306,6 +312,10 @@ mod tests {
     fn a_log_becomes_a_message() {
         let log = "2026-01-01T00:00:00Z stdout F one two\n2026-01-01T00:00:00Z stderr F three\n";
         assert_eq!(log_message(log), "one two\nthree\n");
+        assert_eq!(
+            log_message("t stdout P a\nt stdout F b\nt stdout P DONE\n"),
+            "ab\nDONE"
+        );
         let long = format!("t stdout F {}\n", "x".repeat(5000));
         assert_eq!(log_message(&long).len(), LOG_MESSAGE_LIMIT);
     }
