@@ -15,7 +15,7 @@ pub fn row(kind: &Kind, object: &Value, include: Include, meta: Meta, now: i64) 
     let printed = kind.hooks.printed(object);
     let cells: Vec<Value> = kind.columns.iter().map(|c| c.value(&printed, now)).collect();
     match include {
-        Include::None => json!({"cells": cells}),
+        Include::None => json!({"cells": cells, "object": null}),
         Include::Metadata => json!({"cells": cells, "object": view::metadata(object, meta)}),
         Include::Object => json!({"cells": cells, "object": object}),
     }

@@ -45,6 +45,16 @@ struct Term {
     equal: bool,
 }
 
+/// Upstream names the fields that all kinds have where a kind has none of its own.
+fn unknown(kind: &Kind, label: &str) -> String {
+    match kind.custom.is_none() && kind.selectable_fields.is_empty() {
+        true => {
+            format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        false => format!("field label not supported: {label}"),
+    }
+}
+
 impl Fields {
     /// Parses `a=b,c!=d` over the fields that the kind lets clients select by.
     pub fn parse(text: &str, kind: &Kind) -> Result<Fields, Status> {
@@ -69,7 +79,7 @@ impl Fields {
                 .map(|(_, path)| path.as_str());
             let path = common
                 .or(own)
-                .ok_or_else(|| Status::bad_request(format!("field label not supported: {label}")))?;
+                .ok_or_else(|| Status::bad_request(unknown(kind, label)))?;
             terms.push(Term {
                 path: path.to_string(),
                 value: value.to_string(),
