@@ -2,7 +2,9 @@
 //!
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition and pkg/apis/apiextensions.
 
+mod conversion;
 mod schema;
+mod selectable;
 mod structural;
 mod validate;
 
@@ -11,7 +13,7 @@ use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::immutable;
 use crate::kinds::columns::{column, name_column};
-use crate::kinds::values::{list, text};
+use crate::kinds::values::{given, list, text};
 use crate::kinds::{count_generation, usual};
 use serde_json::{Value, json};
 
@@ -89,6 +91,15 @@ impl Hooks for DefinitionHooks {
         if conversion.is_null() {
             *conversion = json!({"strategy": "None"});
         }
+        let webhook = &conversion["webhook"];
+        if webhook.is_object()
+            && !given(&webhook["clientConfig"])
+            && list(&webhook["conversionReviewVersions"]).is_empty()
+            && let Some(conversion) = conversion.as_object_mut()
+        {
+            // It says nothing, and upstream's own form of a conversion has no place for it.
+            conversion.remove("webhook");
+        }
         if conversion["webhook"]["clientConfig"]["service"].is_object() {
             let port = &mut conversion["webhook"]["clientConfig"]["service"]["port"];
             if port.is_null() {
@@ -101,7 +112,8 @@ impl Hooks for DefinitionHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
-        object["status"] = json!({});
+        // What Go writes of a status that says nothing.
+        object["status"] = json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}});
         object["metadata"]["generation"] = 1.into();
         note_stored_version(object);
     }
@@ -116,9 +128,13 @@ impl Hooks for DefinitionHooks {
     fn validate_create(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let (names, group) = (&object["spec"]["names"], text(&object["spec"]["group"]));
-        if crate::meta::name(object) != format!("{}.{group}", text(&names["plural"])) {
-            let detail = "must be spec.names.plural+\".\"+spec.group";
-            errors.push(Error::invalid("metadata.name", crate::meta::name(object), detail));
+        let wanted = format!("{}.{group}", text(&names["plural"]));
+        for field in ["generateName", "name"] {
+            let name = text(&object["metadata"][field]);
+            if !name.is_empty() && name != wanted {
+                let detail = "must be spec.names.plural+\".\"+spec.group";
+                errors.push(Error::invalid(format!("metadata.{field}"), name, detail));
+            }
         }
         errors.extend(validate::validate(object, None));
         errors
