@@ -193,3 +193,109 @@ fn unknown_formats(object: &Value) -> Vec<String> {
     found.dedup();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> Value {
+        let field = |type_: &str| json!({"type": type_});
+        let spec = json!({"type": "object", "properties": {"a": field("string"), "o": field("object")}});
+        let schema = json!({"type": "object", "properties": {"spec": spec}});
+        json!({
+            "metadata": {"name": "foos.example.com"},
+            "spec": {
+                "group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                    "selectableFields": [{"jsonPath": ".spec.a"}],
+                }],
+            },
+        })
+    }
+
+    fn check(place: &str, value: Value, expected: &[&str]) {
+        let mut object = definition();
+        *object.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value.clone();
+        DefinitionHooks.default(&mut object);
+        DefinitionHooks.prepare_create(&mut object);
+        let found = DefinitionHooks.validate_create(&object);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{place} {value}");
+    }
+
+    #[test]
+    fn selectable_fields() {
+        let path = "/spec/versions/0/selectableFields/0/jsonPath";
+        let at = |why: &str| format!("spec.selectableFields[0].jsonPath: {why}");
+        check(path, json!(".spec.a"), &[]);
+        for (value, why) in [
+            (".spec.z", "does not refer to a valid field"),
+            (".spec.a[0]", "array notation is not allowed"),
+            (".spec.a.", "unexpected end of JSON path"),
+            ("{.spec.a}", "expected [ or . but got: {"),
+        ] {
+            let why = at(&format!("Invalid value: {value:?}: is an invalid path: {why}"));
+            check(path, json!(value), &[&why]);
+        }
+        check(
+            path,
+            json!(".spec.o"),
+            &[&at(
+                "Invalid value: \".spec.o\": must point to a field of type string, boolean or integer. Enum string fields \
+                 and strings with formats are allowed.",
+            )],
+        );
+    }
+
+    #[test]
+    fn conversions() {
+        let mut with = definition();
+        with["spec"]["conversion"] = json!(null);
+        let of = |config: Value, reviews: Value| {
+            json!({"strategy": "Webhook", "webhook": {"clientConfig": config, "conversionReviewVersions": reviews}})
+        };
+        let check = |conversion: Value, expected: &[&str]| {
+            let mut object = with.clone();
+            object["spec"]["conversion"] = conversion;
+            let spec = object["spec"].take();
+            check("/spec", spec, expected);
+        };
+        let url = json!({"url": "https://example.com/x"});
+        check(of(url.clone(), json!(["v1"])), &[]);
+        check(json!({"strategy": "None", "webhook": {}}), &[]);
+        check(
+            of(url, json!(["v1", "v1"])),
+            &["spec.conversion.conversionReviewVersions[1]: Invalid value: \"v1\": duplicate version"],
+        );
+        check(
+            of(json!({"url": "http://example.com"}), json!(["v1"])),
+            &["spec.conversion.webhookClientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; \
+               desired format: https://host[/path]"],
+        );
+        check(
+            of(json!({"service": {"name": "a", "namespace": "b", "port": 0}}), json!(["v1"])),
+            &["spec.conversion.webhookClientConfig.service.port: Invalid value: 0: port is not valid: must be between 1 and \
+               65535, inclusive"],
+        );
+    }
+
+    #[test]
+    fn defaults_stand_for_themselves() {
+        let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/o";
+        let of = |default: Value, embedded: bool| {
+            json!({
+                "type": "object", "default": default, "required": ["b"], "x-kubernetes-embedded-resource": embedded,
+                "properties": {"b": {"type": "string", "default": "x"}},
+            })
+        };
+        let at = "spec.validation.openAPIV3Schema.properties[spec].properties[o].default";
+        check(path, of(json!({"b": "y"}), false), &[]);
+        check(path, of(json!({}), false), &[&format!("{at}.b: Required value")]);
+        check(
+            path,
+            of(json!({"b": "y"}), true),
+            &[&format!("{at}.apiVersion: Required value"), &format!("{at}.kind: Required value")],
+        );
+    }
+}
