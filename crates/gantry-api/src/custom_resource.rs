@@ -31,22 +31,31 @@ pub fn kinds(definition: &Value) -> Vec<Kind> {
         .into_iter()
         .flatten()
         .collect();
-    let stored = versions.iter().find(|v| v["storage"] == true);
-    let stored = stored.map_or("", |v| text(&v["name"]));
+    let Some(stored) = versions.iter().find(|v| v["storage"] == true) else {
+        return Vec::new();
+    };
+    let of_stored = Arc::new(Structural::root(&stored["schema"]["openAPIV3Schema"]));
+    let stored = (text(&stored["name"]), of_stored);
     let served = versions.iter().filter(|v| v["served"] == true);
-    served.map(|version| kind(definition, version, stored)).collect()
+    served.map(|version| kind(definition, version, &stored)).collect()
 }
 
-fn kind(definition: &Value, version: &Value, stored: &str) -> Kind {
+/// `stored` is the version that objects are stored in, and what they look like there.
+fn kind(definition: &Value, version: &Value, stored: &(&str, Arc<Structural>)) -> Kind {
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let (group, plural) = (text(&spec["group"]), text(&names["plural"]));
     let subresources = &version["subresources"];
     let all = [("scale", Subresource::Scale), ("status", Subresource::Status)];
     let subresources = all.iter().filter(|(name, _)| subresources[*name].is_object());
     let schema = &version["schema"]["openAPIV3Schema"];
-    let structural = Arc::new(Structural::root(schema));
+    let (stored, of_stored) = stored;
+    let structural = match version["name"] == *stored {
+        true => of_stored.clone(),
+        false => Arc::new(Structural::root(schema)),
+    };
     let hooks = CustomHooks {
         schema: structural.clone(),
+        stored_schema: of_stored.clone(),
         api_version: format!("{group}/{}", text(&version["name"])),
         stored_version: format!("{group}/{stored}"),
         has_status: version["subresources"]["status"].is_object(),
@@ -182,6 +191,8 @@ impl Scale {
 
 struct CustomHooks {
     schema: Arc<Structural>,
+    /// What stored objects look like.
+    stored_schema: Arc<Structural>,
     api_version: String,
     stored_version: String,
     has_status: bool,
@@ -346,13 +357,23 @@ impl Hooks for CustomHooks {
         Cow::Owned(object)
     }
 
-    /// What was written under another schema is read as if it were written under this one.
+    /// What was written under another schema is read as if it were written under the one objects are stored by: its
+    /// defaults are filled in. Of them another version has what it declares.
     fn from_storage(&self, object: &mut Value) {
-        object["apiVersion"] = self.api_version.as_str().into();
-        embedded::coerce_stored(&self.schema, object);
-        prune::prune(Some(&self.schema), object);
-        default::drop_nulls(&self.schema, object);
-        default::default(&self.schema, object);
+        let stored = &self.stored_schema;
+        embedded::coerce_stored(stored, object);
+        prune::prune(Some(stored), object);
+        default::drop_nulls(stored, object);
+        default::default(stored, object);
+        if self.api_version != self.stored_version {
+            object["apiVersion"] = self.api_version.as_str().into();
+            embedded::coerce_stored(&self.schema, object);
+            prune::prune(Some(&self.schema), object);
+        }
+    }
+
+    fn needs_version(&self) -> bool {
+        true
     }
 
     fn scale(&self) -> ScalePaths<'_> {

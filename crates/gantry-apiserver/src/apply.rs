@@ -6,13 +6,13 @@ use crate::pipeline::Decoded;
 use crate::respond::Body;
 use crate::verbs::{Api, Call, TRIES, rfc3339};
 use crate::warnings::Warnings;
-use crate::yaml;
+use crate::{scale, yaml};
 use gantry_api::apply::{Reset, Writer};
 use gantry_api::kind::Subresource;
 use gantry_api::meta;
 use gantry_api::status::Status;
 use http::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 /// The media type of an apply.
@@ -63,10 +63,12 @@ impl<'a> Tracker<'a> {
             manager: &self.manager,
             now: &self.now,
             reset: match self.call.subresource() {
-                Some(Subresource::Status) if kind.status_alone => Reset::AllBut(&[&["status"]]),
+                Some(Subresource::Status) if kind.status_alone || kind.custom.is_some() => {
+                    Reset::AllBut(&[&["status"]])
+                }
                 Some(Subresource::Status) => Reset::AllBut(STATUS_PATHS),
                 Some(Subresource::Finalize) => Reset::AllBut(&[&["spec", "finalizers"]]),
-                Some(Subresource::Scale) => Reset::AllBut(&[&["spec", "replicas"]]),
+                Some(Subresource::Scale) => Reset::AllButAt(kind.hooks.scale().spec_replicas),
                 None if kind.has(Subresource::Status) => Reset::Status,
                 _ => Reset::Nothing,
             },
@@ -131,9 +133,9 @@ impl Api {
         let tracker = Tracker::of(call);
         let force = call.options.flag("force");
         let mut patch = parse(&call.body, call.options.field_validation(), &call.warnings)?;
-        let scale = call.subresource() == Some(Subresource::Scale);
-        if scale {
-            patch = of_scale(&patch, call)?;
+        let is_scale = call.subresource() == Some(Subresource::Scale);
+        if is_scale {
+            patch = scale::applied(&call.target.kind, &patch)?;
         }
         let mut last = None;
         for _ in 0..TRIES {
@@ -177,24 +179,6 @@ impl Api {
     }
 }
 
-/// A Scale's configuration as one of the object it scales.
-fn of_scale(patch: &Value, call: &Call) -> Result<Value, Status> {
-    let kind = &call.target.kind;
-    if patch["apiVersion"] != "autoscaling/v1" || patch["kind"] != "Scale" {
-        return Err(Status::bad_request(format!(
-            "invalid object type: {}, Kind={}",
-            patch["apiVersion"].as_str().unwrap_or(""),
-            patch["kind"].as_str().unwrap_or("")
-        )));
-    }
-    let mut object =
-        json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": patch["metadata"]});
-    if let Some(replicas) = patch["spec"].get("replicas") {
-        object["spec"]["replicas"] = replicas.clone();
-    }
-    Ok(object)
-}
-
 /// Reads a configuration. A key that appears twice counts last, with a warning or an error.
 fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Result<Value, Status> {
     let cannot = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
@@ -223,6 +207,7 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn managers_names_from_user_agents() {

@@ -41,6 +41,7 @@ mod request;
 mod respond;
 mod reviews;
 mod runtime_config;
+mod scale;
 pub mod server;
 pub mod services;
 mod stored;

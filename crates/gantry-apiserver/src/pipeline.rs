@@ -59,11 +59,21 @@ pub fn decode(
         .and_then(Value::as_str)
         .unwrap_or("")
         .to_string();
-    if !api_version.is_empty() && api_version != kind.api_version() {
+    let custom = kind.custom.is_some();
+    if (custom || !api_version.is_empty()) && api_version != kind.api_version() {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             kind.api_version()
         )));
+    }
+    if custom && !kind_name.is_empty() && kind_name != kind.kind {
+        let why = field::Error::invalid("kind", &*kind_name, format!("must be {}", kind.kind));
+        return Err(Status::invalid(
+            &kind.group,
+            &kind_name,
+            meta::name(&object),
+            &[why],
+        ));
     }
     if !kind_name.is_empty() && kind_name != kind.kind {
         return Err(Status::bad_request(format!(

@@ -16,10 +16,9 @@ use crate::services::{self, Allocator};
 use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
-use crate::{binding, deletion, eviction};
+use crate::{binding, deletion, eviction, scale};
 use gantry_api::json::Read;
 use gantry_api::kind::{Kind, Subresource};
-use gantry_api::kinds::label_selector;
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch};
@@ -219,7 +218,7 @@ impl Api {
         }
         match call.subresource() {
             Some(Subresource::Scale) => {
-                Ok(call.respond(200, &scale_of(kind, &stored::decode_as(kind, &entry)?)))
+                Ok(call.respond(200, &scale::read(kind, &stored::decode_as(kind, &entry)?)?))
             }
             _ => call.answer_stored(200, &entry),
         }
@@ -352,21 +351,21 @@ impl Api {
         let mut last = registry::modified(kind, name);
         for _ in 0..TRIES {
             let old = self.registry.get(kind, call.namespace(), name).await?;
-            let scale = call.subresource() == Some(Subresource::Scale);
+            let is_scale = call.subresource() == Some(Subresource::Scale);
             // An applied Scale has been made one of the whole object.
-            let convert = scale && !call.is_apply();
+            let convert = is_scale && !call.is_apply();
             let Sent {
                 value: mut wanted,
                 strict,
                 json,
             } = make(if convert {
-                scale_of(kind, &old)
+                scale::of(kind, &old)
             } else {
                 old.clone()
             })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
-            if version.is_empty() && kind.hooks.needs_version() {
+            if version.is_empty() && !is_scale && kind.hooks.needs_version() {
                 let why =
                     field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
@@ -378,13 +377,18 @@ impl Api {
                 }
                 return Err(registry::modified(kind, name));
             }
-            if call.verb == "patch" && !scale && meta::name(&wanted).is_empty() {
+            if call.verb == "patch" && !is_scale && meta::name(&wanted).is_empty() {
                 return Err(nameless(name));
             }
             if convert {
+                scale::check(kind, &wanted)?;
                 let mut scaled = old.clone();
+                let uid = meta::text(&wanted, "uid");
+                if !uid.is_empty() {
+                    scaled["metadata"]["uid"] = uid.into();
+                }
                 let replicas = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
-                *place(&mut scaled, kind.hooks.scale().spec_replicas) = replicas;
+                *scale::place(&mut scaled, kind.hooks.scale().spec_replicas) = replicas;
                 wanted = scaled;
             }
             let sent = Sent {
@@ -411,7 +415,7 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if scale => return Ok(call.respond(200, &scale_of(kind, &object))),
+                Ok(object) if is_scale => return Ok(call.respond(200, &scale::of(kind, &object))),
                 Ok(object) => {
                     if call.subresource().is_none() {
                         call.warnings.extend(kind.hooks.warnings(&object, Some(&old)));
@@ -570,41 +574,4 @@ fn only_finalizers(object: &mut Value, old: &Value) {
     let finalizers = object["spec"].get("finalizers").cloned().unwrap_or(json!([]));
     *object = old.clone();
     object["spec"]["finalizers"] = finalizers;
-}
-
-/// The autoscaling/v1 Scale over an object.
-fn scale_of(kind: &Kind, object: &Value) -> Value {
-    let mut metadata = json!({});
-    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        metadata[field] = meta::text(object, field).into();
-    }
-    let paths = kind.hooks.scale();
-    let at = |path: &str| path.split('.').try_fold(object, |value, part| value.get(part));
-    let count = |path: &str| at(path).cloned().unwrap_or(json!(0));
-    let own = &object["spec"]["selector"];
-    let selector = match paths.selector {
-        Some(path) => at(path).and_then(Value::as_str).unwrap_or("").to_string(),
-        // A ReplicationController's selector is the labels themselves.
-        None if object["kind"] == "ReplicationController" => label_selector(&json!({"matchLabels": own})),
-        None => label_selector(own),
-    };
-    let spec = match count(paths.spec_replicas) {
-        none if none == 0 => json!({}),
-        replicas => json!({"replicas": replicas}),
-    };
-    json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": spec,
-        "status": {"replicas": count(paths.status_replicas), "selector": selector},
-    })
-}
-
-/// The place of a field in an object, made if it is not there.
-fn place<'a>(object: &'a mut Value, path: &str) -> &'a mut Value {
-    path.split('.').fold(object, |value, part| {
-        if !value.is_object() {
-            *value = json!({});
-        }
-        &mut value[part]
-    })
 }

@@ -57,16 +57,18 @@ static STATUS: LazyLock<Set> = LazyLock::new(|| Set::of_fields(&[&["status"]]));
 
 /// What a request may not write, whatever it says: nobody comes to own that by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
+pub enum Reset<'a> {
     /// Everything may be written.
     Nothing,
     /// All but the status.
     Status,
     /// Nothing but these paths.
     AllBut(&'static [&'static [&'static str]]),
+    /// Nothing but the field at this path, its steps divided by dots.
+    AllButAt(&'a str),
 }
 
-impl Reset {
+impl Reset<'_> {
     fn filter(self, mut set: Set) -> Set {
         match self {
             Reset::Nothing => set,
@@ -75,6 +77,10 @@ impl Reset {
                 set
             }
             Reset::AllBut(paths) => set.only_below(&Set::of_fields(paths)),
+            Reset::AllButAt(path) => {
+                let steps: Vec<&str> = path.split('.').collect();
+                set.only_below(&Set::of_fields(&[&steps]))
+            }
         }
     }
 }
@@ -95,7 +101,7 @@ pub struct Writer<'a> {
     /// When, in RFC 3339.
     pub now: &'a str,
     /// What this request may not write.
-    pub reset: Reset,
+    pub reset: Reset<'a>,
 }
 
 /// A field that someone else owns.

@@ -182,6 +182,7 @@ impl Column {
     fn of_type(&self, value: &Value, now: i64) -> Value {
         match (self.type_.as_str(), value) {
             (_, Value::Null) => Value::Null,
+            ("string", Value::Object(_) | Value::Array(_)) => value.to_string().into(),
             ("string", value) => go(value).into(),
             ("integer", value) => match (value.as_i64(), value.as_f64()) {
                 (Some(number), _) => number.into(),

@@ -107,6 +107,13 @@ pub fn validate(schema: &Structural, object: &Value) -> Vec<Error> {
     errors
 }
 
+/// Checks a value that stands at a path, and the objects within it.
+pub fn validate_value(schema: &Structural, value: &Value, path: &str) -> Vec<Error> {
+    let mut errors = Vec::new();
+    one(schema, value, path, &mut errors);
+    errors
+}
+
 fn fields(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<Error>) {
     match value {
         Value::Object(map) => {

@@ -34,29 +34,90 @@ impl Pattern {
         compiled.as_ref().is_some_and(|r| r.is_match(text))
     }
 
-    /// Says what is wrong with a pattern, if it cannot be used.
+    /// Says what is wrong with a pattern, if it cannot be used, in Go's words for what is usual.
     pub fn check(text: &str) -> Result<(), String> {
+        let mut count = None;
+        translated(text, &mut count);
+        if let Some(count) = count {
+            return Err(format!("error parsing regexp: invalid repeat count: `{count}`"));
+        }
         compile(text).map(drop).map_err(|e| match e {
             regex::Error::CompiledTooBig(_) => "expression too large".to_string(),
-            other => {
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or("").trim();
-                format!("error parsing regexp: {}", last.trim_start_matches("error: "))
-            }
+            other => format!("error parsing regexp: {}", explain(text, &other.to_string())),
         })
     }
 }
 
+/// What Go says of a pattern that the regex crate refuses with `why`.
+fn explain(text: &str, why: &str) -> String {
+    let last = why
+        .lines()
+        .last()
+        .unwrap_or("")
+        .trim()
+        .trim_start_matches("error: ");
+    match last {
+        "unclosed group" => format!("missing closing ): `{text}`"),
+        "unopened group" => format!("unexpected ): `{text}`"),
+        "unclosed character class" => {
+            let from = text.find('[').unwrap_or(0);
+            format!("missing closing ]: `{}`", &text[from..])
+        }
+        "repetition operator missing expression" => {
+            let operator = text.chars().find(|c| "*+?".contains(*c)).unwrap_or('*');
+            format!("missing argument to repetition operator: `{operator}`")
+        }
+        _ if last.starts_with("look-around") => {
+            let group = ["(?=", "(?!", "(?<"]
+                .into_iter()
+                .filter_map(|g| text.find(g).map(|i| (i, g)))
+                .min();
+            format!(
+                "invalid or unsupported Perl syntax: `{}`",
+                group.map_or("(?", |(_, g)| g)
+            )
+        }
+        "unrecognized escape sequence" | "backreferences are not supported" => {
+            let escape = escapes(text).find(|e| compile(e).is_err());
+            format!("invalid escape sequence: `{}`", escape.unwrap_or_default())
+        }
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            "trailing backslash at end of expression: ``".into()
+        }
+        other => other.into(),
+    }
+}
+
+/// The escaped characters of a pattern.
+fn escapes(text: &str) -> impl Iterator<Item = String> {
+    let mut characters = text.chars();
+    std::iter::from_fn(move || {
+        characters.by_ref().find(|c| *c == '\\')?;
+        Some(format!("\\{}", characters.next()?))
+    })
+}
+
+/// The repetition that `rest` is within the braces of, if it is of more than Go allows.
+fn too_often(rest: &str) -> Option<String> {
+    const MOST: usize = 1000;
+    let (count, _) = rest.split_once('}')?;
+    let numbers = count.split(',').filter(|n| !n.is_empty());
+    let over = numbers
+        .map(str::parse)
+        .any(|n| n.map_or(true, |n: usize| n > MOST));
+    over.then(|| format!("{{{count}}}"))
+}
+
 fn compile(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(&translated(text))
+    RegexBuilder::new(&translated(text, &mut None))
         .size_limit(SIZE_LIMIT)
         .dfa_size_limit(SIZE_LIMIT)
         .build()
 }
 
 /// The pattern in the regex crate's words: classes such as `\d` are ASCII's, a brace that is no repetition stands for
-/// itself, and within brackets `[`, `&`, `~` and `-` mean nothing more than in Go.
-fn translated(pattern: &str) -> String {
+/// itself, and within brackets `[`, `&`, `~` and `-` mean nothing more than in Go. A repetition of too many is noted.
+fn translated(pattern: &str, repeated: &mut Option<String>) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
     let mut in_class = false;
@@ -125,6 +186,10 @@ fn translated(pattern: &str) -> String {
             }
             '-' if in_class && (rest.starts_with('-') || rest.starts_with(']')) => out.push_str("\\-"),
             '{' if !in_class && !is_repetition(rest) => out.push_str("\\{"),
+            '{' if !in_class => {
+                *repeated = repeated.take().or_else(|| too_often(rest));
+                out.push('{');
+            }
             c => out.push(c),
         }
     }
@@ -166,8 +231,22 @@ mod tests {
         check(r"^\Qa.b\E$", "axb", false);
         check(r"\bfoo\b", "a foo b", true);
         check(r"^\/a\/$", "/a/", true);
-        assert!(Pattern::check("(").is_err());
-        assert!(Pattern::check(r"(\pL{1000}){1000}").is_err());
-        assert!(Pattern::check("(?=a)").is_err());
+        check(r"^\{2000}$", "{2000}", true);
+        check(r"^[{2000}]+$", "{0}", true);
+        let refused = |pattern: &str, why: &str| assert_eq!(Pattern::check(pattern), Err(why.to_string()));
+        refused(r"(\pL{1000}){1000}", "expression too large");
+        refused("a(", "error parsing regexp: missing closing ): `a(`");
+        refused("a)", "error parsing regexp: unexpected ): `a)`");
+        refused("a[b", "error parsing regexp: missing closing ]: `[b`");
+        refused(
+            "*a",
+            "error parsing regexp: missing argument to repetition operator: `*`",
+        );
+        refused("a{2000}", "error parsing regexp: invalid repeat count: `{2000}`");
+        refused(
+            "(?=a)",
+            "error parsing regexp: invalid or unsupported Perl syntax: `(?=`",
+        );
+        refused(r"\d\Z", r"error parsing regexp: invalid escape sequence: `\Z`");
     }
 }

@@ -174,8 +174,8 @@ fn review_versions(errors: &mut Errors, path: &Path, versions: &[Value], strict:
     }
 }
 
-/// Source: k8s.io/apiserver/pkg/util/webhook/validation.go.
-fn url(errors: &mut Errors, path: &Path, address: &str) {
+/// Checks a webhook's address. Source: k8s.io/apiserver/pkg/util/webhook/validation.go.
+pub fn url(errors: &mut Errors, path: &Path, address: &str) {
     const FORM: &str = "; desired format: https://host[/path]";
     let mut wrong = |value: &str, detail: &str| errors.push(Error::invalid(path, value, detail));
     let (address, fragment) = address.split_once('#').unwrap_or((address, ""));
@@ -200,7 +200,8 @@ fn url(errors: &mut Errors, path: &Path, address: &str) {
     }
 }
 
-fn service(errors: &mut Errors, path: &Path, service: &Value) {
+/// Checks the Service a webhook is behind.
+pub fn service(errors: &mut Errors, path: &Path, service: &Value) {
     // Upstream takes the two for each other: a missing namespace is noted at the name, and the other way round.
     required(errors, &path.child("name"), &service["namespace"]);
     required(errors, &path.child("namespace"), &service["name"]);

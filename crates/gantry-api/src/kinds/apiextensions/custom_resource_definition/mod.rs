@@ -2,7 +2,9 @@
 //!
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition and pkg/apis/apiextensions.
 
+mod conversion;
 mod schema;
+mod selectable;
 mod structural;
 mod validate;
 
@@ -11,7 +13,7 @@ use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::immutable;
 use crate::kinds::columns::{column, name_column};
-use crate::kinds::values::{list, text};
+use crate::kinds::values::{given, list, text};
 use crate::kinds::{count_generation, usual};
 use serde_json::{Value, json};
 
@@ -89,6 +91,15 @@ impl Hooks for DefinitionHooks {
         if conversion.is_null() {
             *conversion = json!({"strategy": "None"});
         }
+        let webhook = &conversion["webhook"];
+        if webhook.is_object()
+            && !given(&webhook["clientConfig"])
+            && list(&webhook["conversionReviewVersions"]).is_empty()
+            && let Some(conversion) = conversion.as_object_mut()
+        {
+            // It says nothing, and upstream's own form of a conversion has no place for it.
+            conversion.remove("webhook");
+        }
         if conversion["webhook"]["clientConfig"]["service"].is_object() {
             let port = &mut conversion["webhook"]["clientConfig"]["service"]["port"];
             if port.is_null() {
@@ -101,7 +112,8 @@ impl Hooks for DefinitionHooks {
     }
 
     fn prepare_create(&self, object: &mut Value) {
-        object["status"] = json!({});
+        // What Go writes of a status that says nothing.
+        object["status"] = json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}});
         object["metadata"]["generation"] = 1.into();
         note_stored_version(object);
     }
@@ -116,9 +128,13 @@ impl Hooks for DefinitionHooks {
     fn validate_create(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let (names, group) = (&object["spec"]["names"], text(&object["spec"]["group"]));
-        if crate::meta::name(object) != format!("{}.{group}", text(&names["plural"])) {
-            let detail = "must be spec.names.plural+\".\"+spec.group";
-            errors.push(Error::invalid("metadata.name", crate::meta::name(object), detail));
+        let wanted = format!("{}.{group}", text(&names["plural"]));
+        for field in ["generateName", "name"] {
+            let name = text(&object["metadata"][field]);
+            if !name.is_empty() && name != wanted {
+                let detail = "must be spec.names.plural+\".\"+spec.group";
+                errors.push(Error::invalid(format!("metadata.{field}"), name, detail));
+            }
         }
         errors.extend(validate::validate(object, None));
         errors
@@ -176,4 +192,110 @@ fn unknown_formats(object: &Value) -> Vec<String> {
     found.sort();
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> Value {
+        let field = |type_: &str| json!({"type": type_});
+        let spec = json!({"type": "object", "properties": {"a": field("string"), "o": field("object")}});
+        let schema = json!({"type": "object", "properties": {"spec": spec}});
+        json!({
+            "metadata": {"name": "foos.example.com"},
+            "spec": {
+                "group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                    "selectableFields": [{"jsonPath": ".spec.a"}],
+                }],
+            },
+        })
+    }
+
+    fn check(place: &str, value: Value, expected: &[&str]) {
+        let mut object = definition();
+        *object.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value.clone();
+        DefinitionHooks.default(&mut object);
+        DefinitionHooks.prepare_create(&mut object);
+        let found = DefinitionHooks.validate_create(&object);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{place} {value}");
+    }
+
+    #[test]
+    fn selectable_fields() {
+        let path = "/spec/versions/0/selectableFields/0/jsonPath";
+        let at = |why: &str| format!("spec.selectableFields[0].jsonPath: {why}");
+        check(path, json!(".spec.a"), &[]);
+        for (value, why) in [
+            (".spec.z", "does not refer to a valid field"),
+            (".spec.a[0]", "array notation is not allowed"),
+            (".spec.a.", "unexpected end of JSON path"),
+            ("{.spec.a}", "expected [ or . but got: {"),
+        ] {
+            let why = at(&format!("Invalid value: {value:?}: is an invalid path: {why}"));
+            check(path, json!(value), &[&why]);
+        }
+        check(
+            path,
+            json!(".spec.o"),
+            &[&at(
+                "Invalid value: \".spec.o\": must point to a field of type string, boolean or integer. Enum string fields \
+                 and strings with formats are allowed.",
+            )],
+        );
+    }
+
+    #[test]
+    fn conversions() {
+        let mut with = definition();
+        with["spec"]["conversion"] = json!(null);
+        let of = |config: Value, reviews: Value| {
+            json!({"strategy": "Webhook", "webhook": {"clientConfig": config, "conversionReviewVersions": reviews}})
+        };
+        let check = |conversion: Value, expected: &[&str]| {
+            let mut object = with.clone();
+            object["spec"]["conversion"] = conversion;
+            let spec = object["spec"].take();
+            check("/spec", spec, expected);
+        };
+        let url = json!({"url": "https://example.com/x"});
+        check(of(url.clone(), json!(["v1"])), &[]);
+        check(json!({"strategy": "None", "webhook": {}}), &[]);
+        check(
+            of(url, json!(["v1", "v1"])),
+            &["spec.conversion.conversionReviewVersions[1]: Invalid value: \"v1\": duplicate version"],
+        );
+        check(
+            of(json!({"url": "http://example.com"}), json!(["v1"])),
+            &["spec.conversion.webhookClientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; \
+               desired format: https://host[/path]"],
+        );
+        check(
+            of(json!({"service": {"name": "a", "namespace": "b", "port": 0}}), json!(["v1"])),
+            &["spec.conversion.webhookClientConfig.service.port: Invalid value: 0: port is not valid: must be between 1 and \
+               65535, inclusive"],
+        );
+    }
+
+    #[test]
+    fn defaults_stand_for_themselves() {
+        let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/o";
+        let of = |default: Value, embedded: bool| {
+            json!({
+                "type": "object", "default": default, "required": ["b"], "x-kubernetes-embedded-resource": embedded,
+                "properties": {"b": {"type": "string", "default": "x"}},
+            })
+        };
+        let at = "spec.validation.openAPIV3Schema.properties[spec].properties[o].default";
+        check(path, of(json!({"b": "y"}), false), &[]);
+        check(path, of(json!({}), false), &[&format!("{at}.b: Required value")]);
+        check(
+            path,
+            of(json!({"b": "y"}), true),
+            &[&format!("{at}.apiVersion: Required value"), &format!("{at}.kind: Required value")],
+        );
+    }
 }

@@ -5,12 +5,13 @@
 use crate::field::{Error, Path};
 use crate::kinds::checks::Errors;
 use crate::kinds::values::{entries, flag, given, list, text};
-use crate::structural::{Structural, default, is_meta, prune, validate as values};
-use serde_json::{Value, json};
+use crate::structural::{Structural, embedded, is_meta, prune, validate as values};
+use serde_json::Value;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
-const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
+/// The fields of OpenAPI that no schema here may have.
+pub const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
 /// What may stand at the root beside a status that is checked on its own, in upstream's names and ours.
 const AT_ROOT: [(&str, &str); 22] = [
     ("Description", "description"), ("Type", "type"), ("Format", "format"), ("Title", "title"),
@@ -128,6 +129,16 @@ fn one(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
     rules(errors, &path.child("x-kubernetes-validations"), &schema["x-kubernetes-validations"]);
 }
 
+/// Whether a schema says something with a field.
+pub fn is_said(field: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(map) => !map.is_empty() || field == "additionalItems",
+        _ => true,
+    }
+}
+
 fn plain(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
     let type_ = text(&schema["type"]);
     if !type_.is_empty() && !TYPES.contains(&type_) {
@@ -137,13 +148,7 @@ fn plain(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
         errors.push(Error::forbidden(path.child("default"), format!("must not be set {}", place.no_defaults)));
     }
     for field in UNSUPPORTED {
-        let there = match &schema[field] {
-            Value::Null => false,
-            Value::String(text) => !text.is_empty(),
-            Value::Object(map) => !map.is_empty() || field == "additionalItems",
-            _ => true,
-        };
-        if there {
+        if is_said(field, &schema[field]) {
             errors.push(Error::forbidden(path.child(field), format!("{field} is not supported")));
         }
     }
@@ -151,7 +156,7 @@ fn plain(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
         let detail = "type cannot be set to null, use nullable as an alternative";
         errors.push(Error::forbidden(path.child("type"), detail));
     }
-    if schema["items"].is_array() {
+    if !list(&schema["items"]).is_empty() {
         let detail = "items must be a schema object and not an array";
         errors.push(Error::forbidden(path.child("items"), detail));
     }
@@ -295,21 +300,34 @@ fn rules(errors: &mut Errors, path: &Path, rules: &Value) {
 
 /// Checks that defaults are values that the schema allows.
 pub fn defaults(errors: &mut Errors, path: &Path, schema: &Value) {
+    defaults_of(errors, path, schema, &Structural::root(schema), false);
+}
+
+/// Within the metadata of an object `in_meta`, where pruning takes nothing.
+fn defaults_of(errors: &mut Errors, path: &Path, schema: &Value, structural: &Structural, in_meta: bool) {
+    let in_meta = in_meta && !structural.embedded;
     if let Some(value) = schema.get("default").filter(|d| given(d)) {
-        let (at, structural) = (path.child("default").to_string(), Structural::of(schema));
-        let mut pruned = value.clone();
-        if !prune::prune(Some(&structural), &mut pruned).is_empty() {
+        let at = path.child("default").to_string();
+        if !in_meta && !prune::prune(Some(structural), &mut value.clone()).is_empty() {
             errors.push(Error::invalid(&*at, value.clone(), "must not have unknown fields"));
         }
-        let mut filled = json!(value);
-        default::default(&structural, &mut filled);
-        errors.extend(values::validate(&structural, &filled, None, &at));
+        // As it stands: what it leaves to the defaults within it is absent here.
+        let before = errors.len();
+        if !in_meta {
+            errors.extend(embedded::validate_value(structural, value, &at));
+        }
+        if errors.len() == before {
+            errors.extend(values::validate(structural, value, None, &at));
+        }
     }
     let properties = path.child("properties");
     for (name, child) in entries(&schema["properties"]) {
-        defaults(errors, &properties.key(name), child);
+        if let Some(below) = structural.properties.get(name.as_str()) {
+            let in_meta = in_meta || (structural.embedded && is_meta(name));
+            defaults_of(errors, &properties.key(name), child, below, in_meta);
+        }
     }
-    if schema["items"].is_object() {
-        defaults(errors, &path.child("items"), &schema["items"]);
+    if let Some(below) = &structural.items {
+        defaults_of(errors, &path.child("items"), &schema["items"], below, in_meta);
     }
 }

@@ -1,6 +1,7 @@
 //! The rules that make a schema structural. Source: pkg/apiserver/schema/validation.go and complete.go.
 
 use crate::field::{Error, Path};
+use super::schema::{UNSUPPORTED, is_said};
 use crate::kinds::checks::Errors;
 use crate::kinds::values::{entries, flag, given, list, text};
 use crate::structural::Pattern;
@@ -24,6 +25,15 @@ pub fn validate(errors: &mut Errors, path: &Path, schema: &Value) -> bool {
     good
 }
 
+/// Whether a schema has nothing that a structural one has no place for.
+pub fn is_readable(schema: &Value) -> bool {
+    let mut good = !UNSUPPORTED.iter().any(|field| is_said(field, &schema[*field]))
+        && schema["x-kubernetes-preserve-unknown-fields"] != false
+        && list(&schema["items"]).is_empty();
+    super::schema::children(schema, |child| good = good && is_readable(child));
+    good
+}
+
 fn node(errors: &mut Errors, path: &Path, schema: &Value, level: Level) {
     let type_ = text(&schema["type"]);
     let on = |name: &str| flag(&schema[name]);
@@ -32,7 +42,7 @@ fn node(errors: &mut Errors, path: &Path, schema: &Value, level: Level) {
         on("x-kubernetes-int-or-string"),
         on("x-kubernetes-preserve-unknown-fields"),
     );
-    if type_ == "array" && !given(&schema["items"]) {
+    if type_ == "array" && !schema["items"].is_object() {
         errors.push(Error::required(path.child("items"), "must be specified"));
     }
     if schema["items"].is_object() {
@@ -162,6 +172,7 @@ fn nested(errors: &mut Errors, path: &Path, schema: &Value, any_is_either: bool)
         let value = &schema[field];
         let unsaid = match state {
             "false" => !flag(value),
+            "undefined" if field == "additionalProperties" => !given(value) || value == false,
             "empty" => value.as_str().is_none_or(str::is_empty) && list(value).is_empty(),
             _ => !given(value),
         };

@@ -3,18 +3,17 @@
 //! Upstream checks the fields of versions that are the same in all of them once, under the place that v1beta1 had for
 //! them; that is where errors point.
 
-use super::{schema, structural};
+use super::{conversion, schema, selectable, structural};
 use crate::field::{Error, ErrorKind, Path};
 use crate::formats;
 use crate::kinds::checks::{Errors, one_of};
 use crate::kinds::values::{entries, flag, given, list, text};
-use crate::structural::Structural;
-use serde_json::{Value, json};
+use crate::structural::Pattern;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
-const MOST_SELECTABLE_FIELDS: usize = 8;
 const APPROVAL: &str = "api-approved.kubernetes.io";
 
 /// Checks a new definition, or a change of `old`.
@@ -25,7 +24,10 @@ pub fn validate(object: &Value, old: Option<&Value>) -> Errors {
     one_of(&mut errors, &path.child("scope"), &spec["scope"], &["Cluster", "Namespaced"]);
     versions(&mut errors, &path, spec);
     names(&mut errors, &path.child("names"), &spec["names"], true);
-    conversion(&mut errors, &path.child("conversion"), &spec["conversion"]);
+    for (field, top) in OWN.iter().filter(|(field, _)| shared(spec, field)) {
+        own(&mut errors, &path.child(top), field, spec, &list(&spec["versions"])[0]);
+    }
+    conversion::validate(&mut errors, &path.child("conversion"), &spec["conversion"]);
     errors.extend(status(object));
     stored_versions(&mut errors, object);
     approval(&mut errors, object, old);
@@ -99,13 +101,18 @@ const OWN: [(&str, &str); 4] = [
     ("selectableFields", "selectableFields"),
 ];
 
+/// Whether all versions have a field alike. Upstream moves such a field out of them.
+fn shared(spec: &Value, field: &str) -> bool {
+    let all = list(&spec["versions"]);
+    !all.is_empty() && all.iter().all(|v| v[field] == all[0][field])
+}
+
 fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
     let all = list(&spec["versions"]);
     let at = path.child("versions");
     let empty = Value::Null;
     let first = all.first().unwrap_or(&empty);
-    let shared = |field: &str| !all.is_empty() && all.iter().all(|v| v[field] == first[field]);
-    if !shared("schema") || !given(&first["schema"]["openAPIV3Schema"]) {
+    if !shared(spec, "schema") || !given(&first["schema"]["openAPIV3Schema"]) {
         for (i, version) in all.iter().enumerate() {
             if !given(&version["schema"]["openAPIV3Schema"]) {
                 let place = at.index(i);
@@ -120,30 +127,40 @@ fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
         let place = at.index(i);
         label(errors, &place.child("name"), text(&version["name"]));
         deprecation(errors, &place.child("deprecationWarning"), version);
-        for (field, _) in OWN.iter().filter(|(field, _)| !shared(field)) {
-            own(errors, &place.child(field), field, version);
+        for (field, _) in OWN.iter().filter(|(field, _)| !shared(spec, field)) {
+            own(errors, &place.child(field), field, spec, version);
         }
     }
+    let shown = || {
+        let mut shown = spec["versions"].clone();
+        for version in shown.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            version.retain(|field, _| !OWN.iter().any(|(own, _)| own == field && shared(spec, own)));
+        }
+        shown
+    };
     if twice {
-        errors.push(Error::invalid(at, spec["versions"].clone(), "must contain unique version names"));
+        errors.push(Error::invalid(at, shown(), "must contain unique version names"));
     }
     if all.iter().filter(|v| flag(&v["storage"])).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(Error::invalid(at, spec["versions"].clone(), detail));
+        errors.push(Error::invalid(at, shown(), detail));
     }
-    for (field, top) in OWN.iter().filter(|(field, _)| shared(field)) {
-        own(errors, &path.child(top), field, first);
+    // v1beta1 named the first version on its own, too.
+    let name = text(&first["name"]);
+    if !name.is_empty() {
+        label(errors, &path.child("version"), name);
     }
 }
 
-fn own(errors: &mut Errors, path: &Path, field: &str, version: &Value) {
+fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Value) {
     match field {
         "schema" => {
             let root = &version["schema"]["openAPIV3Schema"];
             if given(root) {
                 let at = path.child("openAPIV3Schema");
                 schema::root(errors, &at, root, version["subresources"]["status"].is_object());
-                if structural::validate(errors, &at, root) {
+                // What cannot be read as a structural schema is not checked to be one.
+                if structural::is_readable(root) && structural::validate(errors, &at, root) {
                     schema::defaults(errors, &at, root);
                 }
                 schema::validate(errors, &at, root);
@@ -155,7 +172,10 @@ fn own(errors: &mut Errors, path: &Path, field: &str, version: &Value) {
                 self::column(errors, &path.index(i), column);
             }
         }
-        _ => selectable_fields(errors, path, version),
+        _ => {
+            let alike = (shared(spec, "schema"), shared(spec, "selectableFields"));
+            selectable::validate(errors, path, version, alike);
+        }
     }
 }
 
@@ -171,7 +191,8 @@ fn deprecation(errors: &mut Errors, path: &Path, version: &Value) {
     if warning.is_empty() {
         problem("must not be an empty string".into());
     }
-    if let Some((i, _)) = warning.char_indices().find(|(_, c)| c.is_control()) {
+    let printable = Pattern::new(r"[\pL\pM\pN\pP\pS ]");
+    if let Some((i, _)) = warning.char_indices().find(|(_, c)| !printable.matches(&c.to_string())) {
         problem(format!(
             "must only contain printable UTF-8 characters; non-printable character found at index {i}"
         ));
@@ -228,103 +249,11 @@ fn scale(errors: &mut Errors, path: &Path, scale: &Value) {
     }
 }
 
-fn selectable_fields(errors: &mut Errors, path: &Path, version: &Value) {
-    let fields = list(&version["selectableFields"]);
-    if fields.is_empty() {
-        return;
-    }
-    let root = &version["schema"]["openAPIV3Schema"];
-    if !given(root) {
-        let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
-        errors.push(Error::invalid(path, "", detail));
-        return;
-    }
-    let schema = Structural::root(root);
-    let mut seen = BTreeSet::new();
-    for (i, field) in fields.iter().enumerate() {
-        let place = path.index(i);
-        let (at, json_path) = (place.child("jsonPath"), text(&field["jsonPath"]));
-        if json_path.is_empty() {
-            errors.push(Error::required(at, ""));
-            continue;
-        }
-        let mut parts = json_path.strip_prefix('.').into_iter().flat_map(|p| p.split('.')).peekable();
-        let in_metadata = parts.peek() == Some(&"metadata");
-        let found = match parts.peek() {
-            None => Err("must be a simple path beginning with a dot".to_string()),
-            Some(_) => parts.try_fold(&schema, |at, part| {
-                at.properties.get(part).ok_or_else(|| format!("does not refer to a valid field: {part}"))
-            }),
-        };
-        match found {
-            Err(why) => {
-                errors.push(Error::invalid(at, json_path, format!("is an invalid path: {why}")));
-                continue;
-            }
-            Ok(_) if in_metadata => {
-                errors.push(Error::invalid(at, json_path, "must not point to fields in metadata"));
-            }
-            Ok(_) => {}
-        }
-        if !found.is_ok_and(|s| matches!(s.type_.as_str(), "string" | "boolean" | "integer")) {
-            let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
-                          formats are allowed.";
-            errors.push(Error::invalid(at, json_path, detail));
-        }
-        if !seen.insert(json_path) {
-            errors.push(Error::duplicate(at, json_path));
-        }
-    }
-    if seen.len() > MOST_SELECTABLE_FIELDS {
-        errors.push(Error::too_many(path, seen.len(), MOST_SELECTABLE_FIELDS));
-    }
-}
-
-fn conversion(errors: &mut Errors, path: &Path, conversion: &Value) {
-    if !given(conversion) {
-        return;
-    }
-    one_of(errors, &path.child("strategy"), &conversion["strategy"], &["None", "Webhook"]);
-    let webhook = &conversion["webhook"];
-    let (config, reviews) = (&webhook["clientConfig"], &webhook["conversionReviewVersions"]);
-    let config_path = path.child("webhookClientConfig");
-    let reviews_path = path.child("conversionReviewVersions");
-    if conversion["strategy"] != "Webhook" {
-        let detail = "should not be set when strategy is not set to Webhook";
-        if given(config) {
-            errors.push(Error::forbidden(config_path, detail));
-        }
-        if !list(reviews).is_empty() {
-            errors.push(Error::forbidden(reviews_path, detail));
-        }
-        return;
-    }
-    if !given(config) {
-        errors.push(Error::required(config_path, "required when strategy is set to Webhook"));
-    } else if given(&config["url"]) == given(&config["service"]) {
-        errors.push(Error::required(config_path, "exactly one of url or service is required"));
-    } else if given(&config["service"]) {
-        let at = config_path.child("service");
-        for (field, what) in [("name", "service name is required"), ("namespace", "service namespace is required")] {
-            if text(&config["service"][field]).is_empty() {
-                errors.push(Error::required(at.child(field), what));
-            }
-        }
-    }
-    let known = ["v1", "v1beta1"];
-    if list(reviews).is_empty() {
-        errors.push(Error::required(reviews_path, ""));
-    } else if !list(reviews).iter().any(|v| known.contains(&text(v))) {
-        let detail = format!("must include at least one of {}", known.join(", "));
-        errors.push(Error::invalid(reviews_path, reviews.clone(), detail));
-    }
-}
-
 fn stored_versions(errors: &mut Errors, object: &Value) {
     let path = Path::new("status");
     let (path, stored) = (path.child("storedVersions"), &object["status"]["storedVersions"]);
     if list(stored).is_empty() {
-        errors.push(Error::invalid(path, json!([]), "must have at least one stored version"));
+        errors.push(Error::invalid(path, stored.clone(), "must have at least one stored version"));
         return;
     }
     let versions = list(&object["spec"]["versions"]);
@@ -347,6 +276,19 @@ fn stored_versions(errors: &mut Errors, object: &Value) {
     }
 }
 
+/// Whether a text is the address of something on some host.
+fn is_address(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(of_scheme)
+        && !rest.is_empty()
+        && !rest.starts_with(['/', '?'])
+        && !rest.contains(|c: char| c.is_control() || c == ' ')
+}
+
 /// Groups of the project's own need a note of who approved them.
 fn approval(errors: &mut Errors, object: &Value, old: Option<&Value>) {
     let group = text(&object["spec"]["group"]);
@@ -356,7 +298,7 @@ fn approval(errors: &mut Errors, object: &Value, old: Option<&Value>) {
         found.map_or(String::new(), |(_, v)| text(v).to_string())
     };
     let value = note(object);
-    let good = value.starts_with("unapproved") || value.contains("://");
+    let good = value.starts_with("unapproved") || is_address(&value);
     if !protected || good || old.is_some_and(|old| note(old) == value) {
         return;
     }
@@ -364,10 +306,8 @@ fn approval(errors: &mut Errors, object: &Value, old: Option<&Value>) {
     errors.push(match value.as_str() {
         "" => Error::required(field, "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111"),
         value => {
-            let detail = format!(
-                "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a \
-                 reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111: {value}"
-            );
+            let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a \
+                          reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111";
             Error::new(ErrorKind::Invalid, field, value.into(), detail)
         }
     });
