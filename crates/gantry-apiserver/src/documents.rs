@@ -1,7 +1,7 @@
 //! `/openapi/v2` and `/openapi/v3`: what is served, for clients that explain, check and generate.
 //!
 //! Source: k8s.io/kube-openapi/pkg/handler and handler3. Documents are made when they are asked for: they are large, asked
-//! for seldom, and kept by clients under the hash that the index gives.
+//! for seldom, and those of version 3 kept by clients under the hash that the index gives.
 
 use crate::request::Kinds;
 use crate::respond::{self, Body};
@@ -45,7 +45,7 @@ impl Documents {
 
     /// Each document's place and the hash of its document.
     fn index<'a>(&self, kinds: &'a Kinds) -> &'a [(String, String)] {
-        kinds.documents.get_or_init(|| {
+        kinds.documents.v3.get_or_init(|| {
             let all = all(kinds);
             let places = openapi::places(&all).into_iter();
             let with_hash = places.map(|place| {
@@ -91,15 +91,20 @@ fn all(kinds: &Kinds) -> Vec<&Kind> {
 
 fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    let (type_, document) = match accepted(accept.unwrap_or("*/*")) {
-        Some(JSON) => (JSON, openapi::v2(&all(kinds)).to_string().into_bytes()),
-        Some(_) => (PROTOBUF, openapi::v2_protobuf(&openapi::v2(&all(kinds)))),
-        None => return Err(Status::not_acceptable(&[JSON, PROTOBUF])),
-    };
-    let hash = hash(&document);
-    let mut answer = match unchanged(headers, &hash) {
+    let type_ = accepted(accept.unwrap_or("*/*")).ok_or_else(|| Status::not_acceptable(&[JSON, PROTOBUF]))?;
+    let made = &kinds.documents.v2[usize::from(type_ == PROTOBUF)];
+    let (document, hash) = made.get_or_init(|| {
+        let document = openapi::v2(&all(kinds));
+        let bytes = match type_ {
+            PROTOBUF => openapi::v2_protobuf(&document),
+            _ => document.to_string().into_bytes(),
+        };
+        let hash = hash(&bytes);
+        (bytes.into(), hash)
+    });
+    let mut answer = match unchanged(headers, hash) {
         Some(answer) => answer,
-        None => respond::with_type(200, type_, document),
+        None => respond::with_type(200, type_, document.clone()),
     };
     set(&mut answer, header::ETAG, &format!("\"{hash}\""));
     Ok(answer)

@@ -2,6 +2,7 @@
 
 use crate::group_priority;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use gantry_api::kind::{Kind, Scope, Subresource};
 use gantry_api::version_priority;
 use http::Uri;
@@ -12,8 +13,17 @@ use tokio::sync::watch;
 /// The kinds served at one moment, by group, version and plural.
 pub struct Kinds {
     all: BTreeMap<(String, String, String), Arc<Kind>>,
-    /// The places of the OpenAPI documents of these kinds, with their hashes, once somebody asked for them.
-    pub documents: OnceLock<Vec<(String, String)>>,
+    /// The OpenAPI documents of these kinds.
+    pub documents: Documents,
+}
+
+/// What was made of OpenAPI documents, once somebody asked for them.
+#[derive(Default)]
+pub struct Documents {
+    /// The places of version 3's, with their hashes.
+    pub v3: OnceLock<Vec<(String, String)>>,
+    /// Version 2's with its hash, in JSON and in protobuf. Making one takes many times its memory.
+    pub v2: [OnceLock<(Bytes, String)>; 2],
 }
 
 /// The kinds served as time goes by: the built-in ones, and those that definitions make and unmake. A request takes
@@ -51,7 +61,7 @@ impl Served {
         for kind in custom {
             all.entry(key(&kind)).or_insert(kind);
         }
-        let documents = OnceLock::new();
+        let documents = Documents::default();
         self.now.store(Arc::new(Kinds { all, documents }));
         self.changes.send_replace(());
     }
@@ -88,7 +98,7 @@ impl Kinds {
     pub fn new(kinds: Vec<Kind>) -> Self {
         Kinds {
             all: kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect(),
-            documents: OnceLock::new(),
+            documents: Documents::default(),
         }
     }
 
