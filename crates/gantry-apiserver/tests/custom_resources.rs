@@ -318,6 +318,11 @@ async fn objects_are_changed_as_others_are() {
             200,
         )
         .await;
+    // What is no Scale, and an update that does not say what it replaces.
+    let refused = json!({"apiVersion": "v1", "kind": "Scale", "metadata": {"name": "a"}});
+    let put = format!("PUT {TABS}/a");
+    cluster.expect(&format!("{put}/scale"), JSON, refused, 400).await;
+    cluster.expect(&put, JSON, tab("a", json!({})), 422).await;
     let selected = async |field: &str| {
         let list = cluster
             .expect(

@@ -178,10 +178,15 @@ fn type_error(schema: &Structural, value: &Value, at: &At) -> Option<Error> {
         Value::String(_) => ("string", ""),
         Value::Array(_) => ("array", ""),
         Value::Object(_) => ("object", ""),
-        Value::Number(n) if n.is_f64() => ("number", "float64"),
+        // As in Go, what no 64-bit integer holds is a float.
+        Value::Number(n) if n.as_i64().is_none() => ("number", "float64"),
         Value::Number(_) => ("integer", "int64"),
     };
-    let whole = value.as_f64().is_some_and(|f| value.is_f64() && f.fract() == 0.0);
+    // Beyond this a float does not tell one integer from the next.
+    const EXACT: f64 = ((1i64 << 53) - 1) as f64;
+    let whole = value
+        .as_f64()
+        .is_some_and(|f| value.is_f64() && f.fract() == 0.0 && f.abs() <= EXACT);
     let fits = has(type_) || (whole && has("integer")) || (type_ == "integer" && has("number"));
     let texts = matches!(type_, "string" | "array");
     if !texts && !format.is_empty() && !fits && own_format != format {
@@ -509,6 +514,11 @@ mod tests {
             &[
                 "<nil>: Invalid value: \"\": Checked value must be of type integer with format int32 in spec.x",
             ],
+        );
+        check(
+            json!({"type": "integer", "format": "int64"}),
+            json!(1u64 << 63),
+            &[r#"spec.x: Invalid value: "float64": spec.x in body must be of type int64: "float64""#],
         );
         check(
             json!({"type": "string", "enum": ["a", "b"]}),
