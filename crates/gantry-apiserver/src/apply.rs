@@ -1,10 +1,11 @@
 //! Server-side apply, and who is noted as the owner of what a write changes.
 
 use crate::body::YAML_ERRORS;
+use crate::call::Call;
 use crate::options::{FieldValidation, is_print};
 use crate::pipeline::Decoded;
 use crate::respond::Body;
-use crate::verbs::{Api, Call, TRIES, rfc3339};
+use crate::verbs::{Api, TRIES, rfc3339};
 use crate::warnings::Warnings;
 use crate::{scale, yaml};
 use gantry_api::apply::{Reset, Writer};

@@ -1,10 +1,11 @@
 //! `pods/binding` and, for older clients, `bindings`: gives a pod its node. Source: pkg/registry/core/pod/storage.
 
+use crate::call::Call;
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
 use crate::reviews;
-use crate::verbs::{Api, Call, TRIES, done, rfc3339};
+use crate::verbs::{Api, TRIES, done, rfc3339};
 use gantry_api::field;
 use gantry_api::kind::{Kind, Scope, Subresource};
 use gantry_api::meta;

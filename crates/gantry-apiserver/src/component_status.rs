@@ -2,11 +2,12 @@
 //!
 //! Source: pkg/registry/core/componentstatus/rest.go.
 
+use crate::call::Call;
 use crate::health;
 use crate::respond::Body;
 use crate::reviews;
 use crate::table;
-use crate::verbs::{Api, Call};
+use crate::verbs::Api;
 use crate::view::{self, View};
 use gantry_api::kind::{Cell, Column, Deprecation, Kind, Scope};
 use gantry_api::meta;

@@ -3,6 +3,7 @@
 //! Source: k8s.io/apiserver/pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
 
 use crate::body;
+use crate::call::Call;
 use crate::filter::Filter;
 use crate::list::Objects;
 use crate::list_options::ListOptions;
@@ -11,7 +12,7 @@ use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
 use crate::stored::decode_as;
-use crate::verbs::{Api, Call, TRIES, rfc3339};
+use crate::verbs::{Api, TRIES, rfc3339};
 use futures::future::try_join_all;
 use gantry_api::field;
 use gantry_api::kind::Kind;

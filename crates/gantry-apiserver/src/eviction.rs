@@ -2,12 +2,13 @@
 //!
 //! Source: pkg/registry/core/pod/storage/eviction.go.
 
+use crate::call::Call;
 use crate::deletion::{self, Options};
 use crate::disruption::{self, Passage};
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
-use crate::verbs::{Api, Call, TRIES, rfc3339};
+use crate::verbs::{Api, TRIES, rfc3339};
 use crate::{admission, verbs};
 use gantry_api::field;
 use gantry_api::meta;

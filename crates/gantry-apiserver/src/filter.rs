@@ -1,7 +1,7 @@
 //! A list's or watch's selectors, and how they read stored objects: only the fields they ask for.
 
+use crate::call::Call;
 use crate::stored::{self, Head};
-use crate::verbs::Call;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
 use gantry_api::selector::{Fields, Labels};

@@ -5,7 +5,8 @@ mod devices;
 mod pod_certificates;
 
 use crate::admission::node_restriction::{self, Write};
-use crate::verbs::{Api, Call};
+use crate::call::Call;
+use crate::verbs::Api;
 use gantry_api::status::Status;
 use gantry_auth::rbac;
 use serde_json::Value;

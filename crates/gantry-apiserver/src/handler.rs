@@ -3,6 +3,7 @@
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
 use crate::binding;
+use crate::call::Call;
 use crate::component_status;
 use crate::compress;
 use crate::connect::{self, Connect};
@@ -17,7 +18,7 @@ use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::reviews;
-use crate::verbs::{Api, Call};
+use crate::verbs::Api;
 use crate::view::Wanted;
 use crate::warnings::Warnings;
 use bytes::{Bytes, BytesMut};

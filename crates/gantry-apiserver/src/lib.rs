@@ -11,6 +11,7 @@ mod authz;
 mod binding;
 mod body;
 mod bootstrap;
+mod call;
 mod component_status;
 mod compress;
 mod connect;

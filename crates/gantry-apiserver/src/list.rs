@@ -1,13 +1,14 @@
 //! The list verb. A list streams: it is read from the store page by page at one revision and written chunk by chunk, so
 //! that it takes the memory of a page, however long it is.
 
+use crate::call::Call;
 use crate::filter::Filter;
 use crate::list_options::{ListOptions, Match, WatchOptions, read_token, write_token};
 use crate::negotiate::Format;
 use crate::registry::read_error;
 use crate::respond::{self, Body, BodyError};
 use crate::stored::{Head, decode_as};
-use crate::verbs::{Api, Call};
+use crate::verbs::Api;
 use crate::view::{self, Include, Meta, View};
 use crate::{table, watch};
 use bytes::Bytes;

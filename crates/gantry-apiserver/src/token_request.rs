@@ -2,8 +2,9 @@
 //!
 //! Source: kubernetes/pkg/registry/core/serviceaccount/storage/token.go.
 
+use crate::call::Call;
 use crate::respond::Body;
-use crate::verbs::{Api, Call, rfc3339};
+use crate::verbs::{Api, rfc3339};
 use crate::{pipeline, reviews};
 use gantry_api::kind::Scope;
 use gantry_api::status::Status;

@@ -3,28 +3,24 @@
 use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::authz::Authorizer;
-use crate::body::{self, Sent};
+use crate::body::Sent;
+use crate::call::{CUSTOM_PATCH_TYPES, Call};
 use crate::definitions::Definitions;
 use crate::list_options;
-use crate::negotiate::Format;
-use crate::options::Options;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
-use crate::request::{Served, Target};
-use crate::respond::{self, Body};
+use crate::request::Served;
+use crate::respond::Body;
 use crate::services::{self, Allocator};
-use crate::stored::{self, Head};
-use crate::view::{View, Wanted};
-use crate::warnings::Warnings;
+use crate::stored;
 use crate::{binding, deletion, eviction, scale};
 use gantry_api::json::Read;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
 use gantry_api::{field, meta, patch};
-use gantry_auth::User;
 use gantry_auth::service_account::Tokens;
-use gantry_store::{Entry, Revision};
+use gantry_store::Revision;
 use http::Response;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -50,140 +46,8 @@ pub struct Api {
     pub definitions: Arc<Definitions>,
 }
 
-/// One request, read whole.
-pub struct Call {
-    /// Who asks.
-    pub user: Arc<User>,
-    /// What for.
-    pub verb: &'static str,
-    /// What it is about.
-    pub target: Target,
-    /// Its query.
-    pub options: Options,
-    /// What its answer should be in.
-    pub format: Format,
-    /// How its answer should look.
-    pub wanted: Wanted,
-    /// Its Content-Type header.
-    pub content_type: String,
-    /// Its User-Agent header.
-    pub user_agent: String,
-    /// Why an apply may not make the object, if it may not.
-    pub create_denied: Option<Status>,
-    /// Its body.
-    pub body: bytes::Bytes,
-    /// What its client is told beside the answer.
-    pub warnings: Arc<Warnings>,
-}
-
 /// How often a write that named no resourceVersion is tried again when others write in between.
 pub const TRIES: usize = 8;
-/// Patches and deletes read bodies of these types.
-const PATCH_TYPES: [&str; 4] = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    apply::MEDIA_TYPE,
-];
-
-/// Patches of custom resources are of these types.
-const CUSTOM_PATCH_TYPES: [&str; 3] = [PATCH_TYPES[0], PATCH_TYPES[1], apply::MEDIA_TYPE];
-
-impl Call {
-    /// The path's namespace.
-    pub fn namespace(&self) -> Option<&str> {
-        self.target.namespace.as_deref()
-    }
-
-    /// The path's name.
-    pub fn name(&self) -> Result<&str, Status> {
-        self.target.name.as_deref().ok_or_else(Status::no_such_path)
-    }
-
-    /// The body as a tree.
-    pub fn object(&self) -> Result<Sent, Status> {
-        let kind = &self.target.kind;
-        match self.subresource() {
-            None => body::read(&self.content_type, &self.body, &kind.kind, Some(kind)),
-            Some(part) => body::read(&self.content_type, &self.body, &part.body(kind).kind, None),
-        }
-    }
-
-    /// An answer in the client's format.
-    pub fn respond(&self, code: u16, object: &Value) -> Response<Body> {
-        self.format.respond(code, object)
-    }
-
-    /// How the client wants an object to look, or the objects of a list.
-    pub fn view(&self, of_list: bool) -> Result<View, Status> {
-        let include = self.options.text("includeObject");
-        self.wanted.view(&self.target.kind, of_list, include)
-    }
-
-    /// An object as the client wants it.
-    pub fn answer(&self, code: u16, object: &Value) -> Result<Response<Body>, Status> {
-        let view = self.view(false)?;
-        Ok(self.respond(code, &view.one(&self.target.kind, object)))
-    }
-
-    /// A stored object as the client wants it: its bytes as they are, if they are what the client wants.
-    pub fn answer_stored(&self, code: u16, entry: &Entry) -> Result<Response<Body>, Status> {
-        let kind = &self.target.kind;
-        let mut copied = Vec::new();
-        if self.format == Format::Json
-            && self.wanted == Wanted::Whole
-            && Head::of(kind).write(entry, &mut copied)
-        {
-            return Ok(respond::with_type(code, "application/json", copied));
-        }
-        self.answer(code, &stored::decode_as(kind, entry)?)
-    }
-
-    /// The media type without its parameters.
-    fn media_type(&self) -> &str {
-        self.content_type.split(';').next().unwrap_or("").trim()
-    }
-
-    /// Refuses patches of a type that the kind does not take.
-    pub fn check_patch_type(&self) -> Result<(), Status> {
-        let custom = self.target.kind.custom.is_some() && self.subresource() != Some(Subresource::Scale);
-        match self.media_type() {
-            type_ if CUSTOM_PATCH_TYPES.contains(&type_) => Ok(()),
-            _ if custom => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
-            type_ if PATCH_TYPES.contains(&type_) => Ok(()),
-            _ => Err(Status::no_such_patch_type()),
-        }
-    }
-
-    /// A patch that makes an object no one can read is invalid; the request itself was read.
-    fn of_patch(&self, status: Status) -> Status {
-        let kind = &self.target.kind.kind;
-        let marker = format!("cannot be handled as a {kind}: ");
-        match status.message.split_once(&marker) {
-            Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
-                let body = String::from_utf8_lossy(&self.body);
-                Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
-            }
-            _ => status,
-        }
-    }
-
-    /// Whether this is a server-side apply.
-    pub fn is_apply(&self) -> bool {
-        self.media_type() == apply::MEDIA_TYPE
-    }
-
-    /// The subresource it is about.
-    pub fn subresource(&self) -> Option<Subresource> {
-        let name = self.target.subresource.as_deref()?;
-        self.target
-            .kind
-            .subresources
-            .iter()
-            .copied()
-            .find(|s| s.name() == name)
-    }
-}
 
 /// The refusal of an object without a name.
 fn nameless(name: &str) -> Status {

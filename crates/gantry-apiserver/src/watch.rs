@@ -6,6 +6,7 @@
 mod event;
 mod pace;
 
+use crate::call::Call;
 use crate::filter::Filter;
 use crate::list::{Keys, Objects};
 use crate::list_options::{ListOptions, Match, WatchOptions};
@@ -13,7 +14,7 @@ use crate::negotiate::Format;
 use crate::registry::read_error;
 use crate::request::Served;
 use crate::respond::{self, Body};
-use crate::verbs::{Api, Call};
+use crate::verbs::Api;
 use crate::view::View;
 use bytes::Bytes;
 use event::{Encoder, FieldIndex, Reader, memo};

@@ -1,7 +1,8 @@
 //! Who may have devices for administration, and who may say which devices a claim has got and how they do.
 //! Source: pkg/registry/resource/utils.go.
 
-use crate::verbs::{Api, Call};
+use crate::call::Call;
+use crate::verbs::Api;
 use gantry_api::features::{Feature, enabled};
 use gantry_api::field::{Error, ErrorKind};
 use gantry_api::kind::Subresource;

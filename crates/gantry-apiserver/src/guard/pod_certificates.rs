@@ -3,7 +3,8 @@
 //! Sources: plugin/pkg/admission/noderestriction, and the status strategy in
 //! pkg/registry/certificates/podcertificaterequest.
 
-use crate::verbs::{Api, Call};
+use crate::call::Call;
+use crate::verbs::Api;
 use gantry_api::field::Error;
 use gantry_api::meta;
 use gantry_api::status::Status;

@@ -11,9 +11,10 @@ mod subject_access_review;
 mod token_review;
 
 use crate::authenticate::Authenticator;
+use crate::call::Call;
 use crate::pipeline;
 use crate::respond::Body;
-use crate::verbs::{Api, Call};
+use crate::verbs::Api;
 use futures::future::BoxFuture;
 use gantry_api::kind::{ANSWERED, Kind, NoHooks, Scope};
 use gantry_api::status::Status;
