@@ -1,8 +1,9 @@
 //! Who may do what, from outside: requests of several users against one server.
 
+mod common;
+
 use bytes::Bytes;
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Server, TlsFiles};
+use gantry_apiserver::{Config, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, NODES, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
@@ -20,20 +21,9 @@ impl Cluster {
     async fn start() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-        let identity = pki.server();
         let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
             join_token: Some("sesame".into()),
-            kubelet_client: None,
+            ..common::config(&pki)
         };
         Cluster {
             server: Server::new(Arc::new(Memory::new()), config).await.unwrap(),

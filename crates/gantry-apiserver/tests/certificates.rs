@@ -1,8 +1,9 @@
 //! Who may write trust bundles of signers, ask for pods' certificates and issue them.
 
+mod common;
+
 use gantry_api::features::{self, Gates, Setting};
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, RuntimeConfig, Server, TlsFiles};
+use gantry_apiserver::{RuntimeConfig, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, NODES, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
@@ -42,21 +43,7 @@ impl Bench {
         });
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-        let identity = pki.server();
-        let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
-            kubelet_client: None,
-        };
+        let config = common::config(&pki);
         let served = RuntimeConfig::parse("certificates.k8s.io/v1beta1=true").unwrap();
         let server = Server::serving(Arc::new(Memory::new()), config, &served)
             .await

@@ -1,9 +1,10 @@
 //! Subresources that connect to nodes, over real connections: a client, the server, and a node's agent of the test's own.
 
+mod common;
+
 use bytes::Bytes;
 use futures::StreamExt;
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, KubeletIdentity, Server, TlsFiles};
+use gantry_apiserver::{Config, KubeletIdentity, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Identity, Pki, ServerNames};
 use gantry_store::Memory;
@@ -171,24 +172,13 @@ impl Bench {
         let client = pki
             .issue_client("kube-apiserver-kubelet-client", &["system:masters"])
             .unwrap();
-        let identity = pki.server();
         let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
             kubelet_client: Some(KubeletIdentity {
                 certificate_pem: client.certificate_pem,
                 key_pem: client.key_pem,
                 ca_pem: pki.ca_pem().to_owned(),
             }),
+            ..common::config(&pki)
         };
         let server = Arc::new(Server::new(Arc::new(Memory::new()), config).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

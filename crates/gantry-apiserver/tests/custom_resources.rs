@@ -1,7 +1,9 @@
 //! Custom resources from outside: a definition makes a kind that does all that built-in ones do, and takes it away again.
 
+mod common;
+
 use bytes::Bytes;
-use gantry_apiserver::{Config, Server, TlsFiles};
+use gantry_apiserver::Server;
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
@@ -27,21 +29,7 @@ impl Cluster {
     async fn start() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-        let identity = pki.server();
-        let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: gantry_apiserver::services::Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
-            kubelet_client: None,
-        };
+        let config = common::config(&pki);
         Cluster {
             server: Server::new(Arc::new(Memory::new()), config).await.unwrap(),
             _folder: folder,

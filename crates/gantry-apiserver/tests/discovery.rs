@@ -1,8 +1,9 @@
 //! What is served, compared with upstream's answers where they are at hand; and kinds served in several versions.
 
+mod common;
+
 use gantry_api::features::{self, Gates, Setting};
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Local, RuntimeConfig, Server, TlsFiles};
+use gantry_apiserver::{Local, RuntimeConfig, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
@@ -50,21 +51,7 @@ async fn serving(runtime_config: &RuntimeConfig) -> Local {
     });
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-    let identity = pki.server();
-    let config = Config {
-        tls: TlsFiles {
-            certificate: &identity.certificate_pem,
-            key: &identity.key_pem,
-            client_ca: pki.ca_pem(),
-        },
-        service_account_key: pki.service_account_key_pem(),
-        service_range: Range::parse("10.43.0.0/16").unwrap(),
-        advertise: ([127, 0, 0, 1].into(), 6443),
-        cluster_domain: "cluster.local",
-        external_address: "127.0.0.1:6443".into(),
-        join_token: None,
-        kubelet_client: None,
-    };
+    let config = common::config(&pki);
     let server = Server::serving(Arc::new(Memory::new()), config, runtime_config)
         .await
         .unwrap();

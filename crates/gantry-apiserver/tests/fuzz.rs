@@ -1,6 +1,8 @@
 //! Requests that nobody would write: heads and bodies of good ones, changed at random, the same way every time. The server
 //! must say what is wrong with them, and never that something is wrong with itself.
 
+mod common;
+
 #[path = "../../gantry-api/tests/mutator/mod.rs"]
 mod mutator;
 
@@ -9,8 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use futures::StreamExt;
 use gantry_api::protobuf;
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Local, Server, TlsFiles};
+use gantry_apiserver::{Local, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
@@ -36,21 +37,7 @@ impl Cluster {
     async fn start() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-        let identity = pki.server();
-        let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
-            kubelet_client: None,
-        };
+        let config = common::config(&pki);
         let server = Server::new(Arc::new(Memory::new()), config).await.unwrap();
         let root = server.local(User::new("root", &[MASTERS, AUTHENTICATED]));
         let cluster = Cluster {

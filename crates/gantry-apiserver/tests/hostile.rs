@@ -1,9 +1,10 @@
 //! What clients send that mean harm, or are broken, over real connections: it costs them, and never the others.
 
+mod common;
+
 use bytes::Bytes;
 use futures::FutureExt;
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Server, TlsFiles};
+use gantry_apiserver::Server;
 use gantry_auth::{MASTERS, User};
 use gantry_cluster::pki::{Identity, Pki, ServerNames};
 use gantry_store::Memory;
@@ -45,21 +46,7 @@ impl Cluster {
             ..ServerNames::default()
         };
         let pki = Pki::open(folder.path(), &names).unwrap();
-        let identity = pki.server();
-        let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
-            kubelet_client: None,
-        };
+        let config = common::config(&pki);
         let server = Server::new(Arc::new(Memory::new()), config).await.unwrap();
         let server = server.limited(requests, mutating);
         let binding = json!({

@@ -1,9 +1,10 @@
 //! Lists and watches from outside: versions, pages, selectors, formats, and what happened meanwhile.
 
+mod common;
+
 use bytes::Bytes;
 use gantry_api::protobuf;
-use gantry_apiserver::services::Range;
-use gantry_apiserver::{Body, Config, Local, Server, TlsFiles};
+use gantry_apiserver::{Body, Local, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::{Memory, Store};
@@ -25,21 +26,7 @@ impl Cluster {
     async fn start() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-        let identity = pki.server();
-        let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
-            service_range: Range::parse("10.43.0.0/16").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
-            kubelet_client: None,
-        };
+        let config = common::config(&pki);
         let store = Arc::new(Memory::new());
         let server = Server::new(store.clone(), config).await.unwrap();
         Cluster {

@@ -1,7 +1,9 @@
 //! Services' addresses as objects: ServiceCIDRs say which there are, IPAddresses whose they are.
 
+mod common;
+
 use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Server, TlsFiles};
+use gantry_apiserver::{Config, Server};
 use gantry_auth::{AUTHENTICATED, MASTERS, User};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::{Memory, Store};
@@ -23,20 +25,9 @@ impl Bench {
     async fn over(store: Arc<dyn Store>) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::open(folder.path(), &ServerNames::default()).unwrap();
-        let identity = pki.server();
         let config = Config {
-            tls: TlsFiles {
-                certificate: &identity.certificate_pem,
-                key: &identity.key_pem,
-                client_ca: pki.ca_pem(),
-            },
-            service_account_key: pki.service_account_key_pem(),
             service_range: Range::parse("10.43.0.0/24").unwrap(),
-            advertise: ([127, 0, 0, 1].into(), 6443),
-            cluster_domain: "cluster.local",
-            external_address: "127.0.0.1:6443".into(),
-            join_token: None,
-            kubelet_client: None,
+            ..common::config(&pki)
         };
         let server = Server::new(store, config).await.unwrap();
         Bench {
