@@ -221,47 +221,74 @@ impl CustomHooks {
     fn check_scale(&self, object: &Value, with_spec: bool, errors: &mut Vec<Error>) {
         let Some(scale) = &self.scale else { return };
         let mut count = |path: &str| {
-            let (at, value) = (format!(".{path}"), at(object, path));
-            let detail = match value {
-                None => return,
-                Some(value) => match value.as_i64() {
-                    None => {
-                        let detail = format!(
-                            "{at} accessor error: {} is of the type {}, expected int64",
-                            go(value),
-                            go_type(value)
-                        );
-                        return errors.push(Error::invalid(at, 0, detail));
-                    }
-                    Some(n) if n < 0 => "should be a non-negative integer".to_string(),
-                    Some(n) if n > i64::from(i32::MAX) => {
-                        format!("should be less than or equal to {}", i32::MAX)
-                    }
-                    Some(_) => return,
-                },
+            let at = format!(".{path}");
+            let detail = match at_path(object, path).map(|found| found.map(|v| (v, v.as_i64()))) {
+                Err(why) => return errors.push(Error::invalid(at, 0, why)),
+                Ok(None) => return,
+                Ok(Some((value, None))) => {
+                    return errors.push(Error::invalid(&*at, 0, misfit(&at, value, "int64")));
+                }
+                Ok(Some((_, Some(n)))) if n < 0 => "should be a non-negative integer".to_string(),
+                Ok(Some((_, Some(n)))) if n > i64::from(i32::MAX) => {
+                    format!("should be less than or equal to {}", i32::MAX)
+                }
+                Ok(Some(_)) => return,
             };
-            errors.push(Error::invalid(at, value.cloned().unwrap_or_default(), detail));
+            let value = at_path(object, path).ok().flatten().cloned();
+            errors.push(Error::invalid(at, value.unwrap_or_default(), detail));
         };
         if with_spec {
             count(&scale.spec_replicas);
         }
         count(&scale.status_replicas);
-        let selector = scale.selector.as_deref().filter(|s| !s.is_empty());
-        if let Some((path, value)) = selector.and_then(|path| Some((path, at(object, path)?)))
-            && !value.is_string()
-        {
-            let detail = format!(
-                ".{path} accessor error: {} is of the type {}, expected string",
-                go(value),
-                go_type(value)
-            );
-            errors.push(Error::invalid(format!(".{path}"), "", detail));
+        let Some(path) = scale.selector.as_deref().filter(|s| !s.is_empty()) else {
+            return;
+        };
+        let at = format!(".{path}");
+        match at_path(object, path) {
+            Err(why) => errors.push(Error::invalid(at, "", why)),
+            Ok(Some(value)) if !value.is_string() => {
+                errors.push(Error::invalid(&*at, "", misfit(&at, value, "string")));
+            }
+            Ok(_) => {}
         }
     }
 }
 
-fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(object, |value, part| value.get(part))
+/// What upstream says of a value of another type than was looked for.
+fn misfit(at: &str, value: &Value, wanted: &str) -> String {
+    format!(
+        "{at} accessor error: {} is of the type {}, expected {wanted}",
+        go(value),
+        go_type(value)
+    )
+}
+
+/// What is at a path, if anything.
+///
+/// # Errors
+///
+/// Upstream's text about a value on the way that has no fields.
+fn at_path<'a>(object: &'a Value, path: &str) -> Result<Option<&'a Value>, String> {
+    let mut value = object;
+    for (i, part) in path.split('.').enumerate() {
+        match value {
+            Value::Null => return Ok(None),
+            Value::Object(map) => match map.get(part) {
+                Some(inner) => value = inner,
+                None => return Ok(None),
+            },
+            other => {
+                let way: Vec<&str> = path.split('.').take(i + 1).collect();
+                return Err(misfit(
+                    &format!(".{}", way.join(".")),
+                    other,
+                    "map[string]interface{}",
+                ));
+            }
+        }
+    }
+    Ok(Some(value))
 }
 
 fn go_type(value: &Value) -> &'static str {

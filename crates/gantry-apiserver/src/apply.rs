@@ -2,7 +2,7 @@
 
 use crate::body::YAML_ERRORS;
 use crate::call::Call;
-use crate::options::{FieldValidation, is_print};
+use crate::options::FieldValidation;
 use crate::pipeline::Decoded;
 use crate::respond::Body;
 use crate::verbs::{Api, TRIES, rfc3339};
@@ -95,7 +95,7 @@ fn of_user_agent(agent: &str) -> String {
         .next()
         .unwrap_or("")
         .chars()
-        .filter(|c| is_print(*c))
+        .filter(|c| gantry_api::field::is_print(*c))
     {
         if name.len() + c.len_utf8() > NAME_LIMIT {
             break;

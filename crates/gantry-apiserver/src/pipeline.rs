@@ -78,10 +78,14 @@ pub fn decode(
     if !kind_name.is_empty() && kind_name != kind.kind {
         return Err(Status::bad_request(format!(
             "{kind_name} in version {:?} cannot be handled as a {}: no kind {kind_name:?} is registered for version {:?} in \
-             scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+             scheme {:?}",
             kind.version,
             kind.kind,
-            kind.api_version()
+            kind.api_version(),
+            match &*kind.group {
+                "apiextensions.k8s.io" => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+                _ => "pkg/api/legacyscheme/scheme.go:30",
+            }
         )));
     }
     if let Some(schema) = kind.schema() {
@@ -201,7 +205,10 @@ impl Decoded {
             "deletionGracePeriodSeconds",
             "generation",
         ] {
-            keep(&mut self.0["metadata"], &old["metadata"], fixed);
+            // Who says that an object is being deleted is told that it is not.
+            if fixed != "deletionTimestamp" || gantry_api::meta::is_deleting(old) {
+                keep(&mut self.0["metadata"], &old["metadata"], fixed);
+            }
         }
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.

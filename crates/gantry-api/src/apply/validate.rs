@@ -219,8 +219,21 @@ pub(crate) fn go(value: &Value) -> String {
             let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", go(v))).collect();
             format!("map[{}]", pairs.join(" "))
         }
+        Value::Number(n) if n.is_f64() => go_float(n.as_f64().unwrap_or(f64::NAN)),
         plain => plain.to_string(),
     }
+}
+
+/// A float as Go's `%v` prints it.
+pub(crate) fn go_float(number: f64) -> String {
+    if number == 0.0 || (1e-4..1e21).contains(&number.abs()) {
+        return number.to_string();
+    }
+    let text = format!("{number:e}");
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+    let power: i32 = power.parse().unwrap_or(0);
+    let sign = if power < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", power.abs())
 }
 
 fn go_type(value: &Value) -> &'static str {
