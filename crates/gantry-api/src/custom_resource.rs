@@ -6,6 +6,7 @@ use crate::apply::validate::go;
 use crate::field::Error;
 use crate::formats;
 use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED_CUSTOM, ScalePaths, Scope, Subresource};
+use crate::kinds::columns::described;
 use crate::structural::json_path::JsonPath;
 use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub struct Custom {
     /// What its objects look like.
     pub schema: Arc<Structural>,
+    /// What they look like in each version of the definition, by `apiVersion`.
+    pub versions: Arc<[(String, Arc<Structural>)]>,
     /// The same as it was written, for OpenAPI: JSON.
     pub published: Box<str>,
     /// Whether the definition is being deleted: nothing new is made then.
@@ -34,34 +37,49 @@ pub fn kinds(definition: &Value) -> Vec<Kind> {
     let Some(stored) = versions.iter().find(|v| v["storage"] == true) else {
         return Vec::new();
     };
-    let of_stored = Arc::new(Structural::root(&stored["schema"]["openAPIV3Schema"]));
-    let stored = (text(&stored["name"]), of_stored);
+    let group = text(&definition["spec"]["group"]);
+    let looks = |version: &&Value| {
+        let schema = Structural::root(&version["schema"]["openAPIV3Schema"]);
+        (format!("{group}/{}", text(&version["name"])), Arc::new(schema))
+    };
+    let all: Arc<[_]> = versions.iter().map(looks).collect();
+    let stored = format!("{group}/{}", text(&stored["name"]));
     let served = versions.iter().filter(|v| v["served"] == true);
-    served.map(|version| kind(definition, version, &stored)).collect()
+    served
+        .filter_map(|version| kind(definition, version, &stored, &all))
+        .collect()
 }
 
-/// `stored` is the version that objects are stored in, and what they look like there.
-fn kind(definition: &Value, version: &Value, stored: &(&str, Arc<Structural>)) -> Kind {
+/// `stored` is the version that objects are stored in, and `all` what they look like in each.
+fn kind(
+    definition: &Value,
+    version: &Value,
+    stored: &str,
+    all_versions: &Arc<[(String, Arc<Structural>)]>,
+) -> Option<Kind> {
+    let looks = |version: &str| {
+        all_versions
+            .iter()
+            .find(|(v, _)| v == version)
+            .map(|(_, s)| s.clone())
+    };
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let (group, plural) = (text(&spec["group"]), text(&names["plural"]));
     let subresources = &version["subresources"];
     let all = [("scale", Subresource::Scale), ("status", Subresource::Status)];
     let subresources = all.iter().filter(|(name, _)| subresources[*name].is_object());
     let schema = &version["schema"]["openAPIV3Schema"];
-    let (stored, of_stored) = stored;
-    let structural = match version["name"] == *stored {
-        true => of_stored.clone(),
-        false => Arc::new(Structural::root(schema)),
-    };
+    let api_version = format!("{group}/{}", text(&version["name"]));
+    let structural = looks(&api_version)?;
     let hooks = CustomHooks {
         schema: structural.clone(),
-        stored_schema: of_stored.clone(),
-        api_version: format!("{group}/{}", text(&version["name"])),
-        stored_version: format!("{group}/{stored}"),
+        stored_schema: looks(stored)?,
+        api_version,
+        stored_version: stored.to_string(),
         has_status: version["subresources"]["status"].is_object(),
         scale: Scale::of(&version["subresources"]["scale"]),
     };
-    Kind {
+    Some(Kind {
         group: group.into(),
         version: text(&version["name"]).into(),
         deprecation: deprecation(definition, version).map(Deprecation::Said),
@@ -89,11 +107,12 @@ fn kind(definition: &Value, version: &Value, stored: &(&str, Arc<Structural>)) -
         columns: columns(&version["additionalPrinterColumns"]),
         custom: Some(Custom {
             schema: structural,
+            versions: all_versions.clone(),
             published: schema.to_string().into(),
             terminating: has_condition(definition, "Terminating"),
         }),
         hooks: Box::new(hooks),
-    }
+    })
 }
 
 /// Whether a condition of a definition holds.
@@ -125,10 +144,25 @@ fn columns(defined: &Value) -> Vec<Column> {
         })
     };
     let mut columns = Vec::new();
-    columns.extend(column("Name", "string", "name", "", 0, ".metadata.name"));
+    columns.extend(column(
+        "Name",
+        "string",
+        "name",
+        &described("name"),
+        0,
+        ".metadata.name",
+    ));
     let mut others = list(defined).peekable();
     if others.peek().is_none() {
-        columns.extend(column("Age", "date", "", "", 0, ".metadata.creationTimestamp"));
+        let created = described("creationTimestamp");
+        columns.extend(column(
+            "Age",
+            "date",
+            "",
+            &created,
+            0,
+            ".metadata.creationTimestamp",
+        ));
     }
     for other in others {
         let path = text(&other["jsonPath"]);

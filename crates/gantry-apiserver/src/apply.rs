@@ -63,6 +63,7 @@ impl<'a> Tracker<'a> {
             subresource: self.call.target.subresource.as_deref().unwrap_or(""),
             manager: &self.manager,
             now: &self.now,
+            others: kind.custom.as_ref().map_or(&[], |custom| &custom.versions),
             reset: match self.call.subresource() {
                 Some(Subresource::Status) if kind.status_alone || kind.custom.is_some() => {
                     Reset::AllBut(&[&["status"]])
@@ -196,11 +197,11 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
     }
     if let Some(twice) = twice.filter(|_| validation != FieldValidation::Ignore) {
         // In upstream's words, where tests and people look for them.
-        let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
         if validation == FieldValidation::Strict {
+            let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
             return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
         }
-        warnings.add(why);
+        warnings.add(twice);
     }
     Ok(object)
 }

@@ -205,8 +205,13 @@ impl Decoded {
             "deletionGracePeriodSeconds",
             "generation",
         ] {
-            // Who says that an object is being deleted is told that it is not.
-            if fixed != "deletionTimestamp" || gantry_api::meta::is_deleting(old) {
+            // Who says that an object is being deleted, or how fast, is told that it is not for him to say.
+            let said = match fixed {
+                "deletionTimestamp" => !meta::is_deleting(old),
+                "deletionGracePeriodSeconds" => self.0["metadata"].get(fixed).is_some(),
+                _ => false,
+            };
+            if !said {
                 keep(&mut self.0["metadata"], &old["metadata"], fixed);
             }
         }
@@ -282,6 +287,8 @@ impl Admitted {
         subresource: Option<Subresource>,
     ) -> Result<Validated, Status> {
         let mut errors = meta::validate_object_meta_update(&self.0, old);
+        // Upstream checks this for all kinds, and for each.
+        errors.extend(errors.clone());
         errors.extend(meta::validate_object_meta(kind, &self.0));
         // A status alone was never refused for the rest of its object.
         if subresource != Some(Subresource::Status) {
@@ -295,8 +302,11 @@ impl Admitted {
     }
 
     fn unless(self, kind: &Kind, mut errors: Vec<field::Error>) -> Result<Validated, Status> {
-        let object = self.0;
+        let mut object = self.0;
         if errors.is_empty() {
+            if kind.custom.is_some() {
+                json::settle_numbers(&mut object);
+            }
             return Ok(Validated(object));
         }
         if let Some(schema) = kind.schema() {

@@ -18,11 +18,32 @@ static EMPTY_LIST: LazyLock<Type> = LazyLock::new(|| Type::List(Box::new(Type::A
 ///
 /// What is wrong, in upstream's words.
 pub fn validate(schema: Schema, object: &Value) -> Result<(), String> {
+    told(found(schema, object))
+}
+
+/// The same of an object that is stored: it may have an item twice.
+///
+/// # Errors
+///
+/// What is wrong, in upstream's words.
+pub fn validate_stored(schema: Schema, object: &Value) -> Result<(), String> {
+    let mut found = found(schema, object);
+    found.retain(|text| !text.contains(DUPLICATE));
+    told(found)
+}
+
+const DUPLICATE: &str = ": duplicate entries for key ";
+
+fn found(schema: Schema, object: &Value) -> Vec<String> {
     let mut errors = Vec::new();
     match schema {
         Schema::Table(message) => fields(message, object, "", &mut errors),
         Schema::Structural(schema) => open(schema, object, "", &mut errors),
     }
+    errors
+}
+
+fn told(errors: Vec<String>) -> Result<(), String> {
     match errors.as_slice() {
         [] => Ok(()),
         [one] => Err(one.clone()),
@@ -186,7 +207,7 @@ fn items_of(
             Ok(element) => {
                 each(v, &format!("{path}{element}"), errors);
                 if seen.contains(&element) {
-                    errors.push(format!("{path}: duplicate entries for key {element}"));
+                    errors.push(format!("{path}{DUPLICATE}{element}"));
                 }
                 seen.insert(element);
             }

@@ -25,6 +25,18 @@ fn object_meta() -> Option<&'static Message> {
 pub fn coerce(schema: &Structural, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     walk(schema, object, "", &mut |object, path| {
+        if !path.is_empty()
+            && let Some((field, other)) = ["apiVersion", "kind"].into_iter().find_map(|field| {
+                Some((
+                    field,
+                    object.get(field).filter(|v| !v.is_string() && !v.is_null())?,
+                ))
+            })
+        {
+            return Err(format!(
+                "{path}.{field}: Invalid value: {other}: must be a string"
+            ));
+        }
         let (Some(message), Some(metadata)) = (object_meta(), object.get_mut("metadata")) else {
             return Ok(());
         };

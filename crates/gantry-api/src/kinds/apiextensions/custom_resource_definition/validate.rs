@@ -203,7 +203,10 @@ fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Va
 
 fn deprecation(errors: &mut Errors, path: &Path, version: &Value) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
-    let mut problem = |detail: String| errors.push(Error::invalid(path, warning, detail));
+    // Behind a pointer, upstream shows it as JSON.
+    let shown = Value::from(warning).to_string();
+    let mut problem =
+        |detail: String| errors.push(Error::invalid(path, warning, detail).showing(shown.clone()));
     if !flag(&version["deprecated"]) {
         return problem("can only be set for deprecated versions".into());
     }
