@@ -124,14 +124,14 @@ impl Call {
         }
     }
 
-    /// A patch that makes an object no one can read is invalid; the request itself was read.
-    pub fn of_patch(&self, status: Status) -> Status {
+    /// A patch that makes an object no one can read is invalid; the request itself was read. `shown` is what the error
+    /// shows.
+    pub fn of_patch(&self, status: Status, shown: &str) -> Status {
         let kind = &self.target.kind.kind;
         let marker = format!("cannot be handled as a {kind}: ");
         match status.message.split_once(&marker) {
             Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
-                let body = String::from_utf8_lossy(&self.body);
-                Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
+                Status::invalid("", "", "", &[field::Error::invalid("patch", shown, why)])
             }
             _ => status,
         }

@@ -3,6 +3,7 @@
 //! A request's way: [`server`] terminates TLS, [`authenticate`] names the user, [`request`] parses the path, [`handler`]
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
+mod accept;
 mod admission;
 mod api_services;
 mod apply;

@@ -78,10 +78,14 @@ pub fn decode(
     if !kind_name.is_empty() && kind_name != kind.kind {
         return Err(Status::bad_request(format!(
             "{kind_name} in version {:?} cannot be handled as a {}: no kind {kind_name:?} is registered for version {:?} in \
-             scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+             scheme {:?}",
             kind.version,
             kind.kind,
-            kind.api_version()
+            kind.api_version(),
+            match &*kind.group {
+                "apiextensions.k8s.io" => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+                _ => "pkg/api/legacyscheme/scheme.go:30",
+            }
         )));
     }
     if let Some(schema) = kind.schema() {
@@ -201,7 +205,15 @@ impl Decoded {
             "deletionGracePeriodSeconds",
             "generation",
         ] {
-            keep(&mut self.0["metadata"], &old["metadata"], fixed);
+            // Who says that an object is being deleted, or how fast, is told that it is not for him to say.
+            let said = match fixed {
+                "deletionTimestamp" => !meta::is_deleting(old),
+                "deletionGracePeriodSeconds" => self.0["metadata"].get(fixed).is_some(),
+                _ => false,
+            };
+            if !said {
+                keep(&mut self.0["metadata"], &old["metadata"], fixed);
+            }
         }
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.
@@ -275,6 +287,8 @@ impl Admitted {
         subresource: Option<Subresource>,
     ) -> Result<Validated, Status> {
         let mut errors = meta::validate_object_meta_update(&self.0, old);
+        // Upstream checks this for all kinds, and for each.
+        errors.extend(errors.clone());
         errors.extend(meta::validate_object_meta(kind, &self.0));
         // A status alone was never refused for the rest of its object.
         if subresource != Some(Subresource::Status) {
@@ -288,8 +302,11 @@ impl Admitted {
     }
 
     fn unless(self, kind: &Kind, mut errors: Vec<field::Error>) -> Result<Validated, Status> {
-        let object = self.0;
+        let mut object = self.0;
         if errors.is_empty() {
+            if kind.custom.is_some() {
+                json::settle_numbers(&mut object);
+            }
             return Ok(Validated(object));
         }
         if let Some(schema) = kind.schema() {
