@@ -1,10 +1,9 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
+use crate::answered::{self, Answered};
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
-use crate::binding;
 use crate::call::Call;
-use crate::component_status;
 use crate::compress;
 use crate::connect::{self, Connect};
 use crate::deletion;
@@ -17,7 +16,6 @@ use crate::negotiate::{Format, TYPES};
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
-use crate::reviews;
 use crate::verbs::Api;
 use crate::view::Wanted;
 use crate::warnings::Warnings;
@@ -246,7 +244,8 @@ impl Handler {
             false => None,
         };
         let body = read(body).await?;
-        let tables = reviews::find(&kind).is_none();
+        let answered = answered::find(&kind);
+        let tables = answered.is_none_or(Answered::has_tables);
         let wanted =
             Wanted::of(&text(header::ACCEPT), tables).ok_or_else(|| Status::not_acceptable(&TYPES))?;
         let warnings = Arc::new(Warnings::default());
@@ -276,22 +275,15 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let answer = match verb {
-            "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
-            "list" if component_status::is(&call.target.kind) => {
-                component_status::list(&self.api, &call).await
-            }
-            "create" if binding::is(&call.target.kind) => binding::create_named(&self.api, call).await,
-            "get" => self.api.get(&call).await,
-            "create" => match reviews::find(&call.target.kind) {
-                Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,
-                None => self.api.create(&call).await,
-            },
-            "update" => self.api.update(&call).await,
-            "patch" => self.api.patch(&call).await,
-            "delete" => deletion::delete(&self.api, &call).await,
-            "deletecollection" => deletion::delete_collection(&self.api, &call).await,
-            _ => self.api.list(&call).await,
+        let answer = match (answered, verb) {
+            (Some(answered), _) => answered.answer(&self.api, &self.authenticator, call).await,
+            (None, "get") => self.api.get(&call).await,
+            (None, "create") => self.api.create(&call).await,
+            (None, "update") => self.api.update(&call).await,
+            (None, "patch") => self.api.patch(&call).await,
+            (None, "delete") => deletion::delete(&self.api, &call).await,
+            (None, "deletecollection") => deletion::delete_collection(&self.api, &call).await,
+            (None, _) => self.api.list(&call).await,
         };
         // Those who are refused are told, too.
         let mut answer = answer.unwrap_or_else(|status| respond::error(&status, format));

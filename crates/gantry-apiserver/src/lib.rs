@@ -4,6 +4,7 @@
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
 mod admission;
+mod answered;
 mod api_services;
 mod apply;
 mod authenticate;

@@ -274,8 +274,8 @@ impl Admitted {
         old: &Value,
         subresource: Option<Subresource>,
     ) -> Result<Validated, Status> {
-        let mut errors = meta::validate_object_meta_update(&self.0, old);
-        errors.extend(meta::validate_object_meta(kind, &self.0));
+        let mut errors = meta::validate_object_meta(kind, &self.0);
+        errors.extend(meta::validate_object_meta_update(&self.0, old));
         // A status alone was never refused for the rest of its object.
         if subresource != Some(Subresource::Status) {
             errors.extend(kind.hooks.validate(&self.0));

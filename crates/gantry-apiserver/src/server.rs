@@ -14,7 +14,7 @@ use crate::respond::{self, Body};
 use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
-use crate::{api_services, binding, bootstrap, component_status, kubernetes_service, reviews, services};
+use crate::{answered, api_services, bootstrap, kubernetes_service, services};
 use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
@@ -117,8 +117,7 @@ impl Server {
         let tokens = Arc::new(Tokens::new(issuer, keys));
         let connect = Connect::new(config.kubelet_client.as_ref())?;
         let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
-        kinds.extend(reviews::kinds());
-        kinds.extend([binding::kind(), component_status::kind()]);
+        kinds.extend(answered::kinds());
         let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
         let now = kinds.now();

@@ -398,10 +398,21 @@ pub fn stamp(metadata: &mut Value) {
         let kept: String = base.chars().take(58).collect();
         metadata["name"] = format!("{kept}{suffix}").into();
     }
+    wipe(metadata);
     metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
     metadata["creationTimestamp"] = rfc3339(OffsetDateTime::now_utc()).into();
+}
+
+/// Takes from a new object what the server alone decides.
+pub fn wipe(metadata: &mut Value) {
     if let Some(map) = metadata.as_object_mut() {
-        for own in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        for own in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+        ] {
             map.remove(own);
         }
     }

@@ -9,7 +9,7 @@ use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
 use http::{Request, header};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -302,4 +302,46 @@ async fn lists_and_looks() {
         )
     };
     bench.check(asked, 406, types).await;
+}
+
+#[tokio::test]
+async fn reviews() {
+    let bench = Bench::start().await;
+    let review = async |group: &str, plural: &str, body: &str, at: &str, expected: Value| {
+        let path = format!("/apis/{group}.k8s.io/v1/{plural}");
+        let (code, answer, _) = bench.send(&ask("POST", path, JSON, body)).await;
+        let found = answer.pointer(at).unwrap_or(&Value::Null);
+        assert_eq!((code, found), (201, &expected), "{body} {answer}");
+    };
+    let access = async |resource: &str, at: &str, expected: Value| {
+        let body = format!(r#"{{"spec": {{"resourceAttributes": {resource}}}}}"#);
+        review("authorization", "selfsubjectaccessreviews", &body, at, expected).await;
+    };
+    // A review's writer is noted in it as in an object.
+    let pods = r#"{"verb": "get", "resource": "pods"}"#;
+    let owned = json!({"f:spec": {"f:resourceAttributes": {".": {}, "f:resource": {}, "f:verb": {}}}});
+    access(pods, "/metadata/managedFields/0/fieldsV1", owned).await;
+    let error = "/status/evaluationError";
+    let selector =
+        |selector: &str| format!(r#"{{"verb": "list", "resource": "pods", "fieldSelector": {selector}}}"#);
+    access(&selector(r#"{"rawSelector": "a=b"}"#), error, Value::Null).await;
+    let ignored = "spec.resourceAttributes.fieldSelector ignored due to parse error";
+    access(&selector(r#"{"rawSelector": "a"}"#), error, ignored.into()).await;
+    let token = r#"{"spec": {"token": "t"}, "status": {"audiences": ["a"], "authenticated": true}}"#;
+    for (at, expected) in [
+        ("/metadata/managedFields/0/operation", "Update".into()),
+        ("/status/audiences", json!(["a"])),
+        ("/status/authenticated", Value::Null),
+    ] {
+        review("authentication", "tokenreviews", token, at, expected).await;
+    }
+    let rules = r#"{"metadata": {"labels": {"a": "b"}}, "spec": {"namespace": "default"}}"#;
+    review(
+        "authorization",
+        "selfsubjectrulesreviews",
+        rules,
+        "/metadata",
+        json!({}),
+    )
+    .await;
 }

@@ -13,6 +13,7 @@ pub mod node_restriction;
 mod pod_group_workload_exists;
 mod priority;
 mod service_account;
+mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
 use crate::verbs::Api;
@@ -66,7 +67,7 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 11] = [
+    let plugins: [&dyn Plugin; 12] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
@@ -74,6 +75,7 @@ pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Stat
         &priority::Priority,
         &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
+        &storage_object_in_use_protection::StorageObjectInUseProtection,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
         &cluster_trust_bundle_attest::ClusterTrustBundleAttest,

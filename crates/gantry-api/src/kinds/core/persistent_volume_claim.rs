@@ -150,7 +150,8 @@ pub fn claim_spec(errors: &mut Errors, path: &Path, spec: &Value, known_api_grou
                 true => "may not be specified when dataSourceRef.namespace is specified",
                 false => "must match dataSourceRef",
             };
-            errors.push(Error::invalid(path, path.child("dataSource").to_string(), detail));
+            // Upstream means to show where the other one is, and shows an object without fields.
+            errors.push(Error::invalid(path, json!({}), detail));
         }
     }
     class_name(errors, &path.child("volumeAttributesClassName"), &spec["volumeAttributesClassName"]);
@@ -325,7 +326,7 @@ mod tests {
                 o["spec"]["dataSource"] = json!({"kind": "PersistentVolumeClaim", "name": "p"});
                 o["spec"]["dataSourceRef"] = json!({"kind": "PersistentVolumeClaim", "name": "q"});
             },
-            &["spec: Invalid value: \"spec.dataSource\": must match dataSourceRef"],
+            &["spec: Invalid value: {}: must match dataSourceRef"],
         );
     }
 
