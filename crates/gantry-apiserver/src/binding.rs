@@ -40,6 +40,10 @@ async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, Statu
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let body = call.object()?.value;
     let name = call.name()?;
+    if meta::name(&body) != name {
+        let why = "name in URL does not match name in Binding object";
+        return Err(Status::bad_request(why));
+    }
     let errors = validate(&body["target"]);
     if !errors.is_empty() {
         return Err(Status::invalid("", "Binding", name, &errors));

@@ -9,9 +9,10 @@ use crate::respond::{self, Body};
 use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
-use gantry_api::field;
+use gantry_api::json::printed;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
+use gantry_api::{field, patch};
 use gantry_auth::User;
 use gantry_store::Entry;
 use http::Response;
@@ -127,7 +128,10 @@ impl Call {
         let marker = format!("cannot be handled as a {kind}: ");
         match status.message.split_once(&marker) {
             Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
-                let body = String::from_utf8_lossy(&self.body);
+                let body = match patch::read_strategic(&self.body) {
+                    Ok(read) if self.media_type() == PATCH_TYPES[2] => printed(&read.value),
+                    _ => String::from_utf8_lossy(&self.body).into_owned(),
+                };
                 Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
             }
             _ => status,

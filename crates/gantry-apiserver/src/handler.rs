@@ -12,7 +12,7 @@ use crate::documents::Documents;
 use crate::health;
 use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
-use crate::negotiate::{Format, TYPES};
+use crate::negotiate::{Format, STREAMS, TYPES};
 use crate::options::Options;
 use crate::request::{self, Parsed, Target};
 use crate::respond::{self, Body};
@@ -208,6 +208,9 @@ impl Handler {
             ..Attributes::of(&user, verb)
         };
         self.api.authorizer.allow(&attributes)?;
+        if verb == "watch" && format == Format::Yaml && kind.custom.is_none() {
+            return Err(Status::not_acceptable(&STREAMS));
+        }
         if connects.is_none() && !target.takes(verb) {
             return Err(Status::method_not_allowed());
         }
@@ -373,10 +376,7 @@ impl Handler {
 fn not_acceptable(mut status: Status, of_list: bool) -> Status {
     let mut types = TYPES.to_vec();
     if of_list {
-        types.extend([
-            "application/json;stream=watch",
-            "application/vnd.kubernetes.protobuf;stream=watch",
-        ]);
+        types.extend(STREAMS);
     }
     let types = types.join(", ");
     status.message = format!("406: Not Acceptable\n\nAvailable representations: {types}");

@@ -11,6 +11,11 @@ use serde_json::{Value, json};
 
 /// Media types that bodies and answers may be in.
 pub const TYPES: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+/// Media types that the events of a watch may be in.
+pub const STREAMS: [&str; 2] = [
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// A format of objects.
@@ -29,24 +34,32 @@ impl Format {
     /// The format of a body of this media type.
     pub fn of(media_type: &str) -> Option<Self> {
         match media_type {
-            "application/json" | "*/*" | "application/*" => Some(Format::Json),
+            "application/json" | "*/*" => Some(Format::Json),
             "application/yaml" => Some(Format::Yaml),
             PROTOBUF => Some(Format::Protobuf),
             _ => None,
         }
     }
 
-    /// The format an Accept header likes best of those there are.
+    /// The format an Accept header likes best of those there are. Upstream's router knows no `application/*`.
     pub fn accepted(headers: &HeaderMap) -> Result<Self, Status> {
-        Format::accepted_of(headers, &TYPES)
+        Format::accepted_of(headers, &TYPES, Format::of)
     }
 
     /// The format an Accept header likes best of those that custom resources have: protobuf is none of them.
     pub fn accepted_custom(headers: &HeaderMap) -> Result<Self, Status> {
-        Format::accepted_of(headers, &TYPES[..2]).map_err(|_| Status::not_acceptable(&TYPES))
+        let of = |name: &str| match name {
+            "application/*" => Some(Format::Json),
+            name => Format::of(name),
+        };
+        Format::accepted_of(headers, &TYPES[..2], of).map_err(|_| Status::not_acceptable(&TYPES))
     }
 
-    fn accepted_of(headers: &HeaderMap, types: &[&str]) -> Result<Self, Status> {
+    fn accepted_of(
+        headers: &HeaderMap,
+        types: &[&str],
+        of: impl Fn(&str) -> Option<Format>,
+    ) -> Result<Self, Status> {
         let accept = headers
             .get(header::ACCEPT)
             .and_then(|v| v.to_str().ok())
@@ -69,7 +82,7 @@ impl Format {
         wanted.sort_by(|a, b| b.0.total_cmp(&a.0));
         wanted
             .into_iter()
-            .filter_map(|(_, name)| Format::of(name))
+            .filter_map(|(_, name)| of(name))
             .find(|format| types.contains(&format.content_type()))
             .ok_or_else(|| Status::not_acceptable(types))
     }
@@ -151,5 +164,6 @@ mod tests {
         );
         check("text/html, application/yaml", Some(Format::Yaml));
         check("text/html", None);
+        check("application/*", None);
     }
 }

@@ -1,5 +1,6 @@
 //! The autoscaling/v1 Scale over an object that can be scaled.
 
+use gantry_api::field;
 use gantry_api::kind::Kind;
 use gantry_api::kinds::label_selector;
 use gantry_api::meta;
@@ -53,7 +54,8 @@ pub fn read(kind: &Kind, object: &Value) -> Result<Value, Status> {
     Ok(of(kind, object))
 }
 
-/// Refuses what a client sent to a custom resource's scale and is no Scale, in upstream's words.
+/// Refuses a Scale of less than nothing, and what a client sent to a custom resource's scale and is no Scale, in upstream's
+/// words.
 pub fn check(kind: &Kind, sent: &Value) -> Result<(), Status> {
     let replicas = &sent["spec"]["replicas"];
     let is_scale = sent["kind"] == "Scale"
@@ -63,6 +65,16 @@ pub fn check(kind: &Kind, sent: &Value) -> Result<(), Status> {
         return Err(Status::bad_request(
             "no kind is registered for the type v1.Scale in scheme \
              \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"",
+        ));
+    }
+    if replicas.as_i64().is_some_and(|n| n < 0) {
+        let why = "must be greater than or equal to 0";
+        let error = field::Error::invalid("spec.replicas", replicas.clone(), why);
+        return Err(Status::invalid(
+            "autoscaling",
+            "Scale",
+            meta::name(sent),
+            &[error],
         ));
     }
     Ok(())

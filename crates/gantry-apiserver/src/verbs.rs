@@ -191,8 +191,12 @@ impl Api {
                 };
                 self.change(call, &mut |object| {
                     let Read { value, duplicates } = patch::read_strategic(&call.body)?;
+                    let types = ["apiVersion", "kind"].map(|field| (field, object[field].clone()));
+                    let mut value = patch::strategic(object, &value, message)?;
+                    // Upstream reads what comes out as the kind that it is, whatever it says.
+                    types.into_iter().for_each(|(field, own)| value[field] = own);
                     Ok(Sent {
-                        value: patch::strategic(object, &value, message)?,
+                        value,
                         strict: duplicates,
                         ..Sent::default()
                     })
@@ -229,12 +233,13 @@ impl Api {
             })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
-            if version.is_empty() && !is_scale && kind.hooks.needs_version() {
+            let unconditional = matches!(version.as_str(), "" | "0");
+            if unconditional && !is_scale && kind.hooks.needs_version() {
                 let why =
                     field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
             }
-            if !matches!(version.as_str(), "" | "0") && version != old_version {
+            if !unconditional && version != old_version {
                 if version.parse::<u64>().is_err() {
                     let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
                     return Err(Status::new(500, "", why));

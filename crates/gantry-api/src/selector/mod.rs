@@ -6,7 +6,7 @@ mod terms;
 pub use labels::Labels;
 pub use terms::{FieldTerm, field_terms};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, Scope};
 use crate::status::Status;
 use serde_json::Value;
 
@@ -62,9 +62,16 @@ impl Fields {
     pub fn parse(text: &str, kind: &Kind) -> Result<Fields, Status> {
         let mut terms = Vec::new();
         for FieldTerm { label, value, equal } in field_terms(text).map_err(Status::bad_request)? {
-            let common = ["metadata.name", "metadata.namespace"]
-                .into_iter()
-                .find(|f| **f == label);
+            if label.is_empty() && value.is_empty() {
+                continue;
+            }
+            // Kinds with fields of their own name all that they have.
+            let own_fields = kind.custom.is_some() || !kind.selectable_fields.is_empty();
+            let common: &[&str] = match kind.scope {
+                Scope::Cluster if own_fields => &["metadata.name"],
+                _ => &["metadata.name", "metadata.namespace"],
+            };
+            let common = common.iter().copied().find(|f| **f == label);
             let own = kind
                 .selectable_fields
                 .iter()

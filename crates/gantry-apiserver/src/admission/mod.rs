@@ -12,6 +12,7 @@ mod namespace_lifecycle;
 pub mod node_restriction;
 mod pod_group_workload_exists;
 mod priority;
+mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
@@ -67,7 +68,7 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 12] = [
+    let plugins: [&dyn Plugin; 13] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
@@ -76,6 +77,7 @@ pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Stat
         &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
         &storage_object_in_use_protection::StorageObjectInUseProtection,
+        &runtime_class::RuntimeClass,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
         &cluster_trust_bundle_attest::ClusterTrustBundleAttest,

@@ -49,6 +49,15 @@ const MUTABLE: [&str; 7] = [
 struct StatefulSetHooks;
 
 impl Hooks for StatefulSetHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = pod::template_warnings("spec.template", object, old);
+        if number(&object["spec"]["revisionHistoryLimit"]) < 0 {
+            let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+            warnings.push(format!("spec.revisionHistoryLimit: {why}"));
+        }
+        warnings
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(spec, &["minReadySeconds"]);
@@ -202,8 +211,10 @@ fn effective_template(spec: &Value) -> Value {
     let mut template = spec["template"].clone();
     remove(&mut template["spec"], "subdomain");
     remove(&mut template["spec"], "hostname");
-    let claims: Vec<&str> =
+    let mut claims: Vec<&str> =
         list(&spec["volumeClaimTemplates"]).iter().map(|c| text(&c["metadata"]["name"])).collect();
+    claims.sort_unstable();
+    claims.dedup();
     if !claims.is_empty() {
         let claimed = claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
         let own = list(&spec["template"]["spec"]["volumes"]).iter();

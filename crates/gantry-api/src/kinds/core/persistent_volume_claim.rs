@@ -13,7 +13,7 @@ use crate::kinds::core::pod;
 use crate::kinds::diff::diff;
 use crate::schema::{Internal, Type};
 use crate::kinds::resource_names;
-use crate::kinds::{selectable, usual};
+use crate::kinds::usual;
 use crate::kinds::values::{default_if_zero, default_to, entries, given, keep, list, map_of, remove, same, size, text};
 use crate::quantity::Quantity;
 use serde_json::{Value, json};
@@ -24,7 +24,6 @@ pub fn kind() -> Kind {
         short_names: vec!["pvc".into()],
         returns_deleted: true,
         subresources: vec![Subresource::Status],
-        selectable_fields: selectable(&[("name", "metadata.name")]),
         columns: vec![
             name_column(),
             column("Status", "string", |o, _| phase(o).into()),
