@@ -147,6 +147,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
+                    admissions: Default::default(),
                     watches: Default::default(),
                     definitions: definitions.clone(),
                 },
@@ -158,7 +159,7 @@ impl Server {
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         services::keep_default_cidr(own.clone(), range).await;
-        kubernetes_service::ensure(&own, range.nth(1), config.advertise).await?;
+        kubernetes_service::keep(own.clone(), range.nth(1), config.advertise).await?;
         definitions::start(own, kinds, definitions, registry.store().clone()).await;
         Ok(server)
     }

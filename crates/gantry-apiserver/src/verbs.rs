@@ -7,6 +7,7 @@ use crate::body::Sent;
 use crate::call::{CUSTOM_PATCH_TYPES, Call};
 use crate::definitions::Definitions;
 use crate::list_options;
+use crate::metrics::Admissions;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::Served;
@@ -40,6 +41,8 @@ pub struct Api {
     pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
+    /// How long admission takes.
+    pub admissions: Admissions,
     /// The watches under way.
     pub watches: crate::watch::Watches,
     /// How far CustomResourceDefinitions have been taken in.

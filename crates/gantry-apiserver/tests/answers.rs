@@ -11,6 +11,7 @@ use http::{Request, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
@@ -551,4 +552,15 @@ async fn pods() {
     bench
         .check(ask("PATCH", format!("{job}/status"), MERGE, r#"{"status": {"active": -1}}"#), 422, "Job.batch \"job\" is invalid: status.active: Invalid value: -1: must be greater than or equal to 0")
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_apis_own_service_comes_back() {
+    let bench = Bench::start().await;
+    let own = format!("{SERVICES}/kubernetes");
+    bench.check(ask("DELETE", &own, JSON, ""), 200, "").await;
+    let gone = "services \"kubernetes\" not found";
+    bench.check(ask("GET", &own, JSON, ""), 404, gone).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    bench.check(ask("GET", &own, JSON, ""), 200, "").await;
 }
