@@ -3,11 +3,12 @@
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource.
 
 use crate::apply::validate::go;
-use crate::field::Error;
+use crate::field::{Error, ErrorKind};
 use crate::formats;
 use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED_CUSTOM, ScalePaths, Scope, Subresource};
 use crate::kinds::columns::described;
 use crate::structural::json_path::JsonPath;
+use crate::structural::rules::Rules;
 use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
 use serde_json::{Value, json};
@@ -78,6 +79,7 @@ fn kind(
         stored_version: stored.to_string(),
         has_status: version["subresources"]["status"].is_object(),
         scale: Scale::of(&version["subresources"]["scale"]),
+        rules: Rules::of(schema, true),
     };
     Some(Kind {
         group: group.into(),
@@ -231,6 +233,7 @@ struct CustomHooks {
     stored_version: String,
     has_status: bool,
     scale: Option<Scale>,
+    rules: Option<Rules>,
 }
 
 impl CustomHooks {
@@ -248,8 +251,28 @@ impl CustomHooks {
         if !twice.is_empty() && old.is_none_or(|old| lists::validate(&self.schema, old).is_empty()) {
             errors.extend(twice);
         }
-        // Here the rules of x-kubernetes-validations have their place: last of all, and upstream lets them read an
-        // object only when nothing above found a value of a wrong type, too long or too large.
+        if let Some(rules) = &self.rules {
+            match errors.iter().any(Self::blocks_rules) {
+                true => {
+                    let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                                  errors to complete validation";
+                    errors.push(Error::invalid("<nil>", Value::Null, detail));
+                }
+                false => errors.extend(rules.check(&self.schema, object, old)),
+            }
+        }
+    }
+
+    /// Rules read what they are declared to read: of another type, size or form it would only confuse them.
+    fn blocks_rules(error: &Error) -> bool {
+        matches!(
+            error.kind,
+            ErrorKind::NotSupported
+                | ErrorKind::Required
+                | ErrorKind::TooLong
+                | ErrorKind::TooMany
+                | ErrorKind::TypeInvalid
+        )
     }
 
     fn check_scale(&self, object: &Value, with_spec: bool, errors: &mut Vec<Error>) {

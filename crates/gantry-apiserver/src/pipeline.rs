@@ -279,12 +279,14 @@ impl Admitted {
         self.unless(kind, errors)
     }
 
-    /// Checks a change of `old`, made through a subresource or not.
+    /// Checks a change of `old`, made through a subresource or not. Of rules that it breaks as the old one did clients are
+    /// warned.
     pub fn validate_update(
         self,
         kind: &Kind,
         old: &Value,
         subresource: Option<Subresource>,
+        warnings: &Warnings,
     ) -> Result<Validated, Status> {
         let mut errors = meta::validate_object_meta_update(&self.0, old);
         // Upstream checks this for all kinds, and for each.
@@ -298,6 +300,9 @@ impl Admitted {
             Some(subresource) => kind.hooks.validate_subresource(subresource, &self.0, old),
             None => kind.hooks.validate_update(&self.0, old),
         });
+        let excused = errors.iter().filter(|error| error.is_excused());
+        warnings.extend(excused.map(ToString::to_string));
+        errors.retain(|error| !error.is_excused());
         self.unless(kind, errors)
     }
 

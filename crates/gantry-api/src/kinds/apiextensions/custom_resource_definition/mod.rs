@@ -3,6 +3,7 @@
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition and pkg/apis/apiextensions.
 
 mod conversion;
+mod rules;
 mod schema;
 mod selectable;
 mod structural;
