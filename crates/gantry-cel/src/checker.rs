@@ -393,15 +393,15 @@ impl Checker<'_> {
     }
 
     /// The type of elements so far together with that of another.
-    fn join(&mut self, expr: &Expr, before: Option<Type>, type_: Type) -> Type {
+    fn join(&mut self, before: Option<Type>, type_: Type) -> Type {
         let Some(before) = before else {
             return type_;
         };
         if self.bindings.assignable(&before, &type_) {
             return unify::most_general(&before, &type_);
         }
-        self.mismatch(expr.id, &before, &type_);
-        Type::Error
+        // Whether that may be is for the validators to say.
+        Type::Dyn
     }
 
     fn list(&mut self, expr: &Expr, list: &List) {
@@ -409,7 +409,7 @@ impl Checker<'_> {
         for (i, element) in list.elements.iter().enumerate() {
             self.check(element);
             let type_ = self.element(element, list.optional.contains(&i));
-            elements = Some(self.join(element, elements, type_));
+            elements = Some(self.join(elements, type_));
         }
         let elements = elements.unwrap_or_else(|| self.bindings.new_var());
         self.set(expr, Type::list(elements));
@@ -423,10 +423,10 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&entry.key);
             let key = self.get(&entry.key);
-            keys = Some(self.join(&entry.key, keys, key));
+            keys = Some(self.join(keys, key));
             self.check(&entry.value);
             let value = self.element(&entry.value, entry.optional);
-            values = Some(self.join(&entry.value, values, value));
+            values = Some(self.join(values, value));
         }
         let keys = keys.unwrap_or_else(|| self.bindings.new_var());
         let values = values.unwrap_or_else(|| self.bindings.new_var());

@@ -99,6 +99,19 @@ impl Env {
     ///
     /// If it is wrong, yields something else or cannot be evaluated.
     pub fn compile(&self, expression: &str, output: &[Type]) -> Result<Program, CompileError> {
+        self.compile_to(expression, Some(output))
+    }
+
+    /// Compiles an expression that may yield anything.
+    ///
+    /// # Errors
+    ///
+    /// If it is wrong or cannot be evaluated.
+    pub fn compile_any(&self, expression: &str) -> Result<Program, CompileError> {
+        self.compile_to(expression, None)
+    }
+
+    fn compile_to(&self, expression: &str, output: Option<&[Type]>) -> Result<Program, CompileError> {
         let parsed = parser::parse(expression).map_err(CompileError::Issues)?;
         let mut reports = Reports::default();
         let checked = checker::check(&parsed.root, &parsed.places, self, &mut reports);
@@ -109,7 +122,7 @@ impl Env {
             return Err(CompileError::Issues(reports.into_issues(&parsed.source)));
         }
         let found = checked.type_of(parsed.root.id);
-        if !output.iter().any(|wanted| wanted.same(found, false)) {
+        if output.is_some_and(|output| !output.iter().any(|wanted| wanted.same(found, false))) {
             return Err(CompileError::Output(found.clone()));
         }
         let plan = plan::plan(&parsed.root, &checked, self).map_err(CompileError::Unusable)?;
@@ -140,7 +153,7 @@ impl Env {
         self.variables.iter().position(|v| v.name == name)
     }
 
-    pub(crate) fn variable_count(&self) -> usize {
-        self.variables.len()
+    pub(crate) fn names(&self) -> impl Iterator<Item = &SmolStr> {
+        self.variables.iter().map(|v| &v.name)
     }
 }

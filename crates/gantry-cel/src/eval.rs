@@ -5,12 +5,15 @@ use crate::error::{Error, Result};
 use crate::library;
 use crate::plan::{Attribute, Field, Fold, Grow, Index, Invocation, Node, Root, Step};
 use crate::value::{Key, List, Map, Value, text};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One evaluation.
 pub(crate) struct Evaluation<'a> {
     pub(crate) slots: Vec<Slot<'a>>,
+    /// The names of the environment's variables.
+    pub(crate) names: &'a [SmolStr],
     pub(crate) cost: u64,
     pub(crate) limit: u64,
 }
@@ -28,6 +31,7 @@ pub(crate) enum Slot<'a> {
 pub(crate) fn constant(node: &Node) -> Result<Value<'static>> {
     let mut evaluation = Evaluation {
         slots: Vec::new(),
+        names: &[],
         cost: 0,
         limit: u64::MAX,
     };
@@ -85,7 +89,10 @@ impl<'a> Evaluation<'a> {
                 self.slots[slot] = Slot::Known(value.clone());
                 value
             }
-            Slot::Unset => Err(Error::fixed("no such attribute(s)")),
+            Slot::Unset => {
+                let name = self.names.get(slot).map_or("", SmolStr::as_str);
+                Err(Error::new(format!("no such attribute(s): {name}")))
+            }
         }
     }
 
@@ -267,16 +274,16 @@ impl<'a> Evaluation<'a> {
         if self.cost.saturating_add(least) > self.limit {
             return self.charge(least).and(Err(Error::OVER_BUDGET));
         }
+        let function = invocation.function;
         let result = match (&invocation.prepared, invocation.overload) {
             (Some(prepared), _) => prepared(args),
-            (None, Some(overload)) => (overload.eval)(args),
-            (None, None) => {
-                let overloads = invocation.function.overloads.iter();
-                match overloads.clone().find(|o| o.fits(args)) {
-                    Some(overload) => (overload.eval)(args),
-                    None => library::no_overload(invocation.function.name, args),
-                }
-            }
+            (None, Some(overload)) if !overload.guarded || overload.fits(args) => (overload.eval)(args),
+            (None, Some(_)) => library::no_overload(function.name, args),
+            (None, None) if !function.overloads[0].guarded => (function.overloads[0].eval)(args),
+            (None, None) => match function.overloads.iter().find(|o| o.fits(args)) {
+                Some(overload) => (overload.eval)(args),
+                None => library::no_overload(function.name, args),
+            },
         };
         over_budget(&result)?;
         self.charge((invocation.cost)(args, result.as_ref().ok()))?;

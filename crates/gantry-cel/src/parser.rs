@@ -257,8 +257,9 @@ impl Parser<'_> {
         self.enter(Rule::Relation)?;
         let mut entered = 1;
         let mut left = self.calc(0)?;
-        while precedence <= 1 {
+        loop {
             let name = match self.peek() {
+                _ if precedence > 1 => break,
                 T::Less => op::LESS,
                 T::LessEquals => op::LESS_EQUALS,
                 T::Greater => op::GREATER,
@@ -495,7 +496,7 @@ impl Parser<'_> {
         let mut fields = Vec::new();
         let mut depth = 0;
         while !matches!(self.peek(), T::RightBrace | T::Comma) {
-            let optional = self.take(T::Question).is_some();
+            self.take(T::Question);
             let name = self.next();
             if !matches!(name.kind, T::Identifier | T::EscapedIdentifier) {
                 return Err(Failure::Syntax);
@@ -509,9 +510,7 @@ impl Parser<'_> {
             depth = depth.max(value.depth);
             fields.push(Field {
                 id: field,
-                name: self.text(name).into(),
                 value: value.expr,
-                optional,
             });
             if self.peek() != T::Comma || self.ahead(1) == T::RightBrace {
                 break;
@@ -635,7 +634,7 @@ impl Parser<'_> {
 fn balance(name: &str, terms: &mut [Option<Expr>], operators: &[Id]) -> Expr {
     let middle = operators.len() / 2;
     let (left, right) = terms.split_at_mut(middle + 1);
-    let mut side = |terms: &mut [Option<Expr>], operators: &[Id]| match operators.is_empty() {
+    let side = |terms: &mut [Option<Expr>], operators: &[Id]| match operators.is_empty() {
         true => terms[0].take().expect("each term is taken once"),
         false => balance(name, terms, operators),
     };

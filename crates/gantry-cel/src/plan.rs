@@ -102,7 +102,7 @@ pub(crate) struct Fold {
 pub(crate) struct Plan {
     pub(crate) root: Node,
     /// The variables of the environment; they come first.
-    pub(crate) variables: usize,
+    pub(crate) variables: Vec<SmolStr>,
     pub(crate) slots: usize,
 }
 
@@ -113,12 +113,12 @@ pub(crate) fn plan(root: &Expr, checked: &Checked, env: &Env) -> Planned<Plan> {
         checked,
         env,
         locals: Vec::new(),
-        slots: env.variable_count(),
+        slots: env.names().count(),
     };
     let root = planner.node(root)?;
     Ok(Plan {
         root,
-        variables: env.variable_count(),
+        variables: env.names().cloned().collect(),
         slots: planner.slots,
     })
 }

@@ -44,10 +44,16 @@ impl Program {
         V: IntoIterator<Item = Result<Value<'a>, Error>>,
     {
         let mut slots = Vec::with_capacity(self.plan.slots);
-        slots.extend(variables.into_iter().take(self.plan.variables).map(Slot::Known));
+        slots.extend(
+            variables
+                .into_iter()
+                .take(self.plan.variables.len())
+                .map(Slot::Known),
+        );
         slots.resize(self.plan.slots, Slot::Unset);
         let mut evaluation = Evaluation {
             slots,
+            names: &self.plan.variables,
             cost: 0,
             limit,
         };

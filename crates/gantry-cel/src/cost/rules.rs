@@ -311,7 +311,15 @@ fn items(value: Option<&Value<'_>>) -> u64 {
 }
 
 fn new_list(factor: f64, size: u64) -> u64 {
-    ((size as f64 * factor) as u64).saturating_add(1 + NEW_LIST)
+    // A negative product wraps, as upstream's does.
+    let items = match size as f64 * factor {
+        product if product < 0.0 => product as i64 as u64,
+        product => product as u64,
+    };
+    match factor < 0.0 {
+        true => items.wrapping_add(1 + NEW_LIST),
+        false => items.saturating_add(1 + NEW_LIST),
+    }
 }
 
 fn new_list_estimate(factor: f64, size: Range) -> Estimate {

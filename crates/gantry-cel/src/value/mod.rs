@@ -236,8 +236,8 @@ impl<'a> Value<'a> {
             Value::String(text) => text.is_empty(),
             Value::Bytes(bytes) => bytes.is_empty(),
             // What is read as a schema says does not tell.
-            Value::List(list) => !list.is_declared() && list.len() == 0,
-            Value::Map(map) => !map.is_declared() && map.len() == 0,
+            Value::List(list) => !list.is_declared() && list.is_empty(),
+            Value::Map(map) => !map.is_declared() && map.is_empty(),
             _ => false,
         }
     }
