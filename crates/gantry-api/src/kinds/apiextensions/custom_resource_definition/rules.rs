@@ -232,7 +232,7 @@ pub fn compile(
         let wrong = |at: &Path, why: &str| Error::invalid(at, written.clone(), why).showing(shown());
         let cost = rule.most_cost().saturating_mul(times);
         if total.limited && cost > MOST {
-            errors.push(Error::forbidden(&rule_at, too_costly("estimated rule cost", cost, MOST)));
+            errors.push(Error::forbidden(rule_at, too_costly("estimated rule cost", cost, MOST)));
         }
         total.add(rule_at.to_string(), cost);
         if let Err(why) = &rule.program {
@@ -244,13 +244,13 @@ pub fn compile(
         if let Some(cost) = rule.most_message_cost() {
             if total.limited && cost > MOST {
                 let detail = too_costly("estimated messageExpression cost", cost, MOST);
-                errors.push(Error::forbidden(&message_at, detail));
+                errors.push(Error::forbidden(message_at, detail));
             }
             total.add(message_at.to_string(), cost);
         }
         if let Some(above) = uncorrelated.filter(|_| rule.uses_old()) {
             let detail = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {above}");
-            errors.push(Error::invalid(&rule_at, text(&written["rule"]), detail));
+            errors.push(Error::invalid(rule_at, text(&written["rule"]), detail));
         }
         if !rule.uses_old() && given(&written["optionalOldSelf"]) {
             let detail = "may not be set if oldSelf is not used in rule";
