@@ -146,10 +146,10 @@ impl Monitor {
             let options = WatchOptions { list: ListOptions::default(), begin: begin.clone() };
             let mut watch = self.client.watch(&self.resource, "", &options).await?;
             while let Some(event) = watch.next().await? {
+                let object = event.object.outline()?;
                 if there.is_none() && event.type_ != EventType::Bookmark {
                     self.redefined.iter().for_each(|redefined| redefined.notify_one());
                 }
-                let object = event.object.outline()?;
                 match event.type_ {
                     EventType::Added | EventType::Modified => {
                         if let Some(there) = &mut there {
