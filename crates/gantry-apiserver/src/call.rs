@@ -9,6 +9,7 @@ use crate::respond::{self, Body};
 use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
+use crate::watch::Handover;
 use gantry_api::field;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
@@ -42,6 +43,8 @@ pub struct Call {
     pub body: bytes::Bytes,
     /// What its client is told beside the answer.
     pub warnings: Arc<Warnings>,
+    /// Where a watch is left if its client shares the process.
+    pub handover: Option<Handover>,
 }
 
 /// Patches and deletes read bodies of these types.

@@ -262,6 +262,7 @@ impl Handler {
             create_denied,
             body,
             warnings: warnings.clone(),
+            handover: head.extensions.get().cloned(),
         };
         warnings.extend(kind.deprecation_warning());
         if verb == "patch" {

@@ -32,6 +32,7 @@ mod kubernetes_service;
 mod limits;
 mod list;
 mod list_options;
+mod local;
 mod lookups;
 mod metrics;
 mod negotiate;
@@ -56,7 +57,8 @@ mod watch;
 mod yaml;
 
 pub use connect::{KubeletIdentity, KubeletIdentityError};
+pub use local::Local;
 pub use respond::Body;
 pub use runtime_config::{RuntimeConfig, RuntimeConfigError};
-pub use server::{Config, Local, ServeError, Server};
+pub use server::{Config, ServeError, Server};
 pub use tls::{Certificate, TlsError, TlsFiles};

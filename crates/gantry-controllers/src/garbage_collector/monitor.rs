@@ -6,7 +6,7 @@ use crate::discovery;
 use crate::object::uid;
 use crate::runner::{Error, Feed};
 use gantry_client::resource::EVENTS;
-use gantry_client::{Client, EventType, ListOptions, Resource, WatchOptions};
+use gantry_client::{Begin, Client, EventType, ListOptions, Resource, WatchOptions};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -133,27 +133,39 @@ impl Monitor {
     }
 
     async fn follow(&self, listed: &watch::Sender<bool>, pause: &mut Duration) -> Result<(), Error> {
-        let list = self.client.list(&self.resource, "", &ListOptions::default()).await?;
-        let there: HashSet<&str> = list.items.iter().map(uid).collect();
-        for gone in self.graph.uids_of(&self.resource).iter().filter(|u| !there.contains(u.as_str())) {
-            self.look(self.graph.remove(gone));
-        }
-        for object in &list.items {
-            self.look(self.graph.set(&self.resource, object));
-        }
-        listed.send_replace(true);
-        *pause = FIRST_PAUSE;
-        let mut revision = list.revision;
+        let mut begin = Begin::Existing;
+        // What was there at the start, until all of it has been told.
+        let mut there = Some(HashSet::new());
         loop {
-            let options = WatchOptions { list: ListOptions::default(), revision: revision.clone() };
+            let options = WatchOptions { list: ListOptions::default(), begin: begin.clone() };
             let mut watch = self.client.watch(&self.resource, "", &options).await?;
             while let Some(event) = watch.next().await? {
-                revision = gantry_api::meta::text(&event.object, "resourceVersion").to_string();
+                let object = event.object.outline()?;
                 match event.type_ {
-                    EventType::Added | EventType::Modified => self.look(self.graph.set(&self.resource, &event.object)),
-                    EventType::Deleted => self.look(self.graph.remove(uid(&event.object))),
+                    EventType::Added | EventType::Modified => {
+                        if let Some(there) = &mut there {
+                            there.insert(uid(&object).to_string());
+                        }
+                        self.look(self.graph.set(&self.resource, &object));
+                    }
+                    EventType::Deleted => self.look(self.graph.remove(uid(&object))),
                     EventType::Bookmark => {}
+                    EventType::Listed => {
+                        let there = there.take().unwrap_or_default();
+                        for gone in self.graph.uids_of(&self.resource).iter().filter(|u| !there.contains(*u)) {
+                            self.look(self.graph.remove(gone));
+                        }
+                        listed.send_replace(true);
+                        *pause = FIRST_PAUSE;
+                    }
                 }
+                if there.is_none() {
+                    begin = Begin::After(gantry_api::meta::text(&object, "resourceVersion").to_string());
+                }
+            }
+            if there.is_some() {
+                // It begins anew after a pause.
+                return Ok(());
             }
         }
     }
