@@ -1,6 +1,14 @@
 //! Values as Go writes them.
 
 use super::{List, Map, Value};
+use std::fmt;
+
+/// As messages show it.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show(self))
+    }
+}
 
 /// A value as messages show it.
 pub(crate) fn show(value: &Value<'_>) -> String {
