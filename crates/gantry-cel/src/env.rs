@@ -148,6 +148,16 @@ impl Env {
         self.variables.iter().find(|v| v.name == name).map(|v| &v.type_)
     }
 
+    /// Types whose short names count where data is declared. They can be written but, as upstream has it, not used.
+    pub(crate) fn scalar_named(&self, name: &str) -> Option<&'static Type> {
+        let declares = self.variables.iter().any(|v| v.decl.is_some());
+        match name {
+            "duration" if declares => Some(&Type::Duration),
+            "timestamp" if declares => Some(&Type::Timestamp),
+            _ => None,
+        }
+    }
+
     /// Where the value of a variable stands among those given to an evaluation.
     pub(crate) fn slot(&self, name: &str) -> Option<usize> {
         self.variables.iter().position(|v| v.name == name)

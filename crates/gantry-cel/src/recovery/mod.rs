@@ -5,10 +5,12 @@
 //! dropped, one that is missing is made up, and else all is skipped until something fits that surrounds the place.
 
 mod grammar;
+mod set;
 
 use crate::issue::Reports;
-use crate::lexer::{Kind as T, Token};
-use grammar::{Choice, Element, GRAMMAR, Rule, Set};
+use crate::lexer::{self, Kind as T, Token};
+use grammar::{Choice, Element, GRAMMAR, Rule};
+use set::Set;
 
 /// Rules nest no deeper.
 const DEEPEST: usize = 250;
@@ -92,7 +94,7 @@ impl Recovery<'_> {
         let (start, end) = (self.token(from).start, self.token(to).end);
         let text: String = match self.token(from).kind {
             T::Eof => "<EOF>".into(),
-            _ => self.chars[start..end].iter().collect(),
+            _ => lexer::without_strangers(&self.chars[start..end]),
         };
         let text = text
             .replace('\t', "\\t")
@@ -123,6 +125,11 @@ impl Recovery<'_> {
         match self.sequence(GRAMMAR.elements(rule), precedence) {
             Err(Stop::Misfit(misfit)) => {
                 self.report_misfit(misfit);
+                if rule == Rule::Name {
+                    // What stands there is asked for a name all the same.
+                    let place = self.token(self.at).start;
+                    self.reports.add(Some(place), "unsupported ident kind");
+                }
                 self.recover()?;
             }
             other => other?,
