@@ -9,6 +9,7 @@ use crate::verbs::{Api, TRIES, rfc3339};
 use crate::warnings::Warnings;
 use crate::{scale, yaml};
 use gantry_api::apply::{Reset, Writer};
+use gantry_api::json::type_name;
 use gantry_api::kind::Subresource;
 use gantry_api::meta;
 use gantry_api::status::Status;
@@ -190,10 +191,20 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
         Ok(read) if read.duplicates.is_empty() => (read.value, None),
         // The line is in upstream's words, but our YAML reader has limits that JSON does not have.
         Ok(read) => (read.value, yaml::read(text).ok().and_then(|(_, twice)| twice)),
-        Err(_) => yaml::read(text).map_err(cannot)?,
+        Err(_) => {
+            yaml::read(text).map_err(|why| cannot(format!("error converting YAML to JSON: yaml: {why}")))?
+        }
     };
-    if !Value::is_object(&object) {
-        return Err(cannot("the configuration must be an object".into()));
+    match &object {
+        Value::Object(_) => {}
+        Value::Null => return Err(Status::bad_request("invalid object type: /, Kind=")),
+        other => {
+            return Err(cannot(format!(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+                 map[string]interface {{}}",
+                type_name(other)
+            )));
+        }
     }
     if let Some(twice) = twice.filter(|_| validation != FieldValidation::Ignore) {
         // In upstream's words, where tests and people look for them.

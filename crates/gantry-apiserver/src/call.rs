@@ -10,9 +10,10 @@ use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
 use crate::watch::Handover;
-use gantry_api::field;
+use gantry_api::json::printed;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
+use gantry_api::{field, patch};
 use gantry_auth::User;
 use gantry_store::Entry;
 use http::Response;
@@ -121,6 +122,14 @@ impl Call {
             _ if custom => Err(Status::unsupported_media_type(&CUSTOM_PATCH_TYPES)),
             type_ if PATCH_TYPES.contains(&type_) => Ok(()),
             _ => Err(Status::no_such_patch_type()),
+        }
+    }
+
+    /// The patch as errors show it.
+    pub fn shown_patch(&self) -> String {
+        match patch::read_strategic(&self.body) {
+            Ok(read) if self.media_type() == PATCH_TYPES[2] => printed(&read.value),
+            _ => String::from_utf8_lossy(&self.body).into_owned(),
         }
     }
 

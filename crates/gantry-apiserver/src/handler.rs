@@ -1,11 +1,10 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
 use crate::accept;
+use crate::answered;
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
-use crate::binding;
 use crate::call::Call;
-use crate::component_status;
 use crate::compress;
 use crate::connect::{self, Connect};
 use crate::deletion;
@@ -14,11 +13,10 @@ use crate::documents::Documents;
 use crate::health;
 use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
-use crate::negotiate::{Format, TYPES};
+use crate::negotiate::{Format, STREAMS, TYPES};
 use crate::options::Options;
 use crate::request::{self, Kinds, Parsed, Target};
 use crate::respond::{self, Body};
-use crate::reviews;
 use crate::verbs::Api;
 use crate::warnings::Warnings;
 use bytes::{Bytes, BytesMut};
@@ -243,12 +241,16 @@ impl Handler {
             false => None,
         };
         let body = read(body).await?;
+        let answered = answered::find(&kind);
         let offer = accept::Offer {
             no_protobuf: kind.custom.is_some() && target.subresource.as_deref() != Some("scale"),
-            no_tables: reviews::find(&kind).is_some(),
+            no_tables: answered.is_some_and(|a| !a.has_tables()),
         };
         let (format, wanted) = accept::of_objects(accept::header(&head.headers), offer)
             .ok_or_else(|| Status::not_acceptable(&TYPES))?;
+        if verb == "watch" && format == Format::Yaml && kind.custom.is_none() {
+            return Err(Status::not_acceptable(&STREAMS));
+        }
         let warnings = Arc::new(Warnings::default());
         let call = Call {
             user,
@@ -277,22 +279,15 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let answer = match verb {
-            "get" if component_status::is(&call.target.kind) => component_status::get(&self.api, &call).await,
-            "list" if component_status::is(&call.target.kind) => {
-                component_status::list(&self.api, &call).await
-            }
-            "create" if binding::is(&call.target.kind) => binding::create_named(&self.api, call).await,
-            "get" => self.api.get(&call).await,
-            "create" => match reviews::find(&call.target.kind) {
-                Some(review) => reviews::answer(review, &self.api, &self.authenticator, &call).await,
-                None => self.api.create(&call).await,
-            },
-            "update" => self.api.update(&call).await,
-            "patch" => self.api.patch(&call).await,
-            "delete" => deletion::delete(&self.api, &call).await,
-            "deletecollection" => deletion::delete_collection(&self.api, &call).await,
-            _ => self.api.list(&call).await,
+        let answer = match (answered, verb) {
+            (Some(answered), _) => answered.answer(&self.api, &self.authenticator, call).await,
+            (None, "get") => self.api.get(&call).await,
+            (None, "create") => self.api.create(&call).await,
+            (None, "update") => self.api.update(&call).await,
+            (None, "patch") => self.api.patch(&call).await,
+            (None, "delete") => deletion::delete(&self.api, &call).await,
+            (None, "deletecollection") => deletion::delete_collection(&self.api, &call).await,
+            (None, _) => self.api.list(&call).await,
         };
         // Those who are refused are told, too.
         let mut answer = answer.unwrap_or_else(|status| respond::error(&status, refusals));
@@ -414,10 +409,7 @@ fn refuse_custom(target: &Target, verb: &str) -> Result<(), Status> {
 fn not_acceptable(types: &[&str], of_list: bool) -> Status {
     let mut types = types.to_vec();
     if of_list {
-        types.extend([
-            "application/json;stream=watch",
-            "application/vnd.kubernetes.protobuf;stream=watch",
-        ]);
+        types.extend(STREAMS);
     }
     let types = types.join(", ");
     let mut status = Status::not_acceptable(&[]);

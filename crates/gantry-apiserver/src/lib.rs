@@ -5,6 +5,7 @@
 
 mod accept;
 mod admission;
+mod answered;
 mod api_services;
 mod apply;
 mod authenticate;

@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 
 /// Media types that bodies and answers may be in.
 pub const TYPES: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+/// Media types that the events of a watch may be in.
+pub const STREAMS: [&str; 2] = [
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// A format of objects.

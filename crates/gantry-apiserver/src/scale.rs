@@ -7,7 +7,7 @@ use crate::warnings::Warnings;
 use gantry_api::kind::Kind;
 use gantry_api::kinds::{columns, label_selector};
 use gantry_api::status::Status;
-use gantry_api::{meta, schema};
+use gantry_api::{field, meta, schema};
 use serde_json::{Value, json};
 
 const API_VERSION: &str = "autoscaling/v1";
@@ -93,7 +93,8 @@ pub fn seen(kind: &Kind, scale: Value, view: View) -> Value {
     }
 }
 
-/// Refuses what a client sent to a scale and is no Scale, in upstream's words, and tells of fields that none has.
+/// Refuses a Scale of less than nothing, and what a client sent to a scale and is no Scale, in upstream's words, and tells of
+/// fields that none has.
 pub fn check(
     kind: &Kind,
     sent: &mut Value,
@@ -121,14 +122,22 @@ pub fn check(
     let unknown = schema::check(message, sent).map_err(cannot)?;
     match validation {
         FieldValidation::Strict if !unknown.is_empty() => {
-            Err(cannot(format!("strict decoding error: {}", unknown.join(", "))))
+            return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
         }
-        FieldValidation::Warn => {
-            warnings.extend(unknown);
-            Ok(())
-        }
-        _ => Ok(()),
+        FieldValidation::Warn => warnings.extend(unknown),
+        _ => {}
     }
+    if sent["spec"]["replicas"].as_i64().is_some_and(|n| n < 0) {
+        let why = "must be greater than or equal to 0";
+        let error = field::Error::invalid("spec.replicas", sent["spec"]["replicas"].clone(), why);
+        return Err(Status::invalid(
+            "autoscaling",
+            "Scale",
+            meta::name(sent),
+            &[error],
+        ));
+    }
+    Ok(())
 }
 
 /// A Scale's configuration as one of the object it scales.

@@ -7,6 +7,7 @@ use crate::body::Sent;
 use crate::call::{CUSTOM_PATCH_TYPES, Call};
 use crate::definitions::Definitions;
 use crate::list_options;
+use crate::metrics::Admissions;
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::Served;
@@ -40,6 +41,8 @@ pub struct Api {
     pub services: Arc<Allocator>,
     /// The service accounts' tokens.
     pub tokens: Arc<Tokens>,
+    /// How long admission takes.
+    pub admissions: Admissions,
     /// The watches under way.
     pub watches: crate::watch::Watches,
     /// How far CustomResourceDefinitions have been taken in.
@@ -196,8 +199,12 @@ impl Api {
                 };
                 self.change(call, &mut |object| {
                     let Read { value, duplicates } = patch::read_strategic(&call.body)?;
+                    let types = ["apiVersion", "kind"].map(|field| (field, object[field].clone()));
+                    let mut value = patch::strategic(object, &value, message)?;
+                    // Upstream reads what comes out as the kind that it is, whatever it says.
+                    types.into_iter().for_each(|(field, own)| value[field] = own);
                     Ok(Sent {
-                        value: patch::strategic(object, &value, message)?,
+                        value,
                         strict: duplicates,
                         ..Sent::default()
                     })
@@ -234,12 +241,13 @@ impl Api {
             })?;
             let version = meta::text(&wanted, "resourceVersion").to_string();
             let old_version = meta::text(&old, "resourceVersion");
-            if version.is_empty() && !is_scale && kind.hooks.needs_version() {
+            let unconditional = matches!(version.as_str(), "" | "0");
+            if unconditional && !is_scale && kind.hooks.needs_version() {
                 let why =
                     field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
                 return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
             }
-            if !matches!(version.as_str(), "" | "0") && version != old_version {
+            if !unconditional && version != old_version {
                 if version.parse::<u64>().is_err() {
                     let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
                     return Err(Status::new(500, "", why));
@@ -282,7 +290,7 @@ impl Api {
                     return Err(call.of_patch(status, &make(old)?.value.to_string()));
                 }
                 Err(status) => {
-                    return Err(call.of_patch(status, &String::from_utf8_lossy(&call.body)));
+                    return Err(call.of_patch(status, &call.shown_patch()));
                 }
             };
             decoded.place(call.namespace(), Some(name))?;
@@ -424,10 +432,21 @@ pub fn stamp(metadata: &mut Value) {
         let kept: String = base.chars().take(58).collect();
         metadata["name"] = format!("{kept}{suffix}").into();
     }
+    wipe(metadata);
     metadata["uid"] = uuid::Uuid::new_v4().to_string().into();
     metadata["creationTimestamp"] = rfc3339(OffsetDateTime::now_utc()).into();
+}
+
+/// Takes from a new object what the server alone decides.
+pub fn wipe(metadata: &mut Value) {
     if let Some(map) = metadata.as_object_mut() {
-        for own in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        for own in [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+        ] {
             map.remove(own);
         }
     }
