@@ -74,6 +74,18 @@ pub enum Deprecation {
 }
 
 impl Deprecation {
+    /// The release that will not serve the kind any more, such as `1.29`; empty if none is named.
+    pub fn removed_release(&self) -> SmolStr {
+        match self {
+            Deprecation::Since {
+                removed: Some(minor), ..
+            } => smol_str::format_smolstr!("1.{minor}"),
+            _ => SmolStr::default(),
+        }
+    }
+}
+
+impl Deprecation {
     /// Of a version that is not stable: three releases pass until it goes.
     pub fn unstable_since(version: u32) -> Self {
         Deprecation::Since {

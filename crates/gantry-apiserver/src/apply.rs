@@ -2,13 +2,14 @@
 
 use crate::body::YAML_ERRORS;
 use crate::call::Call;
-use crate::options::{FieldValidation, is_print};
+use crate::options::FieldValidation;
 use crate::pipeline::Decoded;
 use crate::respond::Body;
 use crate::verbs::{Api, TRIES, rfc3339};
 use crate::warnings::Warnings;
 use crate::{scale, yaml};
 use gantry_api::apply::{Reset, Writer};
+use gantry_api::json::type_name;
 use gantry_api::kind::Subresource;
 use gantry_api::meta;
 use gantry_api::status::Status;
@@ -63,6 +64,7 @@ impl<'a> Tracker<'a> {
             subresource: self.call.target.subresource.as_deref().unwrap_or(""),
             manager: &self.manager,
             now: &self.now,
+            others: kind.custom.as_ref().map_or(&[], |custom| &custom.versions),
             reset: match self.call.subresource() {
                 Some(Subresource::Status) if kind.status_alone || kind.custom.is_some() => {
                     Reset::AllBut(&[&["status"]])
@@ -95,7 +97,7 @@ fn of_user_agent(agent: &str) -> String {
         .next()
         .unwrap_or("")
         .chars()
-        .filter(|c| is_print(*c))
+        .filter(|c| gantry_api::field::is_print(*c))
     {
         if name.len() + c.len_utf8() > NAME_LIMIT {
             break;
@@ -189,18 +191,28 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
         Ok(read) if read.duplicates.is_empty() => (read.value, None),
         // The line is in upstream's words, but our YAML reader has limits that JSON does not have.
         Ok(read) => (read.value, yaml::read(text).ok().and_then(|(_, twice)| twice)),
-        Err(_) => yaml::read(text).map_err(cannot)?,
+        Err(_) => {
+            yaml::read(text).map_err(|why| cannot(format!("error converting YAML to JSON: yaml: {why}")))?
+        }
     };
-    if !Value::is_object(&object) {
-        return Err(cannot("the configuration must be an object".into()));
+    match &object {
+        Value::Object(_) => {}
+        Value::Null => return Err(Status::bad_request("invalid object type: /, Kind=")),
+        other => {
+            return Err(cannot(format!(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+                 map[string]interface {{}}",
+                type_name(other)
+            )));
+        }
     }
     if let Some(twice) = twice.filter(|_| validation != FieldValidation::Ignore) {
         // In upstream's words, where tests and people look for them.
-        let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
         if validation == FieldValidation::Strict {
+            let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
             return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
         }
-        warnings.add(why);
+        warnings.add(twice);
     }
     Ok(object)
 }

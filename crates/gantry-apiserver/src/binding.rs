@@ -1,31 +1,31 @@
 //! `pods/binding` and, for older clients, `bindings`: gives a pod its node. Source: pkg/registry/core/pod/storage.
 
+use crate::answered::{Answer, Answered};
 use crate::call::Call;
 use crate::pipeline::Validated;
 use crate::registry;
 use crate::respond::Body;
-use crate::reviews;
 use crate::verbs::{Api, TRIES, done, rfc3339};
 use gantry_api::field;
-use gantry_api::kind::{Kind, Scope, Subresource};
+use gantry_api::kind::{Scope, Subresource};
 use gantry_api::meta;
 use gantry_api::status::Status;
 use http::Response;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-/// The kind of bindings that are made beside the pods instead of under one. They are answered and never stored.
-pub fn kind() -> Kind {
-    reviews::virtual_kind("", "Binding", "bindings", Scope::Namespaced)
-}
-
-/// Whether a kind is that of bindings.
-pub fn is(kind: &Kind) -> bool {
-    kind.group.is_empty() && kind.plural == "bindings"
-}
+/// Bindings that are made beside the pods instead of under one.
+pub static ANSWERED: Answered = Answered {
+    group: "",
+    kind: "Binding",
+    plural: "bindings",
+    scope: Scope::Namespaced,
+    complete: |_| {},
+    answer: Answer::Call(|api, call| Box::pin(create_named(api, call))),
+};
 
 /// Creates a binding that names its pod itself.
-pub async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, Status> {
+async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, Status> {
     let name = meta::name(&call.object()?.value).to_string();
     if name.is_empty() {
         return Err(Status::bad_request("name is required"));
@@ -40,6 +40,10 @@ pub async fn create_named(api: &Api, mut call: Call) -> Result<Response<Body>, S
 pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let body = call.object()?.value;
     let name = call.name()?;
+    if meta::name(&body) != name {
+        let why = "name in URL does not match name in Binding object";
+        return Err(Status::bad_request(why));
+    }
     let errors = validate(&body["target"]);
     if !errors.is_empty() {
         return Err(Status::invalid("", "Binding", name, &errors));

@@ -10,9 +10,10 @@ use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
 use crate::watch::Handover;
-use gantry_api::field;
+use gantry_api::json::printed;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
+use gantry_api::{field, patch};
 use gantry_auth::User;
 use gantry_store::Entry;
 use http::Response;
@@ -124,14 +125,22 @@ impl Call {
         }
     }
 
-    /// A patch that makes an object no one can read is invalid; the request itself was read.
-    pub fn of_patch(&self, status: Status) -> Status {
+    /// The patch as errors show it.
+    pub fn shown_patch(&self) -> String {
+        match patch::read_strategic(&self.body) {
+            Ok(read) if self.media_type() == PATCH_TYPES[2] => printed(&read.value),
+            _ => String::from_utf8_lossy(&self.body).into_owned(),
+        }
+    }
+
+    /// A patch that makes an object no one can read is invalid; the request itself was read. `shown` is what the error
+    /// shows.
+    pub fn of_patch(&self, status: Status, shown: &str) -> Status {
         let kind = &self.target.kind.kind;
         let marker = format!("cannot be handled as a {kind}: ");
         match status.message.split_once(&marker) {
             Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
-                let body = String::from_utf8_lossy(&self.body);
-                Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
+                Status::invalid("", "", "", &[field::Error::invalid("patch", shown, why)])
             }
             _ => status,
         }

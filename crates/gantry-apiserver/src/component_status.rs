@@ -2,10 +2,10 @@
 //!
 //! Source: pkg/registry/core/componentstatus/rest.go.
 
+use crate::answered::{Answer, Answered};
 use crate::call::Call;
 use crate::health;
 use crate::respond::Body;
-use crate::reviews;
 use crate::table;
 use crate::verbs::Api;
 use crate::view::{self, View};
@@ -20,8 +20,24 @@ use serde_json::{Value, json};
 const COMPONENTS: [&str; 3] = ["controller-manager", STORE, "scheduler"];
 const STORE: &str = "etcd-0";
 
-/// The kind. It is computed and never stored.
-pub fn kind() -> Kind {
+/// The kind.
+pub static ANSWERED: Answered = Answered {
+    group: "",
+    kind: "ComponentStatus",
+    plural: "componentstatuses",
+    scope: Scope::Cluster,
+    complete,
+    answer: Answer::Call(|api, call| {
+        Box::pin(async move {
+            match call.verb {
+                "get" => get(api, &call).await,
+                _ => list(api, &call).await,
+            }
+        })
+    }),
+};
+
+fn complete(kind: &mut Kind) {
     let column = |name: &'static str, format: &'static str, cell| Column {
         name: name.into(),
         type_: "string".into(),
@@ -30,38 +46,30 @@ pub fn kind() -> Kind {
         priority: 0,
         cell: Cell::Made(cell),
     };
-    Kind {
-        deprecation: Some(Deprecation::Since {
-            version: 19,
-            removed: None,
-            replacement: "",
+    kind.deprecation = Some(Deprecation::Since {
+        version: 19,
+        removed: None,
+        replacement: "",
+    });
+    kind.short_names = vec!["cs".into()];
+    kind.verbs = &["get", "list"];
+    kind.columns = vec![
+        column("Name", "name", |o, _| meta::name(o).into()),
+        column("Status", "", |o, _| match o["conditions"][0]["status"].as_str() {
+            Some("True") => "Healthy".into(),
+            _ => "Unhealthy".into(),
         }),
-        short_names: vec!["cs".into()],
-        verbs: &["get", "list"],
-        columns: vec![
-            column("Name", "name", |o, _| meta::name(o).into()),
-            column("Status", "", |o, _| match o["conditions"][0]["status"].as_str() {
-                Some("True") => "Healthy".into(),
-                _ => "Unhealthy".into(),
-            }),
-            column("Message", "", |o, _| {
-                o["conditions"][0]["message"].as_str().unwrap_or("").into()
-            }),
-            column("Error", "", |o, _| {
-                o["conditions"][0]["error"].as_str().unwrap_or("").into()
-            }),
-        ],
-        ..reviews::virtual_kind("", "ComponentStatus", "componentstatuses", Scope::Cluster)
-    }
-}
-
-/// Whether a kind is this one.
-pub fn is(kind: &Kind) -> bool {
-    kind.group.is_empty() && kind.plural == "componentstatuses"
+        column("Message", "", |o, _| {
+            o["conditions"][0]["message"].as_str().unwrap_or("").into()
+        }),
+        column("Error", "", |o, _| {
+            o["conditions"][0]["error"].as_str().unwrap_or("").into()
+        }),
+    ];
 }
 
 /// Answers for one component.
-pub async fn get(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
+async fn get(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let name = call.name()?;
     if !COMPONENTS.contains(&name) {
         return Err(Status::internal(format!("Component not found: {name}")));
@@ -70,7 +78,7 @@ pub async fn get(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
 }
 
 /// Answers for all components.
-pub async fn list(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
+async fn list(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
     let labels = Labels::parse(call.options.text("labelSelector"))?;
     let mut items = Vec::new();
     for name in COMPONENTS {

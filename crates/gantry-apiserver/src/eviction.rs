@@ -72,8 +72,10 @@ fn check(eviction: &Value, name: &str) -> Result<(), Status> {
     let text = |field: &str| eviction[field].as_str().unwrap_or("");
     let (version, kind) = (text("apiVersion"), text("kind"));
     if !matches!(kind, "" | "Eviction") || !matches!(version, "" | "policy/v1" | "policy/v1beta1") {
+        let last = version.rsplit('/').next().unwrap_or_default();
         return Err(Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a Eviction"
+            "{kind} in version {last:?} cannot be handled as a Eviction: no kind {kind:?} is registered for version \
+             {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
         )));
     }
     if meta::name(eviction) != name {
@@ -186,8 +188,12 @@ mod tests {
             Some((400, "name in URL does not match name in Eviction object")),
         );
         check(
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}),
-            Some((400, "Pod in version \"v1\" cannot be handled as a Eviction")),
+            json!({"apiVersion": "v1", "kind": "Zz", "metadata": {"name": "p"}}),
+            Some((
+                400,
+                "Zz in version \"v1\" cannot be handled as a Eviction: no kind \"Zz\" is registered for version \"v1\" in \
+                 scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            )),
         );
     }
 

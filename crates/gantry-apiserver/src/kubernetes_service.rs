@@ -7,60 +7,96 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-/// Makes the Service at `address`, and its endpoints, which lead to this server at `advertise`.
-pub async fn ensure(local: &Local, address: Ipv4Addr, advertise: (IpAddr, u16)) -> Result<(), Status> {
-    let (ip, port) = advertise;
-    let service = json!({
-        "metadata": {
-            "name": "kubernetes", "namespace": "default",
-            "labels": {"component": "apiserver", "provider": "kubernetes"},
-        },
-        "spec": {
-            "type": "ClusterIP", "clusterIP": address, "sessionAffinity": "None",
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
-        },
+/// How often it is looked whether all is there.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// One of the objects.
+struct Part {
+    path: &'static str,
+    object: Value,
+    /// What this server brings up to date when it starts.
+    own: &'static [&'static str],
+}
+
+/// Makes the Service at `address`, and its endpoints, which lead to this server at `advertise`. They are made again when
+/// somebody removes them.
+pub async fn keep(local: Local, address: Ipv4Addr, advertise: (IpAddr, u16)) -> Result<(), Status> {
+    let parts = parts(address, advertise);
+    for part in &parts {
+        write(&local, part, true).await?;
+    }
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            for part in &parts {
+                // What is there may lead to another server of the cluster.
+                if let Err(status) = write(&local, part, false).await {
+                    tracing::warn!("default/kubernetes is looked at again later: {}", status.message);
+                }
+            }
+        }
     });
-    write(local, "/api/v1/namespaces/default/services", service, |_| {}).await?;
+    Ok(())
+}
+
+fn parts(address: Ipv4Addr, (ip, port): (IpAddr, u16)) -> Vec<Part> {
+    let service = Part {
+        path: "/api/v1/namespaces/default/services",
+        object: json!({
+            "metadata": {
+                "name": "kubernetes", "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "type": "ClusterIP", "clusterIP": address, "sessionAffinity": "None",
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+            },
+        }),
+        own: &[],
+    };
     // Loopback means another machine to everyone else, and the API refuses it.
     if ip.is_loopback() {
-        return Ok(());
+        return vec![service];
     }
-    let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
-    let subsets =
-        json!([{"addresses": [{"ip": ip}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]);
-    let endpoints = json!({
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "subsets": subsets,
-    });
-    write(local, "/api/v1/namespaces/default/endpoints", endpoints, |old| {
-        old["subsets"] = subsets.clone()
-    })
-    .await?;
-    let slice = json!({
-        "metadata": {
-            "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-    });
-    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-    let (ends, ports) = (slice["endpoints"].clone(), slice["ports"].clone());
-    write(local, path, slice, |old| {
-        old["endpoints"] = ends.clone();
-        old["ports"] = ports.clone();
-    })
-    .await
+    let ports = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
+    let endpoints = Part {
+        path: "/api/v1/namespaces/default/endpoints",
+        object: json!({
+            "metadata": {
+                "name": "kubernetes", "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+            },
+            "subsets": [{"addresses": [{"ip": ip}], "ports": ports}],
+        }),
+        own: &["subsets"],
+    };
+    let slice = Part {
+        path: "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+        object: json!({
+            "metadata": {
+                "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
+            },
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
+            "ports": ports,
+        }),
+        own: &["endpoints", "ports"],
+    };
+    vec![service, endpoints, slice]
 }
 
 /// Creates an object, or brings the one that is there up to date.
-async fn write(local: &Local, path: &str, object: Value, update: impl Fn(&mut Value)) -> Result<(), Status> {
-    let one = format!("{path}/kubernetes");
+async fn write(local: &Local, part: &Part, update: bool) -> Result<(), Status> {
+    let one = format!("{}/kubernetes", part.path);
     match call(local, Method::GET, &one, None).await? {
-        (404, _) => expect(call(local, Method::POST, path, Some(&object)).await?),
+        (404, _) => expect(call(local, Method::POST, part.path, Some(&part.object)).await?),
         (200, mut stored) => {
             let before = stored.clone();
-            update(&mut stored);
+            for field in part.own.iter().filter(|_| update) {
+                stored[*field] = part.object[*field].clone();
+            }
             if stored == before {
                 return Ok(());
             }

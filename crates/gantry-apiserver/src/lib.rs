@@ -3,7 +3,9 @@
 //! A request's way: [`server`] terminates TLS, [`authenticate`] names the user, [`request`] parses the path, [`handler`]
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
+mod accept;
 mod admission;
+mod answered;
 mod api_services;
 mod apply;
 mod authenticate;

@@ -7,7 +7,7 @@ use crate::options::FieldValidation;
 use crate::services::Reservation;
 use crate::warnings::Warnings;
 use gantry_api::kind::{Kind, Subresource};
-use gantry_api::schema::Schema;
+use gantry_api::schema::{Schema, message_for};
 use gantry_api::status::Status;
 use gantry_api::{field, json, meta};
 use gantry_auth::User;
@@ -60,7 +60,39 @@ pub fn decode(
         .unwrap_or("")
         .to_string();
     let custom = kind.custom.is_some();
-    if (custom || !api_version.is_empty()) && api_version != kind.api_version() {
+    let no_such_kind = || {
+        let scheme = match kind.group.as_str() {
+            "apiextensions.k8s.io" => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+            "apiregistration.k8s.io" => "k8s.io/kube-aggregator/pkg/apiserver/scheme/scheme.go:28",
+            _ => "pkg/api/legacyscheme/scheme.go:30",
+        };
+        let (name, in_version) = match (kind_name.as_str(), api_version.as_str()) {
+            ("", version) => (kind.kind.as_str(), version.to_owned()),
+            (name, "") => (name, kind.api_version()),
+            (name, version) => (name, version.to_owned()),
+        };
+        let version = in_version.rsplit('/').next().unwrap_or_default();
+        Status::bad_request(format!(
+            "{name} in version {version:?} cannot be handled as a {}: no kind {name:?} is registered for version \
+             {in_version:?} in scheme {scheme:?}",
+            kind.kind
+        ))
+    };
+    let differs = !api_version.is_empty() && api_version != kind.api_version();
+    if differs
+        && !custom
+        && !is_known(
+            &api_version,
+            if kind_name.is_empty() {
+                &kind.kind
+            } else {
+                &kind_name
+            },
+        )
+    {
+        return Err(no_such_kind());
+    }
+    if differs || custom && api_version.is_empty() {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             kind.api_version()
@@ -76,13 +108,7 @@ pub fn decode(
         ));
     }
     if !kind_name.is_empty() && kind_name != kind.kind {
-        return Err(Status::bad_request(format!(
-            "{kind_name} in version {:?} cannot be handled as a {}: no kind {kind_name:?} is registered for version {:?} in \
-             scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-            kind.version,
-            kind.kind,
-            kind.api_version()
-        )));
+        return Err(no_such_kind());
     }
     if let Some(schema) = kind.schema() {
         found.extend(schema.check(&mut object).map_err(cannot)?);
@@ -106,6 +132,12 @@ pub fn decode(
         object["metadata"] = json!({});
     }
     Ok(Decoded(object))
+}
+
+/// Whether there is such a built-in kind.
+fn is_known(api_version: &str, kind: &str) -> bool {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    message_for(group, version, kind).is_some()
 }
 
 /// The refusal of an object whose name is not that of the path.
@@ -194,14 +226,16 @@ impl Decoded {
         policy: Option<&admission::Request<'_>>,
     ) -> Result<(Admitted, Option<Reservation>), Status> {
         let managed = self.0["metadata"].get_mut("managedFields").map(Value::take);
-        for fixed in [
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-        ] {
-            keep(&mut self.0["metadata"], &old["metadata"], fixed);
+        let (metadata, old_metadata) = (&mut self.0["metadata"], &old["metadata"]);
+        for fixed in ["uid", "creationTimestamp", "generation"] {
+            keep(metadata, old_metadata, fixed);
+        }
+        // An update takes no deletion back. That it begins none is the validation's to say.
+        if !old_metadata["deletionTimestamp"].is_null() {
+            keep(metadata, old_metadata, "deletionTimestamp");
+        }
+        if metadata["deletionGracePeriodSeconds"].is_null() {
+            keep(metadata, old_metadata, "deletionGracePeriodSeconds");
         }
         part(&mut self.0, old);
         // Whoever writes a part of the object is still noted as its owner.
@@ -264,6 +298,12 @@ impl Admitted {
         let mut errors = meta::validate_object_meta(kind, &self.0);
         errors.extend(kind.hooks.validate(&self.0));
         errors.extend(kind.hooks.validate_create(&self.0));
+        // Kinds may have no rule for names; what stands in paths has one.
+        if errors.is_empty()
+            && let Err(why) = meta::validate_path_segment(meta::name(&self.0))
+        {
+            errors.push(field::Error::invalid("metadata.name", meta::name(&self.0), why));
+        }
         self.unless(kind, errors)
     }
 
@@ -274,8 +314,11 @@ impl Admitted {
         old: &Value,
         subresource: Option<Subresource>,
     ) -> Result<Validated, Status> {
-        let mut errors = meta::validate_object_meta_update(&self.0, old);
-        errors.extend(meta::validate_object_meta(kind, &self.0));
+        let mut errors = meta::validate_object_meta(kind, &self.0);
+        // Upstream checks this for all kinds, and for each.
+        let changes = meta::validate_object_meta_update(&self.0, old);
+        errors.extend(changes.clone());
+        errors.extend(changes);
         // A status alone was never refused for the rest of its object.
         if subresource != Some(Subresource::Status) {
             errors.extend(kind.hooks.validate(&self.0));
@@ -288,8 +331,11 @@ impl Admitted {
     }
 
     fn unless(self, kind: &Kind, mut errors: Vec<field::Error>) -> Result<Validated, Status> {
-        let object = self.0;
+        let mut object = self.0;
         if errors.is_empty() {
+            if kind.custom.is_some() {
+                json::settle_numbers(&mut object);
+            }
             return Ok(Validated(object));
         }
         if let Some(schema) = kind.schema() {

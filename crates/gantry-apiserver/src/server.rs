@@ -15,7 +15,7 @@ use crate::respond::{self, Body};
 use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
-use crate::{api_services, binding, bootstrap, component_status, kubernetes_service, reviews, services};
+use crate::{answered, api_services, bootstrap, kubernetes_service, services};
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
@@ -117,8 +117,7 @@ impl Server {
         let tokens = Arc::new(Tokens::new(issuer, keys));
         let connect = Connect::new(config.kubelet_client.as_ref())?;
         let mut kinds = runtime_config.served(gantry_api::kinds::builtin())?;
-        kinds.extend(reviews::kinds());
-        kinds.extend([binding::kind(), component_status::kind()]);
+        kinds.extend(answered::kinds());
         let kinds = Arc::new(Served::new(kinds));
         let registry = Registry::new(store.clone());
         let now = kinds.now();
@@ -148,6 +147,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
+                    admissions: Default::default(),
                     watches: Default::default(),
                     definitions: definitions.clone(),
                 },
@@ -159,7 +159,7 @@ impl Server {
         };
         let own = server.local(User::new("system:apiserver", &["system:masters"]));
         services::keep_default_cidr(own.clone(), range).await;
-        kubernetes_service::ensure(&own, range.nth(1), config.advertise).await?;
+        kubernetes_service::keep(own.clone(), range.nth(1), config.advertise).await?;
         definitions::start(own, kinds, definitions, registry.store().clone()).await;
         Ok(server)
     }

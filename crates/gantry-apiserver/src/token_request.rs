@@ -2,10 +2,11 @@
 //!
 //! Source: kubernetes/pkg/registry/core/serviceaccount/storage/token.go.
 
+use crate::answered::virtual_kind;
 use crate::call::Call;
+use crate::pipeline;
 use crate::respond::Body;
 use crate::verbs::{Api, rfc3339};
-use crate::{pipeline, reviews};
 use gantry_api::kind::Scope;
 use gantry_api::status::Status;
 use gantry_api::{field, meta};
@@ -33,7 +34,7 @@ impl Api {
         };
         let body = call.object()?;
         let validation = call.options.field_validation();
-        let kind = reviews::virtual_kind(GROUP, "TokenRequest", "tokenrequests", Scope::Namespaced);
+        let kind = virtual_kind(GROUP, "TokenRequest", "tokenrequests", Scope::Namespaced);
         let mut request = pipeline::decode(&kind, body, validation, &call.warnings)?
             .object()
             .clone();

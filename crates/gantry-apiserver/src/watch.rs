@@ -16,7 +16,6 @@ use crate::registry::read_error;
 use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::verbs::Api;
-use crate::view::View;
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::{Encoder, FieldIndex, Reader, memo};
@@ -68,11 +67,16 @@ pub async fn start(
         }),
         value: value.to_string(),
     });
-    // Tables and metadata alone go as JSON, as do kinds that have no protobuf form.
-    let type_ = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
     // What is sent are objects, whichever of the two looks was asked for.
     let view = call.view(false).or_else(|_| call.view(true))?;
-    let plain = view != View::Whole || !protobuf::has_form(&type_);
+    // Kinds that have no protobuf form go as JSON.
+    let shown = view
+        .one(
+            kind,
+            &json!({"apiVersion": kind.api_version(), "kind": kind.kind}),
+        )
+        .into_owned();
+    let plain = call.format == Format::Protobuf && !protobuf::has_form(&shown);
     let encoder = Encoder {
         reader,
         format: if plain { Format::Json } else { call.format },

@@ -9,8 +9,9 @@ use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
 use http::{Request, header};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
@@ -302,4 +303,264 @@ async fn lists_and_looks() {
         )
     };
     bench.check(asked, 406, types).await;
+}
+
+#[tokio::test]
+async fn reviews() {
+    let bench = Bench::start().await;
+    let review = async |group: &str, plural: &str, body: &str, at: &str, expected: Value| {
+        let path = format!("/apis/{group}.k8s.io/v1/{plural}");
+        let (code, answer, _) = bench.send(&ask("POST", path, JSON, body)).await;
+        let found = answer.pointer(at).unwrap_or(&Value::Null);
+        assert_eq!((code, found), (201, &expected), "{body} {answer}");
+    };
+    let access = async |resource: &str, at: &str, expected: Value| {
+        let body = format!(r#"{{"spec": {{"resourceAttributes": {resource}}}}}"#);
+        review("authorization", "selfsubjectaccessreviews", &body, at, expected).await;
+    };
+    // A review's writer is noted in it as in an object.
+    let pods = r#"{"verb": "get", "resource": "pods"}"#;
+    let owned = json!({"f:spec": {"f:resourceAttributes": {".": {}, "f:resource": {}, "f:verb": {}}}});
+    access(pods, "/metadata/managedFields/0/fieldsV1", owned).await;
+    let error = "/status/evaluationError";
+    let selector =
+        |selector: &str| format!(r#"{{"verb": "list", "resource": "pods", "fieldSelector": {selector}}}"#);
+    access(&selector(r#"{"rawSelector": "a=b"}"#), error, Value::Null).await;
+    let ignored = "spec.resourceAttributes.fieldSelector ignored due to parse error";
+    access(&selector(r#"{"rawSelector": "a"}"#), error, ignored.into()).await;
+    let token = r#"{"spec": {"token": "t"}, "status": {"audiences": ["a"], "authenticated": true}}"#;
+    for (at, expected) in [
+        ("/metadata/managedFields/0/operation", "Update".into()),
+        ("/status/audiences", json!(["a"])),
+        ("/status/authenticated", Value::Null),
+    ] {
+        review("authentication", "tokenreviews", token, at, expected).await;
+    }
+    let rules = r#"{"metadata": {"labels": {"a": "b"}}, "spec": {"namespace": "default"}}"#;
+    review(
+        "authorization",
+        "selfsubjectrulesreviews",
+        rules,
+        "/metadata",
+        json!({}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_an_object_says_of_itself() {
+    let bench = Bench::start().await;
+    let cm = format!("{MAPS}/cm");
+    let scheme = "in scheme \"pkg/api/legacyscheme/scheme.go:30\"";
+    let version = |body: &'static str| ask("POST", MAPS, JSON, body);
+    bench
+        .check(
+            version(r#"{"apiVersion": "v9", "kind": "ConfigMap"}"#),
+            400,
+            &format!(
+                "ConfigMap in version \"v9\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \
+                 \"v9\" {scheme}"
+            ),
+        )
+        .await;
+    bench
+        .check(
+            ask("POST", JOBS, JSON, r#"{"apiVersion": "batch/v1", "kind": "Zz"}"#),
+            400,
+            &format!(
+                "Zz in version \"v1\" cannot be handled as a Job: no kind \"Zz\" is registered for version \"batch/v1\" {scheme}"
+            ),
+        )
+        .await;
+    // A strategic patch cannot make another kind of an object.
+    bench
+        .check(ask("PATCH", &cm, STRATEGIC, r#"{"kind": "Zz"}"#), 200, "")
+        .await;
+    bench
+        .check(
+            ask(
+                "PATCH",
+                format!("{cm}?fieldValidation=Strict"),
+                STRATEGIC,
+                r#"{"zz": [1, "a"]}"#,
+            ),
+            422,
+            " \"\" is invalid: patch: Invalid value: \"map[zz:[1 a]]\": strict decoding error: unknown field \"zz\"",
+        )
+        .await;
+    // Nobody begins a deletion by an update.
+    let deleted = r#"{"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}"#;
+    bench
+        .check(
+            ask("PATCH", &cm, MERGE, deleted),
+            422,
+            "ConfigMap \"cm\" is invalid: metadata.deletionTimestamp: Invalid value: \"2020-01-01T00:00:00Z\": field is \
+             immutable",
+        )
+        .await;
+    let apply = |body: &'static str| {
+        ask(
+            "PATCH",
+            format!("{cm}?fieldManager=m"),
+            "application/apply-patch+yaml",
+            body,
+        )
+    };
+    bench
+        .check(
+            apply("- a"),
+            400,
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of \
+             type map[string]interface {}",
+        )
+        .await;
+    let why = "error decoding YAML: error converting YAML to JSON: yaml: mapping values are not allowed in this context";
+    bench.check(apply("a: b: c"), 400, why).await;
+    let event = r#"{"metadata": {"name": "A b"}, "involvedObject": {"namespace": "default"}}"#;
+    let events = "/api/v1/namespaces/default/events";
+    bench.check(ask("POST", events, JSON, event), 201, "").await;
+    let event = r#"{"metadata": {"name": "a/b"}, "involvedObject": {"namespace": "default"}}"#;
+    let why = "Event \"a/b\" is invalid: metadata.name: Invalid value: \"a/b\": may not contain '/'";
+    bench.check(ask("POST", events, JSON, event), 422, why).await;
+}
+
+#[tokio::test]
+async fn what_can_be_asked_for() {
+    let bench = Bench::start().await;
+    let accept = async |accept: &str, path: &str, code: u16, message: &str| {
+        let asked = Asked {
+            accept,
+            ..ask("GET", path, JSON, "")
+        };
+        bench.check(asked, code, message).await;
+    };
+    let types = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf";
+    accept("application/*", &format!("{MAPS}/cm"), 406, types).await;
+    let select = async |path: &str, code: u16, message: &str| {
+        let path = format!("{path}?fieldSelector=metadata.namespace%3Dx");
+        bench.check(ask("GET", path, JSON, ""), code, message).await;
+    };
+    select(MAPS, 200, "").await;
+    select("/api/v1/persistentvolumes", 200, "").await;
+    select(
+        "/api/v1/nodes",
+        400,
+        "field label not supported: metadata.namespace",
+    )
+    .await;
+    let escaped = format!("{MAPS}?fieldSelector=metadata.name%3Da%5C%2Cb");
+    bench.check(ask("GET", escaped, JSON, ""), 200, "").await;
+    // Events are told in YAML to nobody.
+    let asked = Asked {
+        accept: "application/yaml",
+        ..ask("GET", format!("{MAPS}?watch=true&timeoutSeconds=1"), JSON, "")
+    };
+    assert_eq!(bench.send(&asked).await.0, 406);
+}
+
+#[tokio::test]
+async fn services_of_one_family() {
+    let bench = Bench::start().await;
+    let service = r#"{"metadata": {"name": "a"}, "spec": {"clusterIP": "10.43.7.7", "selector": {"a": "b"},
+        "type": "NodePort", "ports": [{"port": 80}]}}"#;
+    bench.check(ask("POST", SERVICES, JSON, service), 201, "").await;
+    let taken = r#"{"metadata": {"name": "b"}, "spec": {"clusterIP": "10.43.7.7", "ports": [{"port": 80}]}}"#;
+    bench
+        .check(
+            ask("POST", SERVICES, JSON, taken),
+            422,
+            "Service \"b\" is invalid: spec.clusterIPs: Invalid value: [\"10.43.7.7\"]: failed to allocate IP 10.43.7.7: \
+             provided IP is already allocated",
+        )
+        .await;
+    // A dry run looks only whether there is such an address.
+    bench
+        .check(
+            ask("POST", format!("{SERVICES}?dryRun=All"), JSON, taken),
+            201,
+            "",
+        )
+        .await;
+    let one = format!("{SERVICES}/a");
+    let patch = async |spec: &str, code: u16, message: &str| {
+        let body = format!(r#"{{"spec": {spec}}}"#);
+        bench.check(ask("PATCH", &one, MERGE, &body), code, message).await;
+    };
+    patch(
+        r#"{"ipFamilyPolicy": "RequireDualStack"}"#,
+        422,
+        "Service \"a\" is invalid: spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for \
+         dual-stack services",
+    )
+    .await;
+    patch(
+        r#"{"clusterIPs": ["10.43.7.8"]}"#,
+        422,
+        "Service \"a\" is invalid: spec.clusterIPs: Invalid value: [\"10.43.7.8\"]: first value must match `clusterIP`",
+    )
+    .await;
+    // What the old type needed goes with it.
+    patch(r#"{"type": "ClusterIP"}"#, 200, "").await;
+    patch(r#"{"type": "ExternalName", "externalName": "a.b"}"#, 200, "").await;
+    bench.check(ask("POST", SERVICES, JSON, taken), 201, "").await;
+    let headless = r#"{"metadata": {"name": "c"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}"#;
+    let (_, made, _) = bench.send(&ask("POST", SERVICES, JSON, headless)).await;
+    assert_eq!(made["spec"]["ipFamilies"], json!(["IPv4", "IPv6"]), "{made}");
+}
+
+#[tokio::test]
+async fn pods() {
+    let bench = Bench::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = |name: &str, spec: &str| {
+        format!(
+            r#"{{"metadata": {{"name": "{name}"}}, "spec": {{"automountServiceAccountToken": false,
+                "containers": [{{"name": "c", "image": "i"}}], {spec}}}}}"#
+        )
+    };
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = r#"{"metadata": {"name": "default"}}"#;
+    bench.send(&ask("POST", accounts, JSON, account)).await;
+    let lost = pod(
+        "lost",
+        r#""imagePullSecrets": [{}], "terminationGracePeriodSeconds": -1"#,
+    );
+    let warning = "spec.imagePullSecrets[0].name: invalid empty name \\\"\\\"";
+    bench
+        .check_warnings(ask("POST", pods, JSON, &lost), 201, &[warning])
+        .await;
+    let binding = r#"{"metadata": {"name": "other"}, "target": {"kind": "Node", "name": "n"}}"#;
+    let why = "name in URL does not match name in Binding object";
+    bench
+        .check(
+            ask("POST", format!("{pods}/lost/binding"), JSON, binding),
+            400,
+            why,
+        )
+        .await;
+    let classes = "/apis/node.k8s.io/v1/runtimeclasses";
+    let class = r#"{"metadata": {"name": "heavy"}, "handler": "h", "overhead": {"podFixed": {"cpu": "1"}}}"#;
+    bench.check(ask("POST", classes, JSON, class), 201, "").await;
+    let heavy = pod("heavy", r#""runtimeClassName": "heavy""#);
+    let (_, made, _) = bench.send(&ask("POST", pods, JSON, &heavy)).await;
+    assert_eq!(made["spec"]["overhead"], json!({"cpu": "1"}), "{made}");
+    let none = pod("none", r#""runtimeClassName": "none""#);
+    let why = "pods \"none\" is forbidden: pod rejected: RuntimeClass \"none\" not found";
+    bench.check(ask("POST", pods, JSON, &none), 403, why).await;
+    let job = format!("{JOBS}/job");
+    bench
+        .check(ask("PATCH", format!("{job}/status"), MERGE, r#"{"status": {"active": -1}}"#), 422, "Job.batch \"job\" is invalid: status.active: Invalid value: -1: must be greater than or equal to 0")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_apis_own_service_comes_back() {
+    let bench = Bench::start().await;
+    let own = format!("{SERVICES}/kubernetes");
+    bench.check(ask("DELETE", &own, JSON, ""), 200, "").await;
+    let gone = "services \"kubernetes\" not found";
+    bench.check(ask("GET", &own, JSON, ""), 404, gone).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    bench.check(ask("GET", &own, JSON, ""), 200, "").await;
 }

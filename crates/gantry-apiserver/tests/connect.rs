@@ -517,7 +517,7 @@ async fn refusals() {
         "pod nowhere does not have a host assigned",
     )
     .await;
-    refused("POST lost/exec", 404, "nodes \"nonode\" not found").await;
+    refused("POST lost/exec", 404, "pods \"nonode\" not found").await;
     refused(
         "POST dead/exec",
         500,

@@ -48,6 +48,10 @@ async fn metrics_are_for_those_who_may() {
         "kubernetes_feature_enabled{name=\"AllAlpha\",stage=\"ALPHA\"} 0",
         "kubernetes_feature_enabled{name=\"DRAAdminAccess\",stage=\"\"} 1",
         "apiserver_resource_objects{group=\"apps\",resource=\"deployments\"} 0",
+        "apiserver_storage_objects{resource=\"deployments.apps\"} 0",
+        "# TYPE apiserver_response_sizes histogram",
+        "# TYPE apiserver_admission_controller_admission_duration_seconds histogram",
+        "# TYPE apiserver_admission_step_admission_duration_seconds histogram",
         "# TYPE apiserver_request_duration_seconds histogram",
         "# TYPE process_resident_memory_bytes gauge",
     ] {

@@ -109,10 +109,13 @@ macro_rules! resources {
 
 resources! {
     CONFIG_MAPS = "" "v1" "configmaps" "ConfigMap" true;
+    CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io" "v1" "customresourcedefinitions" "CustomResourceDefinition" false;
     ENDPOINTS = "" "v1" "endpoints" "Endpoints" true;
     EVENTS = "" "v1" "events" "Event" true;
     NAMESPACES = "" "v1" "namespaces" "Namespace" false;
     NODES = "" "v1" "nodes" "Node" false;
+    PERSISTENT_VOLUMES = "" "v1" "persistentvolumes" "PersistentVolume" false;
+    PERSISTENT_VOLUME_CLAIMS = "" "v1" "persistentvolumeclaims" "PersistentVolumeClaim" true;
     PODS = "" "v1" "pods" "Pod" true;
     SECRETS = "" "v1" "secrets" "Secret" true;
     SERVICES = "" "v1" "services" "Service" true;
@@ -123,6 +126,7 @@ resources! {
     IP_ADDRESSES = "networking.k8s.io" "v1" "ipaddresses" "IPAddress" false;
     SERVICE_CIDRS = "networking.k8s.io" "v1" "servicecidrs" "ServiceCIDR" false;
     CLUSTER_ROLES = "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole" false;
+    VOLUME_ATTRIBUTES_CLASSES = "storage.k8s.io" "v1" "volumeattributesclasses" "VolumeAttributesClass" false;
     LEASES = "coordination.k8s.io" "v1" "leases" "Lease" true;
 }
 

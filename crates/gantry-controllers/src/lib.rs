@@ -10,6 +10,7 @@ mod expectations;
 mod metrics;
 mod object;
 mod pods;
+mod protection;
 pub mod runner;
 mod selector;
 mod service;
@@ -43,6 +44,8 @@ controllers! {
     node_ipam,
     node_lifecycle,
     pod_gc,
+    pv_protection,
+    pvc_protection,
     replicaset,
     root_ca,
     service_cidr,
@@ -50,6 +53,7 @@ controllers! {
     taint_eviction,
     tokens,
     ttl,
+    vac_protection,
 }
 
 /// What controllers need to be told.

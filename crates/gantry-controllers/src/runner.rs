@@ -95,7 +95,10 @@ impl Error {
     /// Whether it is part of normal life: others wrote first, or the cache has yet to catch up.
     fn is_expected(&self) -> bool {
         match self {
-            Error::Client(error) => error.is_conflict() || error.is_namespace_terminating(),
+            // What was looked at has gone since.
+            Error::Client(error) => {
+                error.is_conflict() || error.is_not_found() || error.is_namespace_terminating()
+            }
             Error::NotYet(_) => true,
             Error::Object(_) => false,
         }

@@ -151,7 +151,7 @@ pub fn match_conditions(errors: &mut Errors, path: &Path, conditions: &Value) {
 
 /// A MatchResources that is there.
 pub fn match_resources(errors: &mut Errors, path: &Path, resources: &Value) {
-    one_of(
+    optional_one_of(
         errors,
         &path.child("matchPolicy"),
         &resources["matchPolicy"],

@@ -2,7 +2,7 @@
 
 mod admission_rules;
 mod checks;
-mod columns;
+pub mod columns;
 mod conditions;
 mod devices;
 mod diff;
@@ -11,6 +11,7 @@ mod resource_names;
 mod signer_name;
 mod values;
 
+pub use self::core::service::cluster_addresses as service_addresses;
 pub use apiextensions::custom_resource_definition::{FINALIZER as DEFINITION_FINALIZER, set_condition};
 pub use checks::selects;
 pub(crate) use checks::{annotations, format, labels};

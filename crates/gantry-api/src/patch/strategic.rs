@@ -241,8 +241,8 @@ fn merge_list(old: Vec<Value>, patch: &[Value], field: Option<&'static Field>) -
     if all.any(|item| mem::discriminant(item) != mem::discriminant(first)) {
         return Err(failed(format!(
             "list element types are not identical: [{} {}]",
-            Value::Array(old.clone()),
-            Value::Array(patch.to_vec())
+            printed(&Value::Array(old.clone())),
+            printed(&Value::Array(patch.to_vec()))
         )));
     }
     if !first.is_object() {

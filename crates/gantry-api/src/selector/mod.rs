@@ -1,10 +1,12 @@
 //! Label and field selectors. Source of the field selectors' grammar: k8s.io/apimachinery/pkg/fields.
 
 mod labels;
+mod terms;
 
 pub use labels::Labels;
+pub use terms::{FieldTerm, field_terms};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, Scope};
 use crate::status::Status;
 use serde_json::Value;
 
@@ -59,30 +61,28 @@ impl Fields {
     /// Parses `a=b,c!=d` over the fields that the kind lets clients select by.
     pub fn parse(text: &str, kind: &Kind) -> Result<Fields, Status> {
         let mut terms = Vec::new();
-        for part in text.split(',').filter(|p| !p.is_empty()) {
-            let (label, value, equal) = if let Some((l, v)) = part.split_once("!=") {
-                (l, v, false)
-            } else if let Some((l, v)) = part.split_once("==").or_else(|| part.split_once('=')) {
-                (l, v, true)
-            } else {
-                return Err(Status::bad_request(format!(
-                    "invalid selector: '{text}'; can't understand '{part}'"
-                )));
+        for FieldTerm { label, value, equal } in field_terms(text).map_err(Status::bad_request)? {
+            if label.is_empty() && value.is_empty() {
+                continue;
+            }
+            // Kinds with fields of their own name all that they have.
+            let own_fields = kind.custom.is_some() || !kind.selectable_fields.is_empty();
+            let common: &[&str] = match kind.scope {
+                Scope::Cluster if own_fields => &["metadata.name"],
+                _ => &["metadata.name", "metadata.namespace"],
             };
-            let common = ["metadata.name", "metadata.namespace"]
-                .into_iter()
-                .find(|f| *f == label);
+            let common = common.iter().copied().find(|f| **f == label);
             let own = kind
                 .selectable_fields
                 .iter()
-                .find(|(l, _)| l == label)
+                .find(|(l, _)| **l == *label)
                 .map(|(_, path)| path.as_str());
             let path = common
                 .or(own)
-                .ok_or_else(|| Status::bad_request(unknown(kind, label)))?;
+                .ok_or_else(|| Status::bad_request(unknown(kind, &label)))?;
             terms.push(Term {
                 path: path.to_string(),
-                value: value.to_string(),
+                value,
                 equal,
             });
         }

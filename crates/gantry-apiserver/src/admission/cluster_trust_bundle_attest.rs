@@ -12,6 +12,10 @@ pub struct ClusterTrustBundleAttest;
 
 #[async_trait]
 impl Plugin for ClusterTrustBundleAttest {
+    fn only_validates(&self) -> bool {
+        true
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let signer = object["spec"]["signerName"].as_str().unwrap_or_default();
         if !request.is("certificates.k8s.io", "clustertrustbundles")

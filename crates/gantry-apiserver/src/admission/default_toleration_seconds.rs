@@ -14,7 +14,8 @@ pub struct DefaultTolerationSeconds;
 #[async_trait]
 impl Plugin for DefaultTolerationSeconds {
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        if request.creates("", "pods") {
+        // An update that leaves them out gets them again.
+        if request.is("", "pods") {
             add(&mut object["spec"]);
         }
         Ok(())

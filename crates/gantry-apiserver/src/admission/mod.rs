@@ -12,15 +12,19 @@ mod namespace_lifecycle;
 pub mod node_restriction;
 mod pod_group_workload_exists;
 mod priority;
+mod runtime_class;
 mod service_account;
+mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
+use crate::metrics::AdmissionLabels;
 use crate::verbs::Api;
 use async_trait::async_trait;
 use gantry_api::kind::Kind;
 use gantry_api::status::Status;
 use gantry_auth::User;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// A write that asks for admission.
 pub struct Request<'a> {
@@ -60,13 +64,24 @@ impl Request<'_> {
 /// One policy.
 #[async_trait]
 pub trait Plugin: Send + Sync {
+    /// Upstream's name for it, which its type has, too.
+    fn name(&self) -> &'static str {
+        let name = std::any::type_name::<Self>();
+        name.rsplit("::").next().unwrap_or(name)
+    }
+
+    /// Whether it only looks at objects.
+    fn only_validates(&self) -> bool {
+        false
+    }
+
     /// Changes the object, or refuses it.
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status>;
 }
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 11] = [
+    let plugins: [&dyn Plugin; 13] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
@@ -74,13 +89,38 @@ pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Stat
         &priority::Priority,
         &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
+        &storage_object_in_use_protection::StorageObjectInUseProtection,
+        &runtime_class::RuntimeClass,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
         &cluster_trust_bundle_attest::ClusterTrustBundleAttest,
         &certificate_subject_restriction::CertificateSubjectRestriction,
     ];
+    let operation = if request.old.is_none() { "CREATE" } else { "UPDATE" };
+    let note = |name, type_, rejected, took| {
+        let labels = AdmissionLabels {
+            name,
+            operation,
+            rejected,
+            type_,
+        };
+        request.api.admissions.note(labels, took);
+    };
+    // A step is all plugins that do the same: change objects, or look at them.
+    let mut steps = [("admit", Duration::ZERO), ("validate", Duration::ZERO)];
     for plugin in plugins {
-        plugin.admit(request, object).await?;
+        let (start, step) = (Instant::now(), usize::from(plugin.only_validates()));
+        let result = plugin.admit(request, object).await;
+        let took = start.elapsed();
+        steps[step].1 += took;
+        note(plugin.name(), steps[step].0, result.is_err(), took);
+        if result.is_err() {
+            note("", steps[step].0, true, steps[step].1);
+            return result;
+        }
+    }
+    for (type_, took) in steps {
+        note("", type_, false, took);
     }
     Ok(())
 }

@@ -57,7 +57,8 @@ impl Options {
         match self.since_seconds {
             Some(_) if self.since_time.is_some() => {
                 let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-                errors.push(field::Error::forbidden("", why));
+                // The path upstream gives is one without a field.
+                errors.push(field::Error::forbidden("[]", why));
             }
             Some(seconds) if seconds < 1 => {
                 errors.push(field::Error::invalid("sinceSeconds", seconds, above_zero));
@@ -229,7 +230,7 @@ mod tests {
         );
         check(
             "sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z",
-            Err(": Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
+            Err("[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
         );
         check("stream=Stdout", Err("stream: Forbidden: may not be specified"));
         check(

@@ -136,7 +136,12 @@ pub async fn node_of(api: &Api, pod: &Value) -> Result<Option<Value>, Status> {
     if name.is_empty() {
         return Ok(None);
     }
-    node(api, name).await.map(Some)
+    // Upstream calls it a pod that is not there.
+    let found = node(api, name).await.map(Some);
+    found.map_err(|status| match status.code {
+        404 => Status::not_found("", "pods", name),
+        _ => status,
+    })
 }
 
 /// A node by name.

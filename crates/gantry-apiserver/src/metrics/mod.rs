@@ -1,9 +1,12 @@
 //! `/metrics`: what the server counts, in Prometheus' text format, under upstream's names.
 
+mod admissions;
+mod distribution;
 mod process;
 mod requests;
 mod text;
 
+pub use admissions::{Admissions, Labels as AdmissionLabels};
 pub use requests::{Meter, Requests};
 
 use crate::respond::{self, Body};
@@ -20,6 +23,7 @@ const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub async fn answer(requests: &Requests, api: &Api, version: &serde_json::Value) -> Response<Body> {
     let mut text = Text::default();
     requests.write(&mut text);
+    api.admissions.write(&mut text);
     objects(api, &mut text).await;
     let build = [
         ("major", "major"),
@@ -33,8 +37,7 @@ pub async fn answer(requests: &Requests, api: &Api, version: &serde_json::Value)
         .map(|(label, field)| (*label, version[field].as_str().unwrap_or("")))
         .collect();
     let name = "kubernetes_build_info";
-    let help =
-        "A metric with a constant '1' value labeled by major, minor, git version, git commit and platform.";
+    let help = "[BETA] A metric with a constant '1' value labeled by major, minor, git version, git commit and platform.";
     text.family(name, "gauge", help);
     text.value(name, &labels, 1.0);
     features(&mut text);
@@ -56,8 +59,9 @@ fn features(text: &mut Text) {
 /// How many objects of each kind are stored; -1 where that cannot be read.
 async fn objects(api: &Api, text: &mut Text) {
     let name = "apiserver_resource_objects";
-    let help = "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
+    let help = "[ALPHA] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
     text.family(name, "gauge", help);
+    let mut counted = Vec::new();
     for kind in api.kinds.now().iter().filter(|k| k.verbs.contains(&"list")) {
         let count = match count(api, &kind.prefix(None)).await {
             Ok(count) => count as f64,
@@ -67,6 +71,17 @@ async fn objects(api: &Api, text: &mut Text) {
             }
         };
         text.value(name, &[("group", &kind.group), ("resource", &kind.plural)], count);
+        let of_group = if kind.group.is_empty() { "" } else { "." };
+        counted.push((format!("{}{of_group}{}", kind.plural, kind.group), count));
+    }
+    // Versions of one kind are stored as one.
+    counted.sort_by(|a, b| a.0.cmp(&b.0));
+    counted.dedup_by(|a, b| a.0 == b.0);
+    let name = "apiserver_storage_objects";
+    let help = "[STABLE] (Deprecated since 1.34.0) [DEPRECATED, consider using apiserver_resource_objects instead] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
+    text.family(name, "gauge", help);
+    for (resource, count) in counted {
+        text.value(name, &[("resource", &resource)], count);
     }
 }
 

@@ -33,7 +33,27 @@ pub fn write(text: &mut Text) {
     let files = fs::read_dir("/proc/self/fd")
         .ok()
         .map(|files| files.count() as f64);
+    // Of the process' network namespace, as in Prometheus' own clients.
+    let network = read("/proc/self/net/netstat");
+    let network = |name: &str| {
+        let mut lines = network.lines().filter(|l| l.starts_with("IpExt:"));
+        let (names, values) = (lines.next()?, lines.next()?);
+        let at = names.split_whitespace().position(|n| n == name)?;
+        values.split_whitespace().nth(at)?.parse::<f64>().ok()
+    };
     let all = [
+        (
+            "process_network_receive_bytes_total",
+            "counter",
+            "Number of bytes received by the process over the network.",
+            network("InOctets"),
+        ),
+        (
+            "process_network_transmit_bytes_total",
+            "counter",
+            "Number of bytes sent by the process over the network.",
+            network("OutOctets"),
+        ),
         (
             "process_cpu_seconds_total",
             "counter",
@@ -93,6 +113,6 @@ mod tests {
         assert_eq!(field("7 (a (b) c) S 1 2 3", 4), Some(1.0));
         let mut text = Text::default();
         write(&mut text);
-        assert_eq!(text.0.matches("# TYPE process_").count(), 6, "{}", text.0);
+        assert_eq!(text.0.matches("# TYPE process_").count(), 8, "{}", text.0);
     }
 }

@@ -4,10 +4,12 @@
 
 use crate::apply;
 use crate::limits::Class;
+use crate::metrics::distribution::Distribution;
 use crate::metrics::text::Text;
 use crate::request::Parsed;
 use crate::respond::{Body, BodyError};
 use bytes::Bytes;
+use gantry_api::kind::Deprecation;
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame};
@@ -20,10 +22,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// Upper bounds of the buckets of times, in seconds.
-const BUCKETS: [f64; 23] = [
+const BUCKETS: &[f64] = &[
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0,
 ];
+/// Upper bounds of the buckets of answers' sizes, in bytes.
+const SIZES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 /// Paths that are told apart; all others that name no resource are counted as one.
 const PATHS: [&str; 9] = [
     "/api",
@@ -37,13 +41,17 @@ const PATHS: [&str; 9] = [
     "/version",
 ];
 const TOTAL: &str = "apiserver_request_total";
-const TOTAL_HELP: &str = "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.";
+const TOTAL_HELP: &str = "[STABLE] Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.";
 const DURATION: &str = "apiserver_request_duration_seconds";
-const DURATION_HELP: &str = "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.";
+const DURATION_HELP: &str = "[STABLE] Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.";
+const RESPONSE: &str = "apiserver_response_sizes";
+const RESPONSE_HELP: &str = "[STABLE] Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.";
+const DEPRECATED: &str = "apiserver_requested_deprecated_apis";
+const DEPRECATED_HELP: &str = "[STABLE] Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and removed_release.";
 const LONG: &str = "apiserver_longrunning_requests";
-const LONG_HELP: &str = "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.";
+const LONG_HELP: &str = "[STABLE] Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.";
 const INFLIGHT: &str = "apiserver_current_inflight_requests";
-const INFLIGHT_HELP: &str = "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
+const INFLIGHT_HELP: &str = "[STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
 
 /// What requests are told apart by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +63,8 @@ struct Labels {
     resource: SmolStr,
     subresource: SmolStr,
     scope: &'static str,
+    /// Which release will not serve the resource, if it is deprecated.
+    removed: Option<SmolStr>,
 }
 
 impl Labels {
@@ -112,12 +122,29 @@ impl Labels {
             resource: target.kind.plural.clone(),
             subresource: target.subresource.as_deref().unwrap_or("").into(),
             scope,
+            removed: target.kind.deprecation.as_ref().map(Deprecation::removed_release),
         }
     }
 
     /// Whether such requests stay open.
     fn is_long(&self) -> bool {
         matches!(self.verb, "WATCH" | "CONNECT")
+    }
+
+    /// Whether they read, and their answers' sizes tell something.
+    fn is_read(&self) -> bool {
+        matches!(self.verb, "GET" | "LIST")
+    }
+
+    fn deprecated(&self) -> Option<[(&str, &str); 5]> {
+        let removed = self.removed.as_deref()?;
+        Some([
+            ("group", &self.group),
+            ("removed_release", removed),
+            ("resource", &self.resource),
+            ("subresource", &self.subresource),
+            ("version", &self.version),
+        ])
     }
 
     fn pairs(&self) -> [(&str, &str); 8] {
@@ -135,14 +162,25 @@ impl Labels {
 }
 
 /// Requests that have all labels in common.
-#[derive(Default)]
 struct Series {
     /// How many were answered with each code.
     codes: Mutex<Vec<(u16, u64)>>,
-    /// How many took so long; the last are those beyond all bounds.
-    times: [AtomicU64; BUCKETS.len() + 1],
-    microseconds: AtomicU64,
+    /// How long they took.
+    times: Distribution,
+    /// How much was answered.
+    sizes: Distribution,
     running: AtomicI64,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Series {
+            codes: Mutex::default(),
+            times: Distribution::new(BUCKETS),
+            sizes: Distribution::new(SIZES),
+            running: AtomicI64::new(0),
+        }
+    }
 }
 
 /// All requests. A request costs one look-up and a few additions.
@@ -164,6 +202,10 @@ struct Running {
     began: Instant,
     long: bool,
     mutating: bool,
+    /// Whether the answer's size is noted.
+    read: bool,
+    /// Bytes of the answer so far.
+    size: AtomicU64,
     /// The answer's code; 0 while there is none.
     code: AtomicU16,
 }
@@ -172,12 +214,14 @@ impl Requests {
     /// Begins to measure a request.
     pub fn begin<B>(self: &Arc<Self>, parsed: &Parsed, request: &Request<B>) -> Meter {
         let labels = Labels::of(parsed, request);
-        let long = labels.is_long();
+        let (long, read) = (labels.is_long(), labels.is_read());
         let running = Running {
             requests: self.clone(),
             series: self.series(labels),
             began: Instant::now(),
             long,
+            read,
+            size: AtomicU64::new(0),
             mutating: !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS),
             code: AtomicU16::new(0),
         };
@@ -207,16 +251,22 @@ impl Requests {
         text.value(INFLIGHT, &[("request_kind", "readOnly")], load(&self.read_only));
         text.family(LONG, "gauge", LONG_HELP);
         for (labels, series) in all.iter().filter(|(labels, _)| labels.is_long()) {
-            let pairs: Vec<_> = labels
-                .pairs()
-                .into_iter()
-                .filter(|(name, _)| *name != "dry_run")
-                .collect();
-            text.value(LONG, &pairs, load(&series.running));
+            text.value(LONG, &without_dry_run(labels), load(&series.running));
         }
         text.family(DURATION, "histogram", DURATION_HELP);
         for (labels, series) in &all {
-            series.write_times(labels, text);
+            series.times.write(text, DURATION, &labels.pairs());
+        }
+        text.family(RESPONSE, "histogram", RESPONSE_HELP);
+        for (labels, series) in &all {
+            series.sizes.write(text, RESPONSE, &without_dry_run(labels));
+        }
+        text.family(DEPRECATED, "gauge", DEPRECATED_HELP);
+        let mut deprecated: Vec<_> = all.iter().filter_map(|(labels, _)| labels.deprecated()).collect();
+        deprecated.sort_unstable();
+        deprecated.dedup();
+        for labels in deprecated {
+            text.value(DEPRECATED, &labels, 1.0);
         }
         text.family(TOTAL, "counter", TOTAL_HELP);
         for (labels, series) in &all {
@@ -236,21 +286,9 @@ impl Requests {
     }
 }
 
-impl Series {
-    fn write_times(&self, labels: &Labels, text: &mut Text) {
-        let (bucket, pairs) = (format!("{DURATION}_bucket"), labels.pairs());
-        let mut sum = 0;
-        let bounds = BUCKETS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
-        for (bound, count) in bounds.zip(&self.times) {
-            sum += count.load(Ordering::Relaxed);
-            let mut pairs = pairs.to_vec();
-            pairs.push(("le", &bound));
-            text.value(&bucket, &pairs, sum as f64);
-        }
-        let seconds = self.microseconds.load(Ordering::Relaxed) as f64 / 1e6;
-        text.value(&format!("{DURATION}_sum"), &pairs, seconds);
-        text.value(&format!("{DURATION}_count"), &pairs, sum as f64);
-    }
+fn without_dry_run(labels: &Labels) -> Vec<(&str, &str)> {
+    let pairs = labels.pairs().into_iter();
+    pairs.filter(|(name, _)| *name != "dry_run").collect()
 }
 
 impl Running {
@@ -271,15 +309,10 @@ impl Drop for Running {
         if code == 0 {
             return;
         }
-        let took = self.began.elapsed();
-        let seconds = took.as_secs_f64();
-        let bucket = BUCKETS
-            .iter()
-            .position(|b| seconds <= *b)
-            .unwrap_or(BUCKETS.len());
-        self.series.times[bucket].fetch_add(1, Ordering::Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.series.microseconds.fetch_add(micros, Ordering::Relaxed);
+        self.series.times.note(self.began.elapsed().as_secs_f64());
+        if self.read {
+            self.series.sizes.note(self.size.load(Ordering::Relaxed) as f64);
+        }
         let mut codes = self.series.codes.lock().unwrap_or_else(PoisonError::into_inner);
         match codes.iter_mut().find(|(c, _)| *c == code) {
             Some((_, count)) => *count += 1,
@@ -298,12 +331,17 @@ impl Meter {
         }
     }
 
-    /// Ends the measurement with its answer; that of a long request ends with the answer's body.
+    /// Ends the measurement with its answer; that of a long request, and of one whose size shows only then, ends with the
+    /// answer's body.
     pub fn end(self, response: Response<Body>) -> Response<Body> {
         self.0.code.store(response.status().as_u16(), Ordering::Relaxed);
-        match self.0.long {
-            true => response.map(|body| Metered { body, _meter: self }.boxed_unsync()),
-            false => response,
+        match (self.0.long, response.body().size_hint().exact()) {
+            (false, Some(size)) => {
+                self.0.size.store(size, Ordering::Relaxed);
+                response
+            }
+            (false, None) if !self.0.read => response,
+            _ => response.map(|body| Metered { body, meter: self }.boxed_unsync()),
         }
     }
 }
@@ -311,7 +349,7 @@ impl Meter {
 /// A body that is measured until it is dropped.
 struct Metered {
     body: Body,
-    _meter: Meter,
+    meter: Meter,
 }
 
 impl HttpBody for Metered {
@@ -322,7 +360,13 @@ impl HttpBody for Metered {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.meter.0.size.fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -426,6 +470,18 @@ mod tests {
         has(&format!(
             "apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 1"
         ));
+
+        drop(begin("GET", "/api/v1/namespaces/n/endpoints/e").end(respond::text(200, "twelve bytes")));
+        let labels = "component=\"apiserver\",group=\"\",resource=\"endpoints\",scope=\"resource\",subresource=\"\",\
+            verb=\"GET\",version=\"v1\"";
+        has(&format!(
+            "apiserver_response_sizes_bucket{{{labels},le=\"1000\"}} 1"
+        ));
+        has(&format!("apiserver_response_sizes_sum{{{labels}}} 12"));
+        has(
+            "apiserver_requested_deprecated_apis{group=\"\",removed_release=\"\",resource=\"endpoints\",subresource=\"\",\
+             version=\"v1\"} 1",
+        );
 
         let watch = begin("GET", "/api/v1/pods?watch=1").end(respond::text(200, ""));
         let labels = "component=\"apiserver\",group=\"\",resource=\"pods\",scope=\"cluster\",subresource=\"\",\

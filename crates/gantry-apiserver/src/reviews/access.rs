@@ -4,6 +4,7 @@ use super::{AUTHORIZATION, Asked};
 use gantry_api::field::Error;
 use gantry_api::formats;
 use gantry_api::schema::{Schema, message_for};
+use gantry_api::selector::{Labels, field_terms};
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ fn list(value: &Value) -> &[Value] {
 fn decide(asked: &Asked<'_>, user: &User) -> Value {
     let spec = &asked.object["spec"];
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
-    let selector = field_selector(&resource["fieldSelector"]);
+    let fields = field_selector(&resource["fieldSelector"]);
     let text = |field: &str| resource[field].as_str().unwrap_or_default();
     let attributes = match resource.is_object() {
         true => Attributes {
@@ -172,7 +173,7 @@ fn decide(asked: &Asked<'_>, user: &User) -> Value {
             subresource: text("subresource"),
             namespace: text("namespace"),
             name: text("name"),
-            field_selector: &selector,
+            field_selector: &fields.text,
             ..Attributes::of(user, text("verb"))
         },
         false => Attributes {
@@ -185,27 +186,78 @@ fn decide(asked: &Asked<'_>, user: &User) -> Value {
     if !decision.reason.is_empty() {
         status["reason"] = decision.reason.into();
     }
+    let ignored = [
+        ("fieldSelector", fields.ignored),
+        ("labelSelector", ignored_of_labels(&resource["labelSelector"])),
+    ];
+    let ignored = ignored
+        .iter()
+        .filter_map(|(name, ignored)| ignored.map(|how| format!("spec.resourceAttributes.{name} {how}")));
+    let ignored: Vec<String> = ignored.collect();
+    if !ignored.is_empty() {
+        status["evaluationError"] = ignored.join("; ").into();
+    }
     status
 }
 
-/// The selector as text. Requirements that demand no single value narrow nothing that an authorizer looks at.
-fn field_selector(selector: &Value) -> String {
+/// What of a selector was not understood, and narrows nothing.
+fn ignored(understood: usize, all: usize) -> Option<&'static str> {
+    match (understood, all) {
+        (understood, all) if understood == all => None,
+        (0, _) => Some("ignored due to parse error"),
+        _ => Some("partially ignored due to parse error"),
+    }
+}
+
+/// A field selector as authorizers look at it.
+struct FieldSelector {
+    text: String,
+    ignored: Option<&'static str>,
+}
+
+/// Requirements that demand no single value narrow nothing that an authorizer looks at.
+fn field_selector(selector: &Value) -> FieldSelector {
     let raw = selector["rawSelector"].as_str().unwrap_or_default();
     if !raw.is_empty() {
-        return raw.to_owned();
+        let understood = field_terms(raw).is_ok();
+        return FieldSelector {
+            text: if understood { raw.to_owned() } else { String::new() },
+            ignored: ignored(usize::from(understood), 1),
+        };
     }
-    let terms = selector["requirements"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|r| {
-            let values = r["values"].as_array().map(Vec::as_slice);
-            match (r["operator"].as_str()?, values) {
-                ("In", Some([one])) => Some(format!("{}={}", r["key"].as_str()?, one.as_str()?)),
-                _ => None,
-            }
-        });
-    terms.collect::<Vec<_>>().join(",")
+    let all = list(&selector["requirements"]);
+    let terms = all.iter().filter_map(|r| {
+        let sign = match r["operator"].as_str()? {
+            "In" => "=",
+            "NotIn" => "!=",
+            _ => return None,
+        };
+        match list(&r["values"]) {
+            [one] => Some(format!("{}{sign}{}", r["key"].as_str()?, one.as_str()?)),
+            _ => None,
+        }
+    });
+    let terms: Vec<String> = terms.collect();
+    FieldSelector {
+        ignored: ignored(terms.len(), all.len()),
+        text: terms.join(","),
+    }
+}
+
+/// What of a label selector no one understands. No authorizer looks at labels.
+fn ignored_of_labels(selector: &Value) -> Option<&'static str> {
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    if !raw.is_empty() {
+        return ignored(usize::from(Labels::parse(raw).is_ok()), 1);
+    }
+    let all = list(&selector["requirements"]);
+    let known = |r: &&Value| {
+        matches!(
+            r["operator"].as_str(),
+            Some("In" | "NotIn" | "Exists" | "DoesNotExist")
+        )
+    };
+    ignored(all.iter().filter(known).count(), all.len())
 }
 
 #[cfg(test)]
@@ -263,15 +315,24 @@ mod tests {
     }
 
     #[test]
-    fn selectors_become_text() {
-        let check = |selector: Value, text: &str| assert_eq!(field_selector(&selector), text);
-        check(json!({"rawSelector": "a=b"}), "a=b");
-        check(
-            json!({"requirements": [
-                {"key": "a", "operator": "In", "values": ["b"]}, {"key": "c", "operator": "Exists"},
-            ]}),
-            "a=b",
-        );
-        check(Value::Null, "");
+    fn selectors_as_authorizers_see_them() {
+        const IGNORED: Option<&str> = Some("ignored due to parse error");
+        const PARTIALLY: Option<&str> = Some("partially ignored due to parse error");
+        let check = |selector: Value, text: &str, of_fields: Option<&str>, of_labels: Option<&str>| {
+            let fields = field_selector(&selector);
+            assert_eq!((&*fields.text, fields.ignored), (text, of_fields), "{selector}");
+            assert_eq!(ignored_of_labels(&selector), of_labels, "{selector}");
+        };
+        check(json!({"rawSelector": "a=b"}), "a=b", None, None);
+        check(json!({"rawSelector": "a in ("}), "", IGNORED, IGNORED);
+        let of = |requirements: &[(&str, &str)]| {
+            let requirement =
+                |(key, operator): &(&str, &str)| json!({"key": key, "operator": operator, "values": ["b"]});
+            json!({"requirements": requirements.iter().map(requirement).collect::<Vec<_>>()})
+        };
+        check(of(&[("a", "In"), ("c", "NotIn")]), "a=b,c!=b", None, None);
+        check(of(&[("a", "In"), ("c", "Exists")]), "a=b", PARTIALLY, None);
+        check(of(&[("a", "New")]), "", IGNORED, IGNORED);
+        check(Value::Null, "", None, None);
     }
 }

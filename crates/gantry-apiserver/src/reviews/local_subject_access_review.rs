@@ -1,18 +1,21 @@
 //! LocalSubjectAccessReview: may someone do something in this namespace?
 
+use super::AUTHORIZATION;
 use super::access::{self, check_metadata, check_subject};
-use super::{AUTHORIZATION, Review};
+use crate::answered::{Answer, Answered};
 use gantry_api::field::Error;
 use gantry_api::kind::Scope;
 use gantry_api::meta;
 use gantry_api::status::Status;
 
-pub(super) const REVIEW: Review = Review {
+/// The review.
+pub static REVIEW: Answered = Answered {
     group: AUTHORIZATION,
     kind: "LocalSubjectAccessReview",
     plural: "localsubjectaccessreviews",
     scope: Scope::Namespaced,
-    answer: |asked| {
+    complete: |_| {},
+    answer: Answer::Review(|asked| {
         Box::pin(async move {
             if asked.namespace.is_none() {
                 return Err(Status::bad_request("namespace is required on this type: "));
@@ -33,5 +36,5 @@ pub(super) const REVIEW: Review = Review {
             }
             access::answer(asked, &user, of_user, errors)
         })
-    },
+    }),
 };

@@ -1,15 +1,18 @@
 //! SubjectAccessReview: may someone do something?
 
+use super::AUTHORIZATION;
 use super::access::{self, check_metadata, check_subject};
-use super::{AUTHORIZATION, Review};
+use crate::answered::{Answer, Answered};
 use gantry_api::kind::Scope;
 
-pub(super) const REVIEW: Review = Review {
+/// The review.
+pub static REVIEW: Answered = Answered {
     group: AUTHORIZATION,
     kind: "SubjectAccessReview",
     plural: "subjectaccessreviews",
     scope: Scope::Cluster,
-    answer: |asked| {
+    complete: |_| {},
+    answer: Answer::Review(|asked| {
         Box::pin(async move {
             let spec = &asked.object["spec"];
             let user = access::subject(spec);
@@ -17,5 +20,5 @@ pub(super) const REVIEW: Review = Review {
             let errors = check_metadata(&asked.object, false).into_iter().collect();
             access::answer(asked, &user, of_user, errors)
         })
-    },
+    }),
 };

@@ -8,6 +8,7 @@ mod addresses;
 mod default_cidr;
 mod ports;
 mod range;
+mod shape;
 mod state;
 
 pub use range::{Range, RangeError};
@@ -17,11 +18,13 @@ use crate::registry::Registry;
 use crate::request::Kinds;
 use addresses::Addresses;
 use gantry_api::field;
+use gantry_api::kinds::service_addresses;
 use gantry_api::meta;
 use gantry_api::status::Status;
 use gantry_store::ReadError;
 use rand::Rng;
 use serde_json::{Value, json};
+use shape::{agree, beyond_this_cluster, carry_over, is_elsewhere, list, ports_mut, shed};
 use state::{Item, Shared, items};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -148,6 +151,7 @@ impl Allocator {
     ) -> Result<Reservation, Status> {
         let uid = meta::text(old.unwrap_or(service), "uid").to_string();
         if let Some(old) = old {
+            shed(&mut service["spec"], &old["spec"]);
             carry_over(&mut service["spec"], &old["spec"]);
             // Another server may have stored it a moment ago.
             self.shared.lock().note_service(old);
@@ -167,6 +171,15 @@ impl Allocator {
             .unwrap_or("ClusterIP")
             .to_string();
         if type_ != "ExternalName" {
+            agree(&mut service["spec"], old.map(|old| &old["spec"]));
+            let spec = &service["spec"];
+            let mut errors = service_addresses(spec);
+            if errors.is_empty() {
+                errors = beyond_this_cluster(spec);
+            }
+            if !errors.is_empty() {
+                return Err(Status::invalid("", "Service", meta::name(service), &errors));
+            }
             self.address(service, &mut reservation, dry_run).await?;
             let result = self.ports(&mut service["spec"], &type_, &mut reservation);
             result.map_err(|error| Status::invalid("", "Service", meta::name(service), &[error]))?;
@@ -227,8 +240,7 @@ impl Allocator {
         dry_run: bool,
     ) -> Result<(), Status> {
         let spec = &service["spec"];
-        let given = spec["clusterIP"].as_str().or(spec["clusterIPs"][0].as_str());
-        let given = given.unwrap_or("").to_string();
+        let given = spec["clusterIP"].as_str().unwrap_or("").to_string();
         let name = meta::name(service).to_string();
         let address = match given.as_str() {
             "None" => given,
@@ -259,14 +271,25 @@ impl Allocator {
         let spec = &mut service["spec"];
         spec["clusterIP"] = address.as_str().into();
         spec["clusterIPs"] = json!([address]);
-        for (field, value) in [
-            ("ipFamilies", json!(["IPv4"])),
-            ("ipFamilyPolicy", json!("SingleStack")),
-        ] {
-            if spec[field].is_null() {
-                spec[field] = value;
-            }
+        // Who names the endpoints of a headless Service itself may name such of any family.
+        let elsewhere = is_elsewhere(spec);
+        if spec["ipFamilyPolicy"].is_null() {
+            let policy = if elsewhere {
+                "RequireDualStack"
+            } else {
+                "SingleStack"
+            };
+            spec["ipFamilyPolicy"] = policy.into();
         }
+        let mut families: Vec<Value> = list(&spec["ipFamilies"]).cloned().collect();
+        if families.is_empty() {
+            families.push("IPv4".into());
+        }
+        if elsewhere && families.len() < 2 && spec["ipFamilyPolicy"] != "SingleStack" {
+            let other = if families[0] == "IPv4" { "IPv6" } else { "IPv4" };
+            families.push(other.into());
+        }
+        spec["ipFamilies"] = families.into();
         Ok(())
     }
 
@@ -306,6 +329,10 @@ impl Allocator {
         reservation: &mut Reservation,
         dry_run: bool,
     ) -> Result<Result<(), &'static str>, Status> {
+        // Like upstream, a dry run looks only whether there is such an address.
+        if dry_run && self.shared.lock().holds(address) {
+            return Ok(Ok(()));
+        }
         const TAKEN: &str = "provided IP is already allocated";
         let item = Item::Address(address);
         {
@@ -320,7 +347,7 @@ impl Allocator {
             }
         }
         reservation.taken.push(item);
-        match dry_run || self.record(address, reservation).await? {
+        match self.record(address, reservation).await? {
             true => Ok(Ok(())),
             false => Ok(Err(TAKEN)),
         }
@@ -340,54 +367,6 @@ impl Allocator {
             Err(status) => Err(status),
         }
     }
-}
-
-/// An update that leaves out what was given keeps it.
-fn carry_over(spec: &mut Value, old: &Value) {
-    let has_address = |spec: &Value| spec["type"] != "ExternalName";
-    let has_ports = |spec: &Value| matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
-    if has_address(spec) && has_address(old) {
-        if spec["clusterIP"].as_str().unwrap_or("").is_empty() {
-            spec["clusterIP"] = old["clusterIP"].clone();
-            spec["clusterIPs"] = old["clusterIPs"].clone();
-        }
-        for field in ["ipFamilies", "ipFamilyPolicy"] {
-            if spec[field].is_null() && !old[field].is_null() {
-                spec[field] = old[field].clone();
-            }
-        }
-    }
-    if has_ports(spec) && has_ports(old) {
-        let mut used: HashSet<u64> = list(&spec["ports"])
-            .filter_map(|p| p["nodePort"].as_u64())
-            .filter(|p| *p > 0)
-            .collect();
-        for port in ports_mut(spec) {
-            if port["nodePort"].as_u64().unwrap_or(0) > 0 {
-                continue;
-            }
-            let same = |o: &&Value| o["port"] == port["port"] && o["protocol"] == port["protocol"];
-            let before = list(&old["ports"])
-                .find(same)
-                .and_then(|o| o["nodePort"].as_u64());
-            if let Some(before) = before.filter(|b| used.insert(*b)) {
-                port["nodePort"] = before.into();
-            }
-        }
-        if spec["healthCheckNodePort"].is_null() && !old["healthCheckNodePort"].is_null() {
-            spec["healthCheckNodePort"] = old["healthCheckNodePort"].clone();
-        }
-    }
-}
-
-/// A Service's ports. Looking at what is not there must not put a null there.
-fn ports_mut(spec: &mut Value) -> impl Iterator<Item = &mut Value> {
-    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-    ports.into_iter().flatten()
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::filter::Picker;
 use crate::negotiate::Format;
 use crate::stored::{Head, decode_as};
-use crate::view::View;
+use crate::view::{self, View};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::selector::text_at;
@@ -187,6 +187,9 @@ impl Encoder {
         });
         if initial_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        if let View::Metadata(meta) = self.view {
+            object = view::metadata(&object, meta);
         }
         object
     }

@@ -7,4 +7,5 @@ mod owners;
 mod roles;
 mod service_cidrs;
 mod services;
+mod storage;
 mod tokens;

@@ -19,6 +19,11 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) const QUEUE: usize = 1024;
 /// A commit takes no further request once it holds this many bytes.
 const COMMIT_BYTES: usize = 16 << 20;
+/// A commit that several wait for waits for more of them, as long as some come within each such time: a commit costs much
+/// the same whatever is in it.
+const GATHER: Duration = Duration::from_micros(200);
+/// It waits no longer than this.
+const GATHER_LONGEST: Duration = Duration::from_micros(1500);
 /// Records of history erased with one commit, so that compaction delays no write for long.
 const ERASE: usize = 512;
 /// The file is opened anew at most this often.
@@ -87,27 +92,38 @@ impl Writer {
                     let _ = reply.send(done);
                 }
                 Request::Write(op, reply) => {
-                    let mut bytes = op.len();
-                    let mut writes = vec![(op, reply)];
-                    while writes.len() < QUEUE && bytes < COMMIT_BYTES {
-                        match self.queue.try_recv() {
-                            Ok(Request::Write(op, reply)) => {
-                                bytes += op.len();
-                                writes.push((op, reply));
-                            }
-                            Ok(other) => {
-                                next = Some(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
-                    }
+                    let (writes, other) = self.gather((op, reply));
+                    next = other;
                     self.write(writes, 0);
                 }
             }
             self.retain();
         }
         self.core.hub().close();
+    }
+
+    /// The writes that go into one commit with a first one, and the request that comes after them if it is none.
+    fn gather(&mut self, first: (Op, Reply)) -> (Vec<(Op, Reply)>, Option<Request>) {
+        let (start, mut bytes) = (Instant::now(), first.0.len());
+        let mut writes = vec![first];
+        loop {
+            let before = writes.len();
+            while writes.len() < QUEUE && bytes < COMMIT_BYTES {
+                match self.queue.try_recv() {
+                    Ok(Request::Write(op, reply)) => {
+                        bytes += op.len();
+                        writes.push((op, reply));
+                    }
+                    Ok(other) => return (writes, Some(other)),
+                    Err(_) => break,
+                }
+            }
+            // Who is alone is not made to wait.
+            if writes.len() == before || start.elapsed() >= GATHER_LONGEST {
+                return (writes, None);
+            }
+            std::thread::sleep(GATHER);
+        }
     }
 
     /// The next request; erases history while there is none.

@@ -43,6 +43,10 @@ const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 struct DaemonSetHooks;
 
 impl Hooks for DaemonSetHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod::template_warnings("spec.template", object, old)
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(spec, &["minReadySeconds"]);

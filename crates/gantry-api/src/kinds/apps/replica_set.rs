@@ -33,6 +33,12 @@ pub fn kind() -> Kind {
 struct ReplicaSetHooks;
 
 impl Hooks for ReplicaSetHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings: Vec<String> = pod::owner_name_warning(object, old).into_iter().collect();
+        warnings.extend(pod::template_warnings("spec.template", object, old));
+        warnings
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         default_to(spec, "replicas", 1);

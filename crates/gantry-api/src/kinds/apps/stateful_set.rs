@@ -49,6 +49,15 @@ const MUTABLE: [&str; 7] = [
 struct StatefulSetHooks;
 
 impl Hooks for StatefulSetHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = pod::template_warnings("spec.template", object, old);
+        if number(&object["spec"]["revisionHistoryLimit"]) < 0 {
+            let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+            warnings.push(format!("spec.revisionHistoryLimit: {why}"));
+        }
+        warnings
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(spec, &["minReadySeconds"]);
@@ -102,58 +111,23 @@ impl Hooks for StatefulSetHooks {
         }
     }
 
-    fn validate(&self, object: &Value) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let (path, spec) = (Path::new("spec"), &object["spec"]);
-        let policy = &spec["podManagementPolicy"];
-        if !matches!(text(policy), "OrderedReady" | "Parallel") {
-            let detail = "must be 'OrderedReady' or 'Parallel'";
-            errors.push(Error::invalid(path.child("podManagementPolicy"), policy.clone(), detail));
-        }
-        strategy(&mut errors, &path.child("updateStrategy"), &spec["updateStrategy"]);
-        let at = path.child("persistentVolumeClaimRetentionPolicy");
-        let retention = &spec["persistentVolumeClaimRetentionPolicy"];
-        for field in ["whenDeleted", "whenScaled"] {
-            one_of(&mut errors, &at.child(field), &retention[field], &["Retain", "Delete"]);
-        }
-        nonnegative(&mut errors, &path.child("replicas"), &spec["replicas"]);
-        nonnegative(&mut errors, &path.child("minReadySeconds"), &spec["minReadySeconds"]);
-        nonnegative(&mut errors, &path.child("ordinals.start"), &spec["ordinals"]["start"]);
-        if pod::pods_selected(&mut errors, &path, spec, "statefulset") {
-            pod::validate_template(&mut errors, &path.child("template"), &effective_template(spec));
-        } else {
-            errors.push(Error::invalid(path.child("selector"), spec["selector"].clone(), ""));
-        }
-        pod::runs_forever(&mut errors, &path.child("template"), &spec["template"], "StatefulSet");
-        errors
-    }
-
     fn validate_create(&self, object: &Value) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let path = Path::new("spec");
-        let path = path.child("volumeClaimTemplates");
-        for (i, claim) in list(&object["spec"]["volumeClaimTemplates"]).iter().enumerate() {
-            claim_spec(&mut errors, &path.index(i).child("spec"), &claim["spec"], false);
-        }
-        let service = text(&object["spec"]["serviceName"]);
-        if !service.is_empty() {
-            format(&mut errors, &Path::new("spec").child("serviceName"), service, formats::dns_label);
-        }
-        errors
+        validate(object, true)
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
+        let mut errors = validate(object, false);
         let mut new = object["spec"].clone();
         for field in MUTABLE {
             keep(&mut new, &old["spec"], field);
         }
-        if same(&new, &old["spec"]) {
-            return Vec::new();
+        if !same(&new, &old["spec"]) {
+            let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
+                'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' \
+                are forbidden";
+            errors.push(Error::forbidden("spec", detail));
         }
-        let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
-            'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' \
-            are forbidden";
-        vec![Error::forbidden("spec", detail)]
+        errors
     }
 
     fn validate_subresource(&self, subresource: Subresource, object: &Value, old: &Value) -> Vec<Error> {
@@ -186,6 +160,43 @@ impl Hooks for StatefulSetHooks {
     }
 }
 
+/// Checks a whole object. What cannot be changed is checked of a new one alone.
+fn validate(object: &Value, new: bool) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let (path, spec) = (Path::new("spec"), &object["spec"]);
+    let policy = &spec["podManagementPolicy"];
+    if !matches!(text(policy), "OrderedReady" | "Parallel") {
+        let detail = "must be 'OrderedReady' or 'Parallel'";
+        errors.push(Error::invalid(path.child("podManagementPolicy"), policy.clone(), detail));
+    }
+    strategy(&mut errors, &path.child("updateStrategy"), &spec["updateStrategy"]);
+    let at = path.child("persistentVolumeClaimRetentionPolicy");
+    let retention = &spec["persistentVolumeClaimRetentionPolicy"];
+    for field in ["whenDeleted", "whenScaled"] {
+        one_of(&mut errors, &at.child(field), &retention[field], &["Retain", "Delete"]);
+    }
+    if new {
+        let path = path.child("volumeClaimTemplates");
+        for (i, claim) in list(&spec["volumeClaimTemplates"]).iter().enumerate() {
+            claim_spec(&mut errors, &path.index(i).child("spec"), &claim["spec"], false);
+        }
+    }
+    nonnegative(&mut errors, &path.child("replicas"), &spec["replicas"]);
+    nonnegative(&mut errors, &path.child("minReadySeconds"), &spec["minReadySeconds"]);
+    nonnegative(&mut errors, &path.child("ordinals.start"), &spec["ordinals"]["start"]);
+    let service = text(&spec["serviceName"]);
+    if new && !service.is_empty() {
+        format(&mut errors, &path.child("serviceName"), service, formats::dns_label);
+    }
+    if pod::pods_selected(&mut errors, &path, spec, "statefulset") {
+        pod::validate_template(&mut errors, &path.child("template"), &effective_template(spec));
+    } else {
+        errors.push(Error::invalid(path.child("selector"), spec["selector"].clone(), ""));
+    }
+    pod::runs_forever(&mut errors, &path.child("template"), &spec["template"], "StatefulSet");
+    errors
+}
+
 /// Drops a field whose feature is off.
 fn drop_max_unavailable(object: &mut Value) {
     if !enabled(Feature::MaxUnavailableStatefulSet)
@@ -200,8 +211,10 @@ fn effective_template(spec: &Value) -> Value {
     let mut template = spec["template"].clone();
     remove(&mut template["spec"], "subdomain");
     remove(&mut template["spec"], "hostname");
-    let claims: Vec<&str> =
+    let mut claims: Vec<&str> =
         list(&spec["volumeClaimTemplates"]).iter().map(|c| text(&c["metadata"]["name"])).collect();
+    claims.sort_unstable();
+    claims.dedup();
     if !claims.is_empty() {
         let claimed = claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
         let own = list(&spec["template"]["spec"]["volumes"]).iter();

@@ -54,6 +54,12 @@ const LONGEST_NAME: usize = 52;
 struct CronJobHooks;
 
 impl Hooks for CronJobHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings: Vec<String> = pod::owner_name_warning(object, old).into_iter().collect();
+        warnings.extend(pod::template_warnings("spec.jobTemplate.spec.template", object, old));
+        warnings
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         default_if_zero(spec, "concurrencyPolicy", "Allow");

@@ -72,6 +72,12 @@ fn completions(object: &Value) -> String {
 struct JobHooks;
 
 impl Hooks for JobHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings: Vec<String> = pod::owner_name_warning(object, old).into_iter().collect();
+        warnings.extend(pod::template_warnings("spec.template", object, old));
+        warnings
+    }
+
     fn orphans_by_default(&self) -> bool {
         true
     }

@@ -1,12 +1,13 @@
 //! Lease
 
+use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, format, nonnegative};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
-use crate::kinds::values::{given, number, text};
+use crate::kinds::values::{given, number, remove, text};
 use serde_json::Value;
 
 /// The kind.
@@ -33,6 +34,14 @@ impl Hooks for LeaseHooks {
         true
     }
 
+    fn prepare_create(&self, object: &mut Value) {
+        drop_election(object, None);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        drop_election(object, Some(old));
+    }
+
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let (path, spec) = (Path::new("spec"), &object["spec"]);
@@ -50,6 +59,18 @@ impl Hooks for LeaseHooks {
             errors.push(Error::forbidden(path.child("preferredHolder"), detail));
         }
         errors
+    }
+}
+
+/// Drops fields whose feature is off, unless they are in use.
+fn drop_election(object: &mut Value, old: Option<&Value>) {
+    if enabled(Feature::CoordinatedLeaderElection) {
+        return;
+    }
+    for field in ["strategy", "preferredHolder"] {
+        if old.is_none_or(|old| !given(&old["spec"][field])) {
+            remove(&mut object["spec"], field);
+        }
     }
 }
 

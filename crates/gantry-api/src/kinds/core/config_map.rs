@@ -31,6 +31,10 @@ pub const MAX_SIZE: usize = 1 << 20;
 struct ConfigMapHooks;
 
 impl Hooks for ConfigMapHooks {
+    fn default(&self, object: &mut Value) {
+        empty_for_null(object, "binaryData");
+    }
+
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();
         let mut total = 0;
@@ -54,6 +58,12 @@ impl Hooks for ConfigMapHooks {
     fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
         immutable(object, old, &["data", "binaryData"])
     }
+}
+
+/// Bytes that are null are none.
+pub fn empty_for_null(object: &mut Value, field: &str) {
+    let values = object.get_mut(field).and_then(Value::as_object_mut).into_iter().flatten();
+    values.filter(|(_, value)| value.is_null()).for_each(|(_, value)| *value = "".into());
 }
 
 /// How many bytes a base64 text stands for.

@@ -100,6 +100,11 @@ fn source(event: &Value) -> String {
 struct EventHooks;
 
 impl Hooks for EventHooks {
+    /// Upstream has no rule of its own.
+    fn validate_name(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     fn creates_on_update(&self) -> bool {
         true
     }

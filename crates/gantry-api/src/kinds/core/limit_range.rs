@@ -37,7 +37,12 @@ impl Hooks for LimitRangeHooks {
         }
     }
 
-    fn prepare_create(&self, _: &mut Value) {}
+    fn prepare_create(&self, object: &mut Value) {
+        // The one kind that names its objects itself.
+        if crate::meta::name(object).is_empty() {
+            object["metadata"]["name"] = object["metadata"]["uid"].clone();
+        }
+    }
 
     fn validate(&self, object: &Value) -> Vec<Error> {
         let mut errors = Vec::new();

@@ -88,6 +88,17 @@ fn address(node: &Value, type_: &str) -> Value {
 struct NodeHooks;
 
 impl Hooks for NodeHooks {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if given(&object["spec"]["configSource"]) {
+            warnings.push("spec.configSource: the feature is removed".into());
+        }
+        if !text(&object["spec"]["externalID"]).is_empty() {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
+        }
+        warnings
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = map_of(object, "spec");
         drop_zero(spec, &["unschedulable", "podCIDR", "providerID"]);

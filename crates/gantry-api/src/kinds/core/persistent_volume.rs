@@ -8,7 +8,7 @@ use crate::kinds::columns::{access_modes, age_column, class, column, name_column
 use crate::kinds::core::pod;
 use crate::kinds::diff::diff;
 use crate::schema::{Internal, Type};
-use crate::kinds::{selectable, usual};
+use crate::kinds::usual;
 use crate::kinds::values::{
     default_if_zero, default_to, entries, given, keep, list, map_of, remove, same, size, text,
 };
@@ -20,7 +20,6 @@ pub fn kind() -> Kind {
         short_names: vec!["pv".into()],
         returns_deleted: true,
         subresources: vec![Subresource::Status],
-        selectable_fields: selectable(&[("name", "metadata.name")]),
         columns: vec![
             name_column(),
             column("Capacity", "string", |o, _| {
@@ -95,9 +94,41 @@ const WITHOUT_OPTIONS: [&str; 9] = [
     "csi",
 ];
 
+const OLD_ANNOTATIONS: [(&str, &str); 2] = [
+    (
+        "volume.beta.kubernetes.io/storage-class",
+        "deprecated since v1.8; use \"storageClassName\" attribute instead",
+    ),
+    (
+        "volume.beta.kubernetes.io/mount-options",
+        "deprecated since v1.31; use \"mountOptions\" attribute instead",
+    ),
+];
+
+/// Sources that no node mounts any more, under the names that upstream gives them in warnings.
+const OLD_SOURCES: [(&str, &str, &str); 6] = [
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+];
+
 struct PersistentVolumeHooks;
 
 impl Hooks for PersistentVolumeHooks {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
+        let (spec, annotations) = (&object["spec"], &object["metadata"]["annotations"]);
+        let noted = OLD_ANNOTATIONS.iter().filter(|(key, _)| given(&annotations[*key]));
+        let noted = noted.map(|(key, why)| format!("metadata.annotations[{key}]: {why}"));
+        let recycle = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
+        let recycled = spec["persistentVolumeReclaimPolicy"] == "Recycle";
+        let recycled = recycled.then(|| format!("spec.persistentVolumeReclaimPolicy: {recycle}"));
+        let old = OLD_SOURCES.iter().filter(|(source, ..)| given(&spec[*source]));
+        noted.chain(recycled).chain(old.map(|(_, shown, why)| format!("spec.{shown}: {why}"))).collect()
+    }
+
     fn default(&self, object: &mut Value) {
         default_if_zero(map_of(object, "status"), "phase", "Pending");
         let spec = map_of(object, "spec");

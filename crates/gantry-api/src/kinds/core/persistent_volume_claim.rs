@@ -13,7 +13,7 @@ use crate::kinds::core::pod;
 use crate::kinds::diff::diff;
 use crate::schema::{Internal, Type};
 use crate::kinds::resource_names;
-use crate::kinds::{selectable, usual};
+use crate::kinds::usual;
 use crate::kinds::values::{default_if_zero, default_to, entries, given, keep, list, map_of, remove, same, size, text};
 use crate::quantity::Quantity;
 use serde_json::{Value, json};
@@ -24,7 +24,6 @@ pub fn kind() -> Kind {
         short_names: vec!["pvc".into()],
         returns_deleted: true,
         subresources: vec![Subresource::Status],
-        selectable_fields: selectable(&[("name", "metadata.name")]),
         columns: vec![
             name_column(),
             column("Status", "string", |o, _| phase(o).into()),
@@ -150,7 +149,8 @@ pub fn claim_spec(errors: &mut Errors, path: &Path, spec: &Value, known_api_grou
                 true => "may not be specified when dataSourceRef.namespace is specified",
                 false => "must match dataSourceRef",
             };
-            errors.push(Error::invalid(path, path.child("dataSource").to_string(), detail));
+            // Upstream means to show where the other one is, and shows an object without fields.
+            errors.push(Error::invalid(path, json!({}), detail));
         }
     }
     class_name(errors, &path.child("volumeAttributesClassName"), &spec["volumeAttributesClassName"]);
@@ -325,7 +325,7 @@ mod tests {
                 o["spec"]["dataSource"] = json!({"kind": "PersistentVolumeClaim", "name": "p"});
                 o["spec"]["dataSourceRef"] = json!({"kind": "PersistentVolumeClaim", "name": "q"});
             },
-            &["spec: Invalid value: \"spec.dataSource\": must match dataSourceRef"],
+            &["spec: Invalid value: {}: must match dataSourceRef"],
         );
     }
 

@@ -31,6 +31,10 @@ fn of_containers(object: &Value, field: &str) -> Value {
 struct PodTemplateHooks;
 
 impl Hooks for PodTemplateHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        pod::template_warnings("template", object, old)
+    }
+
     fn default(&self, object: &mut Value) {
         pod::default_template(object, "template");
     }

@@ -36,6 +36,12 @@ pub fn kind() -> Kind {
 struct ReplicationControllerHooks;
 
 impl Hooks for ReplicationControllerHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings: Vec<String> = pod::owner_name_warning(object, old).into_iter().collect();
+        warnings.extend(pod::template_warnings("spec.template", object, old));
+        warnings
+    }
+
     fn orphans_by_default(&self) -> bool {
         true
     }

@@ -1,6 +1,6 @@
 //! Secret
 
-use super::config_map::{MAX_SIZE, decoded_size, immutable};
+use super::config_map::{empty_for_null, MAX_SIZE, decoded_size, immutable};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
@@ -30,6 +30,7 @@ struct SecretHooks;
 impl Hooks for SecretHooks {
     fn default(&self, object: &mut Value) {
         default_if_zero(object, "type", "Opaque");
+        empty_for_null(object, "data");
         let Some(Value::Object(plain)) = remove(object, "stringData") else {
             return;
         };

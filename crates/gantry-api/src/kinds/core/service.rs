@@ -4,7 +4,7 @@ use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{
-    Errors, format, labels, one_of, optional_format, optional_one_of, port, port_or_name, required, required_format,
+    Errors, format, labels, one_of, optional_format, optional_one_of, port, port_or_name, required_format,
 };
 use crate::kinds::columns::{self, age_column, column, name_column, or_none, wide};
 use crate::kinds::{selectable, usual};
@@ -341,7 +341,26 @@ fn affinity(errors: &mut Errors, path: &Path, spec: &Value) {
     }
 }
 
+/// The rules for the addresses that a Service has or asks for in the cluster.
+pub fn cluster_addresses(spec: &Value) -> Errors {
+    let mut errors = Vec::new();
+    own_addresses(&mut errors, &Path::new("spec"), spec);
+    errors
+}
+
 fn addresses(errors: &mut Errors, path: &Path, spec: &Value) {
+    own_addresses(errors, path, spec);
+    let at = path.child("externalIPs");
+    for (i, ip) in list(&spec["externalIPs"]).iter().enumerate() {
+        let before = errors.len();
+        format(errors, &at.index(i), text(ip), formats::ip);
+        if errors.len() == before {
+            format(errors, &at.index(i), text(ip), formats::endpoint_ip);
+        }
+    }
+}
+
+fn own_addresses(errors: &mut Errors, path: &Path, spec: &Value) {
     if spec["type"] != "ExternalName" {
         let at = path.child("clusterIPs");
         let (one, ips) = (text(&spec["clusterIP"]), list(&spec["clusterIPs"]));
@@ -354,7 +373,10 @@ fn addresses(errors: &mut Errors, path: &Path, spec: &Value) {
         }
         let (families, at_families) = (list(&spec["ipFamilies"]), path.child("ipFamilies"));
         for (i, family) in families.iter().enumerate() {
-            one_of(errors, &at_families.index(i), family, &["IPv4", "IPv6"]);
+            if !["IPv4", "IPv6"].contains(&text(family)) {
+                let families = &["IPv4", "IPv6"];
+                errors.push(Error::not_supported(at_families.index(i), text(family), families));
+            }
             if families[..i].contains(family) {
                 errors.push(Error::duplicate(at_families.index(i), family.clone()));
             }
@@ -374,18 +396,20 @@ fn addresses(errors: &mut Errors, path: &Path, spec: &Value) {
         if ips.len() > 2 {
             errors.push(Error::invalid(at, ips.to_vec(), "may only hold up to 2 values"));
         }
+        let unreadable = |ip: &Value| ip != "None" && !formats::ip(text(ip)).is_empty();
+        if ips.iter().any(unreadable) {
+            return;
+        }
         let v6 = |ip: &Value| text(ip).contains(':');
         if ips.len() == 2 && v6(&ips[0]) == v6(&ips[1]) {
             let detail = "may specify no more than one IP for each IP family";
             errors.push(Error::invalid(at, ips.to_vec(), detail));
         }
-    }
-    let at = path.child("externalIPs");
-    for (i, ip) in list(&spec["externalIPs"]).iter().enumerate() {
-        let before = errors.len();
-        format(errors, &at.index(i), text(ip), formats::ip);
-        if errors.len() == before {
-            format(errors, &at.index(i), text(ip), formats::endpoint_ip);
+        for (i, (ip, family)) in ips.iter().zip(families).enumerate() {
+            if ip != "None" && v6(ip) != (family == "IPv6") {
+                let detail = format!("expected an {} value as indicated by `ipFamilies[{i}]`", text(family));
+                errors.push(Error::invalid(at.index(i), ip.clone(), detail));
+            }
         }
     }
 }
@@ -454,12 +478,10 @@ fn traffic(errors: &mut Errors, path: &Path, spec: &Value) {
         port(errors, &at, check);
     }
     let (at, policy) = (path.child("internalTrafficPolicy"), &spec["internalTrafficPolicy"]);
-    if spec["type"] != "ExternalName" {
-        required(errors, &at, policy);
+    if spec["type"] != "ExternalName" && !given(policy) {
+        errors.push(Error::required(at, ""));
     }
-    if !text(policy).is_empty() {
-        optional_one_of(errors, &at, policy, &["Cluster", "Local"]);
-    }
+    optional_one_of(errors, &at, policy, &["Cluster", "Local"]);
     let distributions = ["PreferClose", "PreferSameZone", "PreferSameNode"];
     let distribution = &spec["trafficDistribution"];
     optional_one_of(errors, &path.child("trafficDistribution"), distribution, &distributions);

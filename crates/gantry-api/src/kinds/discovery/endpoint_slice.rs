@@ -3,7 +3,7 @@
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope};
-use crate::kinds::checks::{self, Errors, format, immutable, one_of, optional_format};
+use crate::kinds::checks::{self, Errors, format, immutable, one_of, optional_one_of, optional_format};
 use crate::kinds::columns::{age_column, column, first_three, name_column};
 use crate::kinds::usual;
 use crate::kinds::values::{default_to, list, list_mut, number, remove, same, size, text};
@@ -39,6 +39,12 @@ const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 struct EndpointSliceHooks;
 
 impl Hooks for EndpointSliceHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let named = old.is_none() && object["addressType"] == "FQDN";
+        let warning = named.then(|| "spec.addressType: FQDN endpoints are deprecated".into());
+        warning.into_iter().collect()
+    }
+
     fn default(&self, object: &mut Value) {
         for port in list_mut(object, "ports") {
             default_to(port, "name", "");
@@ -93,7 +99,7 @@ fn ports(errors: &mut Errors, path: &Path, ports: &[Value]) {
         if !names.insert(name) {
             errors.push(Error::duplicate(path.child("name"), name));
         }
-        one_of(errors, &path.child("protocol"), &port["protocol"], PROTOCOLS);
+        optional_one_of(errors, &path.child("protocol"), &port["protocol"], PROTOCOLS);
         let application = &port["appProtocol"];
         optional_format(errors, &path.child("appProtocol"), application, formats::qualified_name);
     }

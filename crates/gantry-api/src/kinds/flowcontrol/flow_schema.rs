@@ -80,7 +80,9 @@ impl Hooks for FlowSchemaHooks {
         if given(method) && !matches!(text(&method["type"]), "ByNamespace" | "ByUser") {
             let at = path.child("distinguisherMethod");
             let methods = ["ByNamespace", "ByUser"];
-            errors.push(Error::not_supported(at.child("type"), method.clone(), &methods));
+            // Upstream shows the method by its fields in Go.
+            let shown = format!("{{\"Type\":{}}}", Value::from(text(&method["type"])));
+            errors.push(Error::not_supported(at.child("type"), method.clone(), &methods).showing(shown));
         }
         let at = path.child("priorityLevelConfiguration");
         match text(&spec["priorityLevelConfiguration"]["name"]) {

@@ -38,6 +38,11 @@ fn count(value: &Value) -> Value {
 struct PodDisruptionBudgetHooks;
 
 impl Hooks for PodDisruptionBudgetHooks {
+    /// Upstream has no rule of its own.
+    fn validate_name(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     fn needs_version(&self) -> bool {
         true
     }

@@ -2,10 +2,10 @@
 
 use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope};
-use crate::kinds::checks::{immutable, optional_one_of};
+use crate::kinds::checks::{immutable, one_of};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
-use crate::kinds::values::{default_to, flag, number, text};
+use crate::kinds::values::{given, default_to, flag, number, text};
 use crate::meta;
 use serde_json::Value;
 
@@ -63,12 +63,11 @@ impl Hooks for PriorityClassHooks {
             let detail = format!("maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}");
             errors.push(Error::forbidden("value", detail));
         }
-        optional_one_of(
-            &mut errors,
-            &Path::new("preemptionPolicy"),
-            &object["preemptionPolicy"],
-            &["PreemptLowerPriority", "Never"],
-        );
+        let policy = &object["preemptionPolicy"];
+        if given(policy) {
+            let policies = ["PreemptLowerPriority", "Never"];
+            one_of(&mut errors, &Path::new("preemptionPolicy"), policy, &policies);
+        }
         errors
     }
 

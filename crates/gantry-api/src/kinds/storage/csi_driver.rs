@@ -36,6 +36,17 @@ pub fn kind() -> Kind {
 struct DriverHooks;
 
 impl Hooks for DriverHooks {
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let (spec, requests) = (&object["spec"], &object["spec"]["tokenRequests"]);
+        let changed = old.is_none_or(|old| old["spec"]["tokenRequests"] != *requests);
+        if !changed || list(requests).is_empty() || given(&spec["serviceAccountTokenInSecrets"]) {
+            return Vec::new();
+        }
+        let why = "is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume \
+                   attributes";
+        vec![format!("spec.serviceAccountTokenInSecrets {why}")]
+    }
+
     fn needs_version(&self) -> bool {
         true
     }

@@ -70,7 +70,7 @@ pub fn init_containers(errors: &mut Errors, path: &Path, around: &Around) {
     for (i, container) in containers.iter().enumerate() {
         let at = path.index(i);
         common(errors, &at, container, around);
-        restart_policy(errors, &at, container);
+        init_restart_policy(errors, &at, container);
         let name = &container["name"];
         let others = around.containers("containers").iter().chain(&containers[..i]);
         if !text(name).is_empty() && others.into_iter().any(|c| c["name"] == *name) {
@@ -194,13 +194,24 @@ fn common(errors: &mut Errors, path: &Path, container: &Value, around: &Around) 
     );
 }
 
+/// The rules for an init container's restarts. Without a policy, upstream does not look at the rules.
+fn init_restart_policy(errors: &mut Errors, path: &Path, container: &Value) {
+    let rules = list(&container["restartPolicyRules"]);
+    if given(&container["restartPolicy"]) {
+        restart_policy(errors, path, container);
+    } else if !rules.is_empty() {
+        errors.push(Error::required(path.child("restartPolicy"), NO_POLICY));
+    }
+}
+
+const NO_POLICY: &str = "must specify restartPolicy when restart rules are used";
+
 fn restart_policy(errors: &mut Errors, path: &Path, container: &Value) {
     let (policy, rules) = (&container["restartPolicy"], list(&container["restartPolicyRules"]));
     let at = path.child("restartPolicy");
     optional_one_of(errors, &at, policy, &["Always", "Never", "OnFailure"]);
     if !given(policy) && !rules.is_empty() {
-        let detail = "must specify restartPolicy when restart rules are used";
-        errors.push(Error::required(at, detail));
+        errors.push(Error::required(at, NO_POLICY));
     }
     let at = path.child("restartPolicyRules");
     if rules.len() > 20 {

@@ -6,6 +6,8 @@ mod default;
 mod disabled;
 mod handlers;
 mod mounts;
+mod os;
+mod overlaps;
 mod references;
 mod resources;
 mod scheduling;
@@ -17,12 +19,14 @@ mod tests;
 mod update;
 mod validate;
 mod volume;
+mod warnings;
 
 pub use default::template as default_template;
 pub use disabled::drop_disabled;
 pub use container::overhead as validate_overhead;
 pub use scheduling::{node_selector, taint_effect, tolerations};
 pub use sources::{access_modes, default as default_volume_source, csi_driver_name, secret_in_namespace, source as volume_source, volume_mode};
+pub use warnings::{of_owner_name as owner_name_warning, of_template as template_warnings};
 pub use validate::{owner_of_pods, pods_selected, replicas_status, runs_forever, template as validate_template};
 
 use crate::field::Error;
@@ -69,8 +73,16 @@ pub fn kind() -> Kind {
 struct PodHooks;
 
 impl Hooks for PodHooks {
+    fn warnings(&self, object: &Value, _: Option<&Value>) -> Vec<String> {
+        warnings::of_pod(object)
+    }
+
     fn default(&self, object: &mut Value) {
         default::pod(object);
+        // Of a pod alone: templates keep what they say.
+        if number(&object["spec"]["terminationGracePeriodSeconds"]) < 0 {
+            object["spec"]["terminationGracePeriodSeconds"] = 1.into();
+        }
     }
 
     fn prepare_create(&self, object: &mut Value) {

@@ -74,7 +74,8 @@ pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Aro
         let (name, place) = (&device["name"], &device["devicePath"]);
         let (at_name, at_place) = (path.child("name"), path.child("devicePath"));
         required(errors, &at_name, name);
-        if devices[..i].iter().any(|d| d["name"] == *name) {
+        // Upstream remembers only names of volumes, not those that are wrong themselves.
+        if !text(name).is_empty() && devices[..i].iter().any(|d| d["name"] == *name) {
             errors.push(Error::invalid(at_name, name.clone(), "must be unique"));
         }
         match around.volume(text(name)) {

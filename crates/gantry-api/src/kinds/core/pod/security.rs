@@ -1,5 +1,7 @@
 //! The rules for security contexts.
 
+use super::os;
+use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{Errors, optional_one_of, optional_range};
@@ -28,6 +30,7 @@ pub fn pod(errors: &mut Errors, path: &Path, spec: &Value) {
         &["Always", "OnRootMismatch"],
     );
     profile(errors, &path.child("seccompProfile"), &context["seccompProfile"], "seccomp");
+    os::windows_options(errors, &path.child("windowsOptions"), &context["windowsOptions"]);
     profile(errors, &path.child("appArmorProfile"), &context["appArmorProfile"], "AppArmor");
     optional_one_of(
         errors,
@@ -39,7 +42,7 @@ pub fn pod(errors: &mut Errors, path: &Path, spec: &Value) {
         errors,
         &path.child("seLinuxChangePolicy"),
         &context["seLinuxChangePolicy"],
-        &["MountOption", "Recursive"],
+        if enabled(Feature::SELinuxMount) { &["MountOption", "Recursive"] } else { &["Recursive"] },
     );
 }
 
@@ -69,6 +72,7 @@ pub fn container(errors: &mut Errors, path: &Path, context: &Value, host_users: 
             errors.push(Error::invalid(path, context.clone(), detail));
         }
     }
+    os::windows_options(errors, &path.child("windowsOptions"), &context["windowsOptions"]);
     profile(errors, &path.child("appArmorProfile"), &context["appArmorProfile"], "AppArmor");
 }
 

@@ -3,7 +3,7 @@
 use super::volume::no_backsteps;
 use crate::field::{Error, Path};
 use crate::formats;
-use crate::kinds::checks::{Errors, format, one_of, optional_one_of, required, required_format};
+use crate::kinds::checks::{Errors, format, optional_one_of, required, required_format};
 use crate::kinds::values::{default_if_zero, default_to, entries, field_mut, flag, given, list, number, text};
 use serde_json::Value;
 
@@ -387,9 +387,7 @@ pub fn secret_in_namespace(errors: &mut Errors, path: &Path, secret: &Value) {
 
 /// Whether a volume holds files or is a raw device.
 pub fn volume_mode(errors: &mut Errors, path: &Path, mode: &Value) {
-    if given(mode) {
-        one_of(errors, path, mode, &["Block", "Filesystem"]);
-    }
+    optional_one_of(errors, path, mode, &["Block", "Filesystem"]);
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ pub fn validate(object: &Value, old: &Value) -> Errors {
     if !nominated.is_empty() {
         format(&mut errors, &path.child("nominatedNodeName"), nominated, formats::dns_subdomain);
     }
+    if number(&status["observedGeneration"]) < 0 {
+        let (at, value) = (path.child("observedGeneration"), status["observedGeneration"].clone());
+        errors.push(Error::invalid(at, value, "must be a non-negative integer"));
+    }
     if given(&before["qosClass"]) && status["qosClass"] != before["qosClass"] {
         let class = status["qosClass"].clone();
         errors.push(Error::invalid(path.child("qosClass"), class, "field is immutable"));

@@ -127,6 +127,7 @@ fn volumes() {
         |s| {
             s["volumes"] = json!([
                 {"name": "a", "emptyDir": {}, "hostPath": {"path": "/"}}, {"name": "a", "secret": {}},
+                {"name": "e", "emptyDir": {}}, {"name": "e", "emptyDir": {}},
                 {"name": "h", "hostPath": {"path": "/a/../b", "type": "Door"}},
             ]);
             s["containers"][0]["volumeMounts"] = json!([
@@ -136,9 +137,9 @@ fn volumes() {
         &[
             "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
             "spec.volumes[1].secret.secretName: Required value",
-            "spec.volumes[1].name: Duplicate value: \"a\"",
-            "spec.volumes[2].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
-            "spec.volumes[2].hostPath.type: Unsupported value: \"Door\"",
+            "spec.volumes[3].name: Duplicate value: \"e\"",
+            "spec.volumes[4].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
+            "spec.volumes[4].hostPath.type: Unsupported value: \"Door\"",
             "spec.containers[0].volumeMounts[1].name: Not found: \"gone\"",
             "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/x\": must be unique",
             "spec.containers[0].volumeMounts.subPath: Invalid value: \"/z\": must be a relative path",

@@ -3,13 +3,13 @@
 //! Source: ValidatePodSpec in pkg/apis/core/validation/validation.go.
 
 use super::container::{self, Around};
-use super::{scheduling, security, volume};
+use super::{os, scheduling, security, volume};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{
-    self, Errors, format, label_selector, labels, nonnegative, one_of, optional_format, optional_one_of, optional_range,
+    self, Errors, format, label_selector, labels, nonnegative, one_of, optional_format, optional_range,
 };
-use crate::kinds::values::{entries, flag, given, list, number, text};
+use crate::kinds::values::{flag, given, list, number, text};
 use serde_json::Value;
 
 /// The rules of a pod beyond those of its spec.
@@ -102,6 +102,7 @@ fn spec(errors: &mut Errors, path: &Path, spec: &Value, pod: Option<&str>) {
         &path.child("topologySpreadConstraints"),
         list(&spec["topologySpreadConstraints"]),
     );
+    os::host_process(errors, path, spec);
     host_users(errors, path, spec);
     names(errors, path, spec);
     scheduling::tolerations(errors, &path.child("tolerations"), list(&spec["tolerations"]));
@@ -111,20 +112,12 @@ fn spec(errors: &mut Errors, path: &Path, spec: &Value, pod: Option<&str>) {
         optional_format(errors, &path.child("priorityClassName"), &spec["priorityClassName"], subdomain);
     }
     optional_format(errors, &path.child("runtimeClassName"), &spec["runtimeClassName"], subdomain);
-    optional_one_of(
-        errors,
-        &path.child("preemptionPolicy"),
-        &spec["preemptionPolicy"],
-        &["PreemptLowerPriority", "Never"],
-    );
-    for (name, amount) in entries(&spec["overhead"]) {
-        let path = path.child("overhead");
-        checks::resource_value(errors, &path.key(name), name, amount);
+    if given(&spec["preemptionPolicy"]) {
+        let policies = ["PreemptLowerPriority", "Never"];
+        one_of(errors, &path.child("preemptionPolicy"), &spec["preemptionPolicy"], &policies);
     }
-    if given(&spec["os"]) {
-        let path = path.child("os");
-        one_of(errors, &path.child("name"), &spec["os"]["name"], &["linux", "windows"]);
-    }
+    container::overhead(errors, &path.child("overhead"), &spec["overhead"]);
+    os::os(errors, path, spec);
 }
 
 fn names(errors: &mut Errors, path: &Path, spec: &Value) {

@@ -47,14 +47,20 @@ const SOURCES: [&str; 30] = [
 
 /// The rules for a pod's volumes; `pod` is its name, if it has one already.
 pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<&str>) {
+    // Upstream remembers the names of volumes that are right themselves.
+    let mut taken = Vec::new();
     for (i, volume) in volumes.iter().enumerate() {
         let path = path.index(i);
         let name = &volume["name"];
+        let before = errors.len();
         source(errors, &path, volume, pod);
         let at = path.child("name");
         required_format(errors, &at, text(name), formats::dns_label);
-        if volumes[..i].iter().any(|v| v["name"] == *name) {
+        if taken.contains(&name) {
             errors.push(Error::duplicate(at, name.clone()));
+        }
+        if errors.len() == before {
+            taken.push(name);
         }
         let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
         let made = |v: &Value| given(&v["ephemeral"]) && pod.is_some_and(|p| format!("{p}-{}", text(&v["name"])) == claim);
@@ -75,11 +81,16 @@ fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
             "gcePersistentDisk" if !found => "persistentDisk",
             source => source,
         };
-        let path = path.child(field);
         if found {
-            errors.push(Error::forbidden(path, "may not specify more than 1 volume type"));
+            let field = match field {
+                "cephfs" => "cephFS",
+                "downwardAPI" => "downwarAPI",
+                field => field,
+            };
+            errors.push(Error::forbidden(path.child(field), "may not specify more than 1 volume type"));
             continue;
         }
+        let path = path.child(field);
         found = true;
         let mut need = |fields: &[&str]| {
             for field in fields {
