@@ -6,7 +6,7 @@ use crate::decl::Decl;
 use crate::issue::{Issues, Reports};
 use crate::program::Program;
 use crate::types::Type;
-use crate::{cost, parser, plan, validators};
+use crate::{cost, parser, plan, stack, validators};
 use smol_str::SmolStr;
 use std::fmt;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Env {
     ///
     /// If it is wrong, yields something else or cannot be evaluated.
     pub fn compile(&self, expression: &str, output: &[Type]) -> Result<Program, CompileError> {
-        self.compile_to(expression, Some(output))
+        self.compile_with_room(expression, Some(output))
     }
 
     /// Compiles an expression that may yield anything.
@@ -108,10 +108,22 @@ impl Env {
     ///
     /// If it is wrong or cannot be evaluated.
     pub fn compile_any(&self, expression: &str) -> Result<Program, CompileError> {
-        self.compile_to(expression, None)
+        self.compile_with_room(expression, None)
     }
 
-    fn compile_to(&self, expression: &str, output: Option<&[Type]>) -> Result<Program, CompileError> {
+    fn compile_with_room(&self, expression: &str, output: Option<&[Type]>) -> Result<Program, CompileError> {
+        let nesting = stack::nesting(expression);
+        let compiled = stack::with_room(nesting, || self.compile_to(expression, output, nesting));
+        compiled
+            .unwrap_or_else(|stack::NoRoom| Err(CompileError::Unusable("there is no thread for it".into())))
+    }
+
+    fn compile_to(
+        &self,
+        expression: &str,
+        output: Option<&[Type]>,
+        nesting: usize,
+    ) -> Result<Program, CompileError> {
         let parsed = parser::parse(expression).map_err(CompileError::Issues)?;
         let mut reports = Reports::default();
         let checked = checker::check(&parsed.root, &parsed.places, self, &mut reports);
@@ -127,7 +139,13 @@ impl Env {
         }
         let plan = plan::plan(&parsed.root, &checked, self).map_err(CompileError::Unusable)?;
         let cost = cost::estimate::estimate(&parsed.root, &checked, self.sizes());
-        Ok(Program::new(plan, cost, found.clone(), self.uses(&checked)))
+        Ok(Program {
+            plan,
+            cost,
+            output: found.clone(),
+            uses: self.uses(&checked),
+            nesting,
+        })
     }
 
     fn uses(&self, checked: &Checked) -> Vec<SmolStr> {

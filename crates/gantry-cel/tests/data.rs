@@ -75,23 +75,26 @@ fn schema() -> Json {
         "k"
        ]
       },
-      "map2": {
+      "maps": {
        "type": "array",
        "items": {
-        "type": "object",
-        "properties": {
-         "k": {
-          "type": "string"
-         },
-         "v": {
-          "type": "integer"
+        "type": "array",
+        "items": {
+         "type": "object",
+         "properties": {
+          "k": {
+           "type": "string"
+          },
+          "v": {
+           "type": "integer"
+          }
          }
-        }
-       },
-       "x-kubernetes-list-type": "map",
-       "x-kubernetes-list-map-keys": [
-        "k"
-       ]
+        },
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": [
+         "k"
+        ]
+       }
       },
       "list": {
        "type": "array",
@@ -151,7 +154,7 @@ fn schema() -> Json {
 }
 
 fn object() -> Json {
-    json!({"replicas": 3, "ratio": 2, "name": "abc", "on": true, "port": "80%", "since": "2020-01-02T03:04:05Z", "day": "2020-01-02", "timeout": "1h", "data": "YWJj", "none": null, "set": ["a", "b"], "set2": ["b", "a"], "map": [{"k": "a", "v": 1}, {"k": "b", "v": 2}], "map2": [{"k": "b", "v": 2}, {"k": "a", "v": 1}], "list": [1, 2, 3], "labels": {"x": "y"}, "nulls": {"a": null}, "a-b.c/d__e": 5, "namespace": "ns", "free": {"deep": 1}, "any": {"x": 1}, "kind": "A", "items": [{"tags": ["t"]}]})
+    json!({"replicas": 3, "ratio": 2, "name": "abc", "on": true, "port": "80%", "since": "2020-01-02T03:04:05Z", "day": "2020-01-02", "timeout": "1h", "data": "YWJj", "none": null, "set": ["a", "b"], "set2": ["b", "a"], "map": [{"k": "a", "v": 1}, {"k": "b", "v": 2}], "maps": [[{"k": "a", "v": 1}, {"k": "b", "v": 2}], [{"k": "b", "v": 2}, {"k": "a", "v": 1}], [{"k": "b", "v": 2}, {"k": "a", "v": 2}]], "list": [1, 2, 3], "labels": {"x": "y"}, "nulls": {"a": null}, "a-b.c/d__e": 5, "namespace": "ns", "free": {"deep": 1}, "any": {"x": 1}, "kind": "A", "items": [{"tags": ["t"]}]})
 }
 
 #[test]
@@ -191,13 +194,10 @@ fn fields_of_a_declared_object() {
  | ..........^"#,
     );
     check("self.set == self.set2", "true");
+    check(r#"self.set == ["b", "a"]"#, "true");
     check(r#"self.set + ["c", "a"]"#, "[a, b, c]");
-    check(
-        "self.map == self.map2",
-        r#"ERROR: <input>:1:10: found no matching overload for '_==_' applied to '(list(selfType.map.@idx), list(selfType.map2.@idx))'
- | self.map == self.map2
- | .........^"#,
-    );
+    check("self.maps[0] == self.maps[1]", "true");
+    check("self.maps[0] == self.maps[2]", "false");
     check(
         r#"self.map + [{"k": "a", "v": 9}]"#,
         r#"ERROR: <input>:1:10: found no matching overload for '_+_' applied to '(list(selfType.map.@idx), list(map(string, dyn)))'
