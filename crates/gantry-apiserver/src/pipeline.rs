@@ -134,8 +134,12 @@ pub fn decode(
     Ok(Decoded(object))
 }
 
-/// Whether there is such a built-in kind.
+/// Whether upstream knows such a built-in kind.
 fn is_known(api_version: &str, kind: &str) -> bool {
+    // It still reads definitions in a version that it does not serve.
+    if (api_version, kind) == ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition") {
+        return true;
+    }
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     message_for(group, version, kind).is_some()
 }

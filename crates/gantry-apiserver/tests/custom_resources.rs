@@ -512,6 +512,29 @@ async fn answers_are_upstreams() {
          \"one\":\n- .spec.replicas",
     )
     .await;
+    let mut negative = scale.clone();
+    negative["spec"]["replicas"] = (-1).into();
+    check(
+        &format!("PUT {one}/scale"),
+        JSON,
+        negative,
+        422,
+        "CronTab.stable.example.com \"a\" is invalid: [spec.replicas: Invalid value: -1: spec.replicas in body should be \
+         greater than or equal to 1, .spec.replicas: Invalid value: -1: should be a non-negative integer]",
+    )
+    .await;
+    let mut before =
+        json!({"apiVersion": "apiextensions.k8s.io/v1beta1", "kind": "CustomResourceDefinition"});
+    before["metadata"]["name"] = "x.example.com".into();
+    check(
+        &format!("POST {DEFINITIONS}"),
+        JSON,
+        before,
+        400,
+        "the API version in the data (apiextensions.k8s.io/v1beta1) does not match the expected API version \
+         (apiextensions.k8s.io/v1)",
+    )
+    .await;
     let root = User::new("root", &[MASTERS, AUTHENTICATED]);
     let mut unknown = scale;
     unknown["spec"]["x"] = 1.into();
