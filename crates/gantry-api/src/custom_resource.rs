@@ -2,14 +2,17 @@
 //!
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource.
 
-use crate::apply::validate::go;
-use crate::field::Error;
+mod scale;
+
+use crate::field::{Error, ErrorKind};
 use crate::formats;
 use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED_CUSTOM, ScalePaths, Scope, Subresource};
 use crate::kinds::columns::described;
 use crate::structural::json_path::JsonPath;
+use crate::structural::rules::Rules;
 use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
+use scale::Scale;
 use serde_json::{Value, json};
 use smol_str::{SmolStr, format_smolstr};
 use std::borrow::Cow;
@@ -78,6 +81,7 @@ fn kind(
         stored_version: stored.to_string(),
         has_status: version["subresources"]["status"].is_object(),
         scale: Scale::of(&version["subresources"]["scale"]),
+        rules: Rules::of(schema, true),
     };
     Some(Kind {
         group: group.into(),
@@ -205,24 +209,6 @@ fn deprecation(definition: &Value, version: &Value) -> Option<String> {
     Some(warning)
 }
 
-/// Where a definition's scale subresource finds its numbers.
-struct Scale {
-    spec_replicas: String,
-    status_replicas: String,
-    selector: Option<String>,
-}
-
-impl Scale {
-    fn of(scale: &Value) -> Option<Self> {
-        let path = |name: &str| text(&scale[name]).trim_start_matches('.').to_string();
-        scale.is_object().then(|| Scale {
-            spec_replicas: path("specReplicasPath"),
-            status_replicas: path("statusReplicasPath"),
-            selector: Some(path("labelSelectorPath")),
-        })
-    }
-}
-
 struct CustomHooks {
     schema: Arc<Structural>,
     /// What stored objects look like.
@@ -231,12 +217,15 @@ struct CustomHooks {
     stored_version: String,
     has_status: bool,
     scale: Option<Scale>,
+    rules: Option<Rules>,
 }
 
 impl CustomHooks {
     fn check(&self, object: &Value, old: Option<&Value>) -> Vec<Error> {
         let mut errors = validate::validate(&self.schema, object, old, "");
-        self.check_scale(object, true, &mut errors);
+        if let Some(scale) = &self.scale {
+            scale.check(object, true, &mut errors);
+        }
         errors.extend(embedded::validate(&self.schema, object));
         self.check_lists_and_rules(object, old, &mut errors);
         errors
@@ -248,92 +237,28 @@ impl CustomHooks {
         if !twice.is_empty() && old.is_none_or(|old| lists::validate(&self.schema, old).is_empty()) {
             errors.extend(twice);
         }
-        // Here the rules of x-kubernetes-validations have their place: last of all, and upstream lets them read an
-        // object only when nothing above found a value of a wrong type, too long or too large.
-    }
-
-    fn check_scale(&self, object: &Value, with_spec: bool, errors: &mut Vec<Error>) {
-        let Some(scale) = &self.scale else { return };
-        let mut count = |path: &str| {
-            let at = format!(".{path}");
-            let detail = match at_path(object, path).map(|found| found.map(|v| (v, v.as_i64()))) {
-                Err(why) => return errors.push(Error::invalid(at, 0, why)),
-                Ok(None) => return,
-                Ok(Some((value, None))) => {
-                    return errors.push(Error::invalid(&*at, 0, misfit(&at, value, "int64")));
+        if let Some(rules) = &self.rules {
+            match errors.iter().any(Self::blocks_rules) {
+                true => {
+                    let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                                  errors to complete validation";
+                    errors.push(Error::invalid("<nil>", Value::Null, detail));
                 }
-                Ok(Some((_, Some(n)))) if n < 0 => "should be a non-negative integer".to_string(),
-                Ok(Some((_, Some(n)))) if n > i64::from(i32::MAX) => {
-                    format!("should be less than or equal to {}", i32::MAX)
-                }
-                Ok(Some(_)) => return,
-            };
-            let value = at_path(object, path).ok().flatten().cloned();
-            errors.push(Error::invalid(at, value.unwrap_or_default(), detail));
-        };
-        if with_spec {
-            count(&scale.spec_replicas);
-        }
-        count(&scale.status_replicas);
-        let Some(path) = scale.selector.as_deref().filter(|s| !s.is_empty()) else {
-            return;
-        };
-        let at = format!(".{path}");
-        match at_path(object, path) {
-            Err(why) => errors.push(Error::invalid(at, "", why)),
-            Ok(Some(value)) if !value.is_string() => {
-                errors.push(Error::invalid(&*at, "", misfit(&at, value, "string")));
-            }
-            Ok(_) => {}
-        }
-    }
-}
-
-/// What upstream says of a value of another type than was looked for.
-fn misfit(at: &str, value: &Value, wanted: &str) -> String {
-    format!(
-        "{at} accessor error: {} is of the type {}, expected {wanted}",
-        go(value),
-        go_type(value)
-    )
-}
-
-/// What is at a path, if anything.
-///
-/// # Errors
-///
-/// Upstream's text about a value on the way that has no fields.
-fn at_path<'a>(object: &'a Value, path: &str) -> Result<Option<&'a Value>, String> {
-    let mut value = object;
-    for (i, part) in path.split('.').enumerate() {
-        match value {
-            Value::Null => return Ok(None),
-            Value::Object(map) => match map.get(part) {
-                Some(inner) => value = inner,
-                None => return Ok(None),
-            },
-            other => {
-                let way: Vec<&str> = path.split('.').take(i + 1).collect();
-                return Err(misfit(
-                    &format!(".{}", way.join(".")),
-                    other,
-                    "map[string]interface{}",
-                ));
+                false => errors.extend(rules.check(&self.schema, object, old)),
             }
         }
     }
-    Ok(Some(value))
-}
 
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
+    /// Rules read what they are declared to read: of another type, size or form it would only confuse them.
+    fn blocks_rules(error: &Error) -> bool {
+        matches!(
+            error.kind,
+            ErrorKind::NotSupported
+                | ErrorKind::Required
+                | ErrorKind::TooLong
+                | ErrorKind::TooMany
+                | ErrorKind::TypeInvalid
+        )
     }
 }
 
@@ -404,7 +329,9 @@ impl Hooks for CustomHooks {
             (Some(status), Some(schema)) => validate::validate(schema, status, old.get("status"), "status"),
             _ => Vec::new(),
         };
-        self.check_scale(object, false, &mut errors);
+        if let Some(scale) = &self.scale {
+            scale.check(object, false, &mut errors);
+        }
         self.check_lists_and_rules(object, Some(old), &mut errors);
         errors
     }

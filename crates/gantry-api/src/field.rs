@@ -158,6 +158,8 @@ pub struct Error {
     pub value: Value,
     /// How the value is shown when that is not its JSON; empty when it is not shown at all.
     shown: Option<String>,
+    /// Whether it is only told, because an update leaves the value as it was.
+    is_excused: bool,
     /// What to do about it.
     pub detail: String,
 }
@@ -170,8 +172,23 @@ impl Error {
             field: field.into(),
             value,
             shown: None,
+            is_excused: false,
             detail: detail.into(),
         }
+    }
+
+    /// The same error, which clients are warned of and which does not keep an object from being written.
+    #[must_use]
+    pub fn excused(self) -> Self {
+        Error {
+            is_excused: true,
+            ..self
+        }
+    }
+
+    /// Whether it is only a warning.
+    pub fn is_excused(&self) -> bool {
+        self.is_excused
     }
 
     /// A value is malformed, in a way that showing it would not tell.

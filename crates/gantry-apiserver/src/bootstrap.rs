@@ -127,7 +127,7 @@ pub async fn ensure(
                 &Warnings::default(),
             )?;
             let (admitted, _) = mended.admit_update(&kind, &stored, None, |_, _| {}, None).await?;
-            let validated = admitted.validate_update(&kind, &stored, None)?;
+            let validated = admitted.validate_update(&kind, &stored, None, &Warnings::default())?;
             registry
                 .update(&kind, &validated, revision_of(&stored))
                 .await

@@ -134,8 +134,12 @@ pub fn decode(
     Ok(Decoded(object))
 }
 
-/// Whether there is such a built-in kind.
+/// Whether upstream knows such a built-in kind.
 fn is_known(api_version: &str, kind: &str) -> bool {
+    // It still reads definitions in a version that it does not serve.
+    if (api_version, kind) == ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition") {
+        return true;
+    }
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     message_for(group, version, kind).is_some()
 }
@@ -307,12 +311,14 @@ impl Admitted {
         self.unless(kind, errors)
     }
 
-    /// Checks a change of `old`, made through a subresource or not.
+    /// Checks a change of `old`, made through a subresource or not. Of rules that it breaks as the old one did clients are
+    /// warned.
     pub fn validate_update(
         self,
         kind: &Kind,
         old: &Value,
         subresource: Option<Subresource>,
+        warnings: &Warnings,
     ) -> Result<Validated, Status> {
         let mut errors = meta::validate_object_meta(kind, &self.0);
         // Upstream checks this for all kinds, and for each.
@@ -327,6 +333,9 @@ impl Admitted {
             Some(subresource) => kind.hooks.validate_subresource(subresource, &self.0, old),
             None => kind.hooks.validate_update(&self.0, old),
         });
+        let excused = errors.iter().filter(|error| error.is_excused());
+        warnings.extend(excused.map(ToString::to_string));
+        errors.retain(|error| !error.is_excused());
         self.unless(kind, errors)
     }
 

@@ -127,7 +127,8 @@ pub fn check(
         FieldValidation::Warn => warnings.extend(unknown),
         _ => {}
     }
-    if sent["spec"]["replicas"].as_i64().is_some_and(|n| n < 0) {
+    // A custom resource's own schema says what it may be.
+    if kind.custom.is_none() && sent["spec"]["replicas"].as_i64().is_some_and(|n| n < 0) {
         let why = "must be greater than or equal to 0";
         let error = field::Error::invalid("spec.replicas", sent["spec"]["replicas"].clone(), why);
         return Err(Status::invalid(

@@ -360,7 +360,7 @@ impl Api {
                 Some(&self.admission(call, Some(old))),
             )
             .await?;
-        let validated = admitted.validate_update(kind, old, call.subresource())?;
+        let validated = admitted.validate_update(kind, old, call.subresource(), &call.warnings)?;
         self.guard(call, "update", Some(validated.object()), Some(old))
             .await?;
         if apply::only_times_differ(validated.object(), old) {

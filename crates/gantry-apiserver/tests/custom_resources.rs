@@ -512,6 +512,29 @@ async fn answers_are_upstreams() {
          \"one\":\n- .spec.replicas",
     )
     .await;
+    let mut negative = scale.clone();
+    negative["spec"]["replicas"] = (-1).into();
+    check(
+        &format!("PUT {one}/scale"),
+        JSON,
+        negative,
+        422,
+        "CronTab.stable.example.com \"a\" is invalid: [spec.replicas: Invalid value: -1: spec.replicas in body should be \
+         greater than or equal to 1, .spec.replicas: Invalid value: -1: should be a non-negative integer]",
+    )
+    .await;
+    let mut before =
+        json!({"apiVersion": "apiextensions.k8s.io/v1beta1", "kind": "CustomResourceDefinition"});
+    before["metadata"]["name"] = "x.example.com".into();
+    check(
+        &format!("POST {DEFINITIONS}"),
+        JSON,
+        before,
+        400,
+        "the API version in the data (apiextensions.k8s.io/v1beta1) does not match the expected API version \
+         (apiextensions.k8s.io/v1)",
+    )
+    .await;
     let root = User::new("root", &[MASTERS, AUTHENTICATED]);
     let mut unknown = scale;
     unknown["spec"]["x"] = 1.into();
@@ -534,4 +557,129 @@ async fn answers_are_upstreams() {
     let causes = answer["details"]["causes"].as_array().unwrap();
     assert_eq!(causes.len(), 2, "{answer}");
     assert_eq!(made["metadata"]["generation"], 1);
+}
+
+/// Rules in CEL are run for every write of an object.
+#[tokio::test]
+async fn objects_obey_their_rules() {
+    let cluster = Cluster::start().await;
+    let mut definition = definition();
+    for version in definition["spec"]["versions"].as_array_mut().unwrap() {
+        let root = &mut version["schema"]["openAPIV3Schema"];
+        let spec = &mut root["properties"]["spec"];
+        spec["x-kubernetes-validations"] = json!([
+            {"rule": "!has(self.replicas) || self.replicas != 7", "messageExpression": "self.replicas == 7 ? 'not 7' : 'x'"},
+            {"rule": "self.image == oldSelf.image", "message": "image is fixed", "fieldPath": ".image"},
+        ]);
+        root["x-kubernetes-validations"] = json!([
+            {"rule": "self.metadata.name != 'no'", "message": "no is no name", "reason": "FieldValueForbidden"},
+            {"rule": "!has(self.status) || self.status.replicas <= self.spec.replicas", "message": "too many"},
+        ]);
+    }
+    let mut wrong = definition.clone();
+    wrong["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"][0]["rule"] =
+        "self.x".into();
+    let refused = cluster
+        .expect(&format!("POST {DEFINITIONS}"), JSON, wrong, 422)
+        .await;
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("undefined field 'x'"),
+        "{refused}"
+    );
+    cluster
+        .expect(&format!("POST {DEFINITIONS}"), JSON, definition.clone(), 201)
+        .await;
+    let check = async |request: &str, type_: &str, body: Value, expected: &str| {
+        let answer = cluster.expect(request, type_, body, 422).await;
+        let (_, found) = answer["message"]
+            .as_str()
+            .unwrap()
+            .split_once(" is invalid: ")
+            .unwrap();
+        assert_eq!(found, expected, "{request}");
+    };
+    let post = format!("POST {TABS}");
+    check(
+        &post,
+        JSON,
+        tab("a", json!({"replicas": 7})),
+        "spec: Invalid value: not 7",
+    )
+    .await;
+    check(
+        &post,
+        JSON,
+        tab("no", json!({})),
+        "<nil>: Forbidden: no is no name",
+    )
+    .await;
+    check(
+        &post,
+        JSON,
+        tab("no", json!({"replicas": "x"})),
+        "[spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\", .spec.replicas: \
+         Invalid value: 0: .spec.replicas accessor error: x is of the type string, expected int64, <nil>: Invalid value: null: \
+         some validation rules were not checked because the object was invalid; correct the existing errors to complete \
+         validation]",
+    )
+    .await;
+    cluster
+        .expect(&post, JSON, tab("a", json!({"replicas": 2})), 201)
+        .await;
+    let one = format!("PATCH {TABS}/a");
+    check(
+        &one,
+        MERGE,
+        json!({"spec": {"image": "x"}}),
+        "spec.image: Invalid value: image is fixed",
+    )
+    .await;
+    let status = json!({"status": {"replicas": 3}});
+    check(
+        &format!("{one}/status"),
+        MERGE,
+        status,
+        "<nil>: Invalid value: too many",
+    )
+    .await;
+    let scale = json!({"spec": {"replicas": 7}});
+    check(
+        &format!("{one}/scale"),
+        MERGE,
+        scale,
+        "spec: Invalid value: not 7",
+    )
+    .await;
+    let applied = tab("a", json!({"image": "y"}));
+    let request = format!("{one}?fieldManager=one&force=true");
+    check(
+        &request,
+        APPLY,
+        applied,
+        "spec.image: Invalid value: image is fixed",
+    )
+    .await;
+    // A rule that comes later excuses what it finds and an update leaves.
+    let name = format!("{DEFINITIONS}/crontabs.stable.example.com");
+    let mut stands = cluster.expect(&format!("GET {name}"), JSON, "", 200).await;
+    for version in stands["spec"]["versions"].as_array_mut().unwrap() {
+        let image = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["image"];
+        image["x-kubernetes-validations"] = json!([{"rule": "self.startsWith('q')", "message": "no q"}]);
+    }
+    cluster.expect(&format!("PUT {name}"), JSON, stands, 422).await;
+    let mut stands = cluster.expect(&format!("GET {name}"), JSON, "", 200).await;
+    for version in stands["spec"]["versions"].as_array_mut().unwrap() {
+        let image = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["image"];
+        *image = json!({"type": "string", "x-kubernetes-validations": [{"rule": "self.startsWith('q')", "message": "no q"}]});
+    }
+    cluster.expect(&format!("PUT {name}"), JSON, stands, 200).await;
+    let root = User::new("root", &[MASTERS, AUTHENTICATED]);
+    let (code, _, warnings) = cluster
+        .send(root, &one, MERGE, json!({"spec": {"replicas": 3}}))
+        .await;
+    let warning = "299 - \"spec.image: Invalid value: \\\"busybox\\\": no q\"".to_string();
+    assert_eq!((code, warnings), (200, vec![warning]));
 }

@@ -74,9 +74,7 @@ pub(crate) struct Struct {
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) id: Id,
-    pub(crate) name: SmolStr,
     pub(crate) value: Expr,
-    pub(crate) optional: bool,
 }
 
 /// A loop over a list or map: while `condition` holds, `accumulator` becomes `step`; `result` is its value.

@@ -6,7 +6,7 @@ use crate::decl::Decl;
 use crate::issue::{Issues, Reports};
 use crate::program::Program;
 use crate::types::Type;
-use crate::{cost, parser, plan, validators};
+use crate::{cost, parser, plan, stack, validators};
 use smol_str::SmolStr;
 use std::fmt;
 use std::sync::Arc;
@@ -99,6 +99,31 @@ impl Env {
     ///
     /// If it is wrong, yields something else or cannot be evaluated.
     pub fn compile(&self, expression: &str, output: &[Type]) -> Result<Program, CompileError> {
+        self.compile_with_room(expression, Some(output))
+    }
+
+    /// Compiles an expression that may yield anything.
+    ///
+    /// # Errors
+    ///
+    /// If it is wrong or cannot be evaluated.
+    pub fn compile_any(&self, expression: &str) -> Result<Program, CompileError> {
+        self.compile_with_room(expression, None)
+    }
+
+    fn compile_with_room(&self, expression: &str, output: Option<&[Type]>) -> Result<Program, CompileError> {
+        let nesting = stack::nesting(expression);
+        let compiled = stack::with_room(nesting, || self.compile_to(expression, output, nesting));
+        compiled
+            .unwrap_or_else(|stack::NoRoom| Err(CompileError::Unusable("there is no thread for it".into())))
+    }
+
+    fn compile_to(
+        &self,
+        expression: &str,
+        output: Option<&[Type]>,
+        nesting: usize,
+    ) -> Result<Program, CompileError> {
         let parsed = parser::parse(expression).map_err(CompileError::Issues)?;
         let mut reports = Reports::default();
         let checked = checker::check(&parsed.root, &parsed.places, self, &mut reports);
@@ -109,12 +134,18 @@ impl Env {
             return Err(CompileError::Issues(reports.into_issues(&parsed.source)));
         }
         let found = checked.type_of(parsed.root.id);
-        if !output.iter().any(|wanted| wanted.same(found, false)) {
+        if output.is_some_and(|output| !output.iter().any(|wanted| wanted.same(found, false))) {
             return Err(CompileError::Output(found.clone()));
         }
         let plan = plan::plan(&parsed.root, &checked, self).map_err(CompileError::Unusable)?;
         let cost = cost::estimate::estimate(&parsed.root, &checked, self.sizes());
-        Ok(Program::new(plan, cost, found.clone(), self.uses(&checked)))
+        Ok(Program {
+            plan,
+            cost,
+            output: found.clone(),
+            uses: self.uses(&checked),
+            nesting,
+        })
     }
 
     fn uses(&self, checked: &Checked) -> Vec<SmolStr> {
@@ -135,12 +166,22 @@ impl Env {
         self.variables.iter().find(|v| v.name == name).map(|v| &v.type_)
     }
 
+    /// Types whose short names count where data is declared. They can be written but, as upstream has it, not used.
+    pub(crate) fn scalar_named(&self, name: &str) -> Option<&'static Type> {
+        let declares = self.variables.iter().any(|v| v.decl.is_some());
+        match name {
+            "duration" if declares => Some(&Type::Duration),
+            "timestamp" if declares => Some(&Type::Timestamp),
+            _ => None,
+        }
+    }
+
     /// Where the value of a variable stands among those given to an evaluation.
     pub(crate) fn slot(&self, name: &str) -> Option<usize> {
         self.variables.iter().position(|v| v.name == name)
     }
 
-    pub(crate) fn variable_count(&self) -> usize {
-        self.variables.len()
+    pub(crate) fn names(&self) -> impl Iterator<Item = &SmolStr> {
+        self.variables.iter().map(|v| &v.name)
     }
 }

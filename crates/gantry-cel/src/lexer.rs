@@ -130,6 +130,24 @@ pub(crate) fn tokens(chars: &[char], reports: &mut Reports) -> Vec<Token> {
     found
 }
 
+/// A text without what is no token in it.
+pub(crate) fn without_strangers(chars: &[char]) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let (length, keep) = match longest(&chars[at..]) {
+            Match::Skip(length) | Match::Token(_, length) => (length, true),
+            Match::Nothing(length) => (length + 1, false),
+        };
+        let end = (at + length).min(chars.len());
+        if keep {
+            text.extend(&chars[at..end]);
+        }
+        at = end;
+    }
+    text
+}
+
 enum Match {
     Token(Kind, usize),
     Skip(usize),

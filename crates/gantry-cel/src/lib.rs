@@ -27,6 +27,7 @@ mod program;
 mod recovery;
 mod schema;
 mod source;
+mod stack;
 mod types;
 mod unescape;
 mod unify;

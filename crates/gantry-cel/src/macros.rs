@@ -34,7 +34,7 @@ pub(crate) fn expand(
         return Ok(make.call(name, args));
     };
     match (name, args.len()) {
-        ("all" | "exists" | "exists_one" | "existsOne", 2 | 3) => make.quantifier(name, target, args),
+        ("all" | "exists" | "exists_one", 2 | 3) | ("existsOne", 3) => make.quantifier(name, target, args),
         ("map", 2 | 3) => make.map(target, args),
         ("filter", 2) => make.filter(target, args),
         ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => make.transform(name, target, args),

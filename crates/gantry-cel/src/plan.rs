@@ -3,7 +3,7 @@
 use crate::ast::{Call, Comprehension, Expr, Kind, Literal, operators as op};
 use crate::checker::{Checked, Reference};
 use crate::env::Env;
-use crate::library::{Function, Overload, Prepared};
+use crate::library::{Function, LIBRARY, Overload, Prepared};
 use crate::value::{Key, List, Text, Value, equal};
 use crate::{escape, eval, library};
 use smol_str::SmolStr;
@@ -102,7 +102,7 @@ pub(crate) struct Fold {
 pub(crate) struct Plan {
     pub(crate) root: Node,
     /// The variables of the environment; they come first.
-    pub(crate) variables: usize,
+    pub(crate) variables: Vec<SmolStr>,
     pub(crate) slots: usize,
 }
 
@@ -113,12 +113,12 @@ pub(crate) fn plan(root: &Expr, checked: &Checked, env: &Env) -> Planned<Plan> {
         checked,
         env,
         locals: Vec::new(),
-        slots: env.variable_count(),
+        slots: env.names().count(),
     };
     let root = planner.node(root)?;
     Ok(Plan {
         root,
-        variables: env.variable_count(),
+        variables: env.names().cloned().collect(),
         slots: planner.slots,
     })
 }
@@ -187,7 +187,10 @@ impl Planner<'_> {
 
     fn name(&mut self, expr: &Expr) -> Planned {
         match self.checked.reference(expr.id) {
-            Some(Reference::Type(name)) => Ok(Node::Const(Value::Type(name.clone()))),
+            Some(Reference::Type(name)) => match LIBRARY.type_named(name) {
+                Some(_) => Ok(Node::Const(Value::Type(name.clone()))),
+                None => Err(format!("reference to undefined type: {name}")),
+            },
             Some(Reference::Variable(name)) => {
                 let slot = self
                     .slot(name)
@@ -306,7 +309,10 @@ impl Planner<'_> {
         let operand = self.node(operand)?;
         let index = match self.node(index)? {
             Node::Const(Value::String(text)) => Index::Field(field(&text)),
-            Node::Const(value) => Index::Const(value),
+            Node::Const(value) => {
+                value.check_index().map_err(|e| e.to_string())?;
+                Index::Const(value)
+            }
             node => Index::Node(node),
         };
         let mut attribute = attribute(operand);

@@ -4,6 +4,7 @@ use crate::cost::Range;
 use crate::error::Error;
 use crate::eval::{Evaluation, Slot};
 use crate::plan::Plan;
+use crate::stack;
 use crate::types::Type;
 use crate::value::Value;
 use smol_str::SmolStr;
@@ -11,10 +12,11 @@ use std::fmt;
 
 /// A compiled expression. It can be evaluated any number of times, from any thread.
 pub struct Program {
-    plan: Plan,
-    cost: Range,
-    output: Type,
-    uses: Vec<SmolStr>,
+    pub(crate) plan: Plan,
+    pub(crate) cost: Range,
+    pub(crate) output: Type,
+    pub(crate) uses: Vec<SmolStr>,
+    pub(crate) nesting: usize,
 }
 
 /// What came of an evaluation.
@@ -27,15 +29,6 @@ pub struct Outcome<'a> {
 }
 
 impl Program {
-    pub(crate) fn new(plan: Plan, cost: Range, output: Type, uses: Vec<SmolStr>) -> Self {
-        Program {
-            plan,
-            cost,
-            output,
-            uses,
-        }
-    }
-
     /// Evaluates the expression with the values of the environment's variables, in the order in which these were
     /// declared. A value that is an error, such as [`Value::declared`] may give, is one only for expressions that look at
     /// it. The evaluation ends when it has cost more than `limit`, which usually is [`crate::limits::PER_CALL`].
@@ -44,18 +37,30 @@ impl Program {
         V: IntoIterator<Item = Result<Value<'a>, Error>>,
     {
         let mut slots = Vec::with_capacity(self.plan.slots);
-        slots.extend(variables.into_iter().take(self.plan.variables).map(Slot::Known));
+        slots.extend(
+            variables
+                .into_iter()
+                .take(self.plan.variables.len())
+                .map(Slot::Known),
+        );
         slots.resize(self.plan.slots, Slot::Unset);
-        let mut evaluation = Evaluation {
-            slots,
+        let evaluated = stack::with_room(self.nesting, || {
+            let mut evaluation = Evaluation {
+                slots,
+                names: &self.plan.variables,
+                cost: 0,
+                limit,
+            };
+            let result = evaluation.eval(&self.plan.root);
+            Outcome {
+                result,
+                cost: evaluation.cost,
+            }
+        });
+        evaluated.unwrap_or_else(|stack::NoRoom| Outcome {
+            result: Err(Error::fixed("there is no thread for the evaluation")),
             cost: 0,
-            limit,
-        };
-        let result = evaluation.eval(&self.plan.root);
-        Outcome {
-            result,
-            cost: evaluation.cost,
-        }
+        })
     }
 
     /// What an evaluation costs at least and at most, by the largest data that is declared.

@@ -87,7 +87,7 @@ fn object(schema: &Value, root: bool) -> Decl {
         .iter()
         .map(|(name, schema)| (name.into(), Decl::of_schema(schema, false)))
         .collect();
-    if root {
+    if root && !has_metadata(properties) {
         let text = || Arc::new(text(REQUEST_SIZE - 2));
         fields.insert("kind".into(), text());
         fields.insert("apiVersion".into(), text());
@@ -105,6 +105,19 @@ fn object(schema: &Value, root: bool) -> Decl {
         .map(|(name, d)| name.len() as u64 + d.min_size + 4)
         .sum::<u64>();
     Decl::simple(DeclKind::Object(fields), min_size)
+}
+
+/// Whether all is declared that every object has.
+fn has_metadata(properties: &Map<String, Value>) -> bool {
+    let is = |schema: Option<&Value>, type_: &str| schema.is_some_and(|s| s["type"] == type_);
+    let metadata = properties.get("metadata");
+    is(properties.get("kind"), "string")
+        && is(properties.get("apiVersion"), "string")
+        && is(metadata, "object")
+        && metadata.is_some_and(|m| {
+            let fields = &m["properties"];
+            is(fields.get("name"), "string") && is(fields.get("generateName"), "string")
+        })
 }
 
 fn text(most: u64) -> Decl {

@@ -33,6 +33,10 @@ impl Source {
     }
 
     pub(crate) fn location(&self, offset: usize) -> Location {
+        if self.chars.is_empty() {
+            // As upstream has it, the end of nothing is before its beginning.
+            return Location { line: 1, column: -1 };
+        }
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = if line == 0 { 0 } else { self.lines[line - 1] };
         Location {

@@ -38,8 +38,8 @@ pub enum Type {
     Object(Arc<ObjectType>),
     /// A type of a library, such as `kubernetes.Quantity`, or `optional_type(T)`.
     Opaque(SmolStr, Arc<[Type]>),
-    /// The type of a type.
-    Type(Arc<Type>),
+    /// The type of a type; of which one, if that is known.
+    Type(Option<Arc<Type>>),
     /// A parameter of a function's signature.
     Param(SmolStr),
     /// A parameter that is being found out.
@@ -102,7 +102,7 @@ impl Type {
             Type::List(element) => vec![element],
             Type::Map(entry) => vec![&entry.0, &entry.1],
             Type::Opaque(_, params) => params.iter().collect(),
-            Type::Type(of) => vec![of],
+            Type::Type(Some(of)) => vec![of],
             _ => Vec::new(),
         }
     }

@@ -126,7 +126,8 @@ impl Bindings {
                 let params = params.iter().map(|p| self.substitute(p, open_is_dyn));
                 Type::Opaque(name.clone(), params.collect())
             }
-            Type::Type(of) => Type::Type(self.substitute(of, open_is_dyn).into()),
+            Type::Type(Some(of)) => Type::Type(Some(self.substitute(of, open_is_dyn).into())),
+            Type::Param(_) if open_is_dyn => Type::Dyn,
             _ => t.clone(),
         }
     }

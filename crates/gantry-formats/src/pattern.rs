@@ -51,6 +51,11 @@ impl Pattern {
         if let Some(count) = count {
             return Err(format!("error parsing regexp: invalid repeat count: `{count}`"));
         }
+        if let Some(operators) = stacked(text) {
+            return Err(format!(
+                "error parsing regexp: invalid nested repetition operator: `{operators}`"
+            ));
+        }
         compile(text).map(drop).map_err(|e| match e {
             regex::Error::CompiledTooBig(_) => "expression too large".to_string(),
             other => format!("error parsing regexp: {}", explain(text, &other.to_string())),
@@ -206,6 +211,64 @@ fn translated(pattern: &str, repeated: &mut Option<String>) -> String {
     out
 }
 
+/// Two repetitions one after the other, which Go refuses.
+fn stacked(pattern: &str) -> Option<&str> {
+    let bytes = pattern.as_bytes();
+    let mut at = 0;
+    let mut before = None;
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b'\\' if pattern[at..].starts_with("\\Q") => {
+                at = pattern[at..].find("\\E").map_or(bytes.len(), |end| at + end + 2);
+            }
+            b'\\' => at += 2,
+            b'[' => at = class_end(bytes, at),
+            b'*' | b'+' | b'?' | b'{' => {
+                at += 1;
+                if bytes[start] == b'{' {
+                    if !is_repetition(&pattern[at..]) {
+                        continue;
+                    }
+                    at += pattern[at..].find('}').map_or(0, |end| end + 1);
+                }
+                if bytes.get(at) == Some(&b'?') {
+                    at += 1;
+                }
+                // What follows an opening parenthesis is no repetition.
+                if start > 0 && bytes[start - 1] == b'(' {
+                    continue;
+                }
+                match before {
+                    Some((from, end)) if end == start => return Some(&pattern[from..at]),
+                    _ => before = Some((start, at)),
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// Where a class that begins with a bracket ends.
+fn class_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    at += usize::from(bytes.get(at) == Some(&b'^'));
+    at += usize::from(bytes.get(at) == Some(&b']'));
+    while at < bytes.len() {
+        match bytes[at] {
+            b']' => return at + 1,
+            b'\\' => at += 2,
+            b'[' if bytes.get(at + 1) == Some(&b':') => {
+                let end = bytes[at..].windows(2).position(|w| w == b":]");
+                at += end.map_or(1, |end| end + 2);
+            }
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
 /// Whether what follows a brace makes it a repetition: `n}`, `n,}` or `n,m}`.
 fn is_repetition(rest: &str) -> bool {
     let Some((inside, _)) = rest.split_once('}') else {
@@ -252,6 +315,15 @@ mod tests {
             "*a",
             "error parsing regexp: missing argument to repetition operator: `*`",
         );
+        refused(
+            "x++",
+            "error parsing regexp: invalid nested repetition operator: `++`",
+        );
+        refused(
+            "x{2}{3}",
+            "error parsing regexp: invalid nested repetition operator: `{2}{3}`",
+        );
+        check("x*?[+*]+(?:a)+", "x*a", true);
         refused("a{2000}", "error parsing regexp: invalid repeat count: `{2000}`");
         refused(
             "(?=a)",

@@ -2,13 +2,15 @@
 //! tables of [`crate::schema`] are for built-in kinds.
 //!
 //! [`prune`] drops what is not declared, [`default`] fills in, [`validate`] checks values, [`lists`] the keys of lists,
-//! [`embedded`] objects within objects. Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema.
+//! [`embedded`] objects within objects, and [`rules`] runs expressions. Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema.
 
 pub mod default;
 pub mod embedded;
+pub mod field_path;
 pub mod json_path;
 pub mod lists;
 pub mod prune;
+pub mod rules;
 pub mod validate;
 
 pub use gantry_formats::Pattern;

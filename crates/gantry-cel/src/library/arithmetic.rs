@@ -1,6 +1,6 @@
 //! `+`, `-`, `*`, `/`, `%`.
 
-use super::{Library, mismatch};
+use super::{Library, mismatch, unfit};
 use crate::ast::operators as op;
 use crate::cost::rules;
 use crate::error::{Error, Result};
@@ -88,10 +88,10 @@ pub(super) fn register(library: &mut Library) {
     library.add(op::SUBTRACT, "subtract_uint64", "(uint, uint) -> uint", subtract);
 }
 
-/// An error if the left value takes no part in such operations at all.
-fn unfit<'a>(args: &[Value<'a>], name: &str, fits: fn(&Value<'_>) -> bool) -> Result<Value<'a>> {
+/// An error if the left value takes no part in such operations at all, or the right one does not fit it.
+fn mismatched<'a>(args: &[Value<'a>], name: &str, fits: fn(&Value<'_>) -> bool) -> Result<Value<'a>> {
     match args.first() {
-        Some(left) if !fits(left) => Err(Error::new(format!("no such overload: {name}"))),
+        Some(left) if !fits(left) => unfit(name, args),
         _ => mismatch(),
     }
 }
@@ -118,7 +118,7 @@ pub(crate) fn add<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
             Value::Timestamp(t.add(*d)?)
         }
         _ => {
-            return unfit(args, op::ADD, |left| {
+            return mismatched(args, op::ADD, |left| {
                 is_number(left)
                     || matches!(
                         left,
@@ -144,7 +144,7 @@ fn subtract<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         }
         [Value::Timestamp(a), Value::Timestamp(b)] => Value::Duration(a.since(b)?),
         _ => {
-            return unfit(args, op::SUBTRACT, |left| {
+            return mismatched(args, op::SUBTRACT, |left| {
                 is_number(left) || matches!(left, Value::Duration(_) | Value::Timestamp(_))
             });
         }
@@ -156,7 +156,7 @@ fn multiply<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         [Value::Int(a), Value::Int(b)] => Value::Int(a.checked_mul(*b).ok_or(OVERFLOW)?),
         [Value::Uint(a), Value::Uint(b)] => Value::Uint(a.checked_mul(*b).ok_or(UNSIGNED_OVERFLOW)?),
         [Value::Double(a), Value::Double(b)] => Value::Double(a * b),
-        _ => return unfit(args, op::MULTIPLY, is_number),
+        _ => return mismatched(args, op::MULTIPLY, is_number),
     })
 }
 
@@ -167,7 +167,7 @@ fn divide<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         [Value::Int(a), Value::Int(b)] => Value::Int(a.checked_div(*b).ok_or(OVERFLOW)?),
         [Value::Uint(a), Value::Uint(b)] => Value::Uint(a / b),
         [Value::Double(a), Value::Double(b)] => Value::Double(a / b),
-        _ => return unfit(args, op::DIVIDE, is_number),
+        _ => return mismatched(args, op::DIVIDE, is_number),
     })
 }
 
@@ -178,7 +178,7 @@ fn modulo<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         [Value::Int(a), Value::Int(b)] => Value::Int(a.checked_rem(*b).ok_or(OVERFLOW)?),
         [Value::Uint(a), Value::Uint(b)] => Value::Uint(a % b),
         _ => {
-            return unfit(args, op::MODULO, |left| {
+            return mismatched(args, op::MODULO, |left| {
                 matches!(left, Value::Int(_) | Value::Uint(_))
             });
         }
@@ -191,6 +191,6 @@ fn negate<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         [Value::Double(d)] => Value::Double(-d),
         [Value::Duration(d)] => Value::Duration(d.checked_neg().ok_or(OVERFLOW)?),
         [Value::Bool(_)] => return mismatch(),
-        _ => return Err(Error::fixed("no such overload: -_")),
+        _ => return unfit(op::NEGATE, args),
     })
 }

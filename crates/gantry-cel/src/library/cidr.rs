@@ -1,7 +1,7 @@
 //! Networks.
 
 use super::ip::{self, Ip};
-use super::{Library, mismatch};
+use super::{Library, address, mismatch};
 use crate::cost::rules;
 use crate::error::{Error, Result};
 use crate::types::Type;
@@ -45,14 +45,11 @@ impl Cidr {
             )
         };
         let (address, bits) = text.rsplit_once('/').ok_or_else(|| wrong("no '/'"))?;
-        let address: IpAddr = address.parse().map_err(|_| match ip::parse(address) {
-            Err(why) if why.contains("zone") => wrong("IPv6 zones cannot be present in a prefix"),
-            Err(why) => wrong(
-                why.split_once("from string: ")
-                    .map_or(why.as_str(), |(_, why)| why),
-            ),
-            Ok(_) => wrong("unable to parse IP"),
-        })?;
+        let address = match address::parse(address) {
+            Ok((address, false)) => address,
+            Ok(_) => return Err(wrong("IPv6 zones cannot be present in a prefix")),
+            Err(why) => return Err(wrong(&why)),
+        };
         let bad = || wrong(&format!("bad bits after slash: {}", quote(bits)));
         let plain = bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
         let number: u32 = bits.parse().ok().filter(|_| plain).ok_or_else(bad)?;

@@ -1,9 +1,9 @@
 //! Order, equality, indexing and containment.
 
-use super::{Library, mismatch};
+use super::{Library, mismatch, unfit};
 use crate::ast::operators as op;
 use crate::cost::rules;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::types::Type;
 use crate::value::{Value, equal};
 use std::cmp::Ordering;
@@ -89,7 +89,7 @@ fn ordered<'a>(args: &[Value<'a>], name: &str, fits: impl Fn(Ordering) -> bool) 
             | Value::Optional(_)
             | Value::Object(_),
             _,
-        ] => Err(Error::new(format!("no such overload: {name}"))),
+        ] => unfit(name, args),
         [a, b] => a.compare(b).map(|order| Value::Bool(fits(order))),
         _ => mismatch(),
     }
@@ -126,12 +126,9 @@ fn contained<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
 
 fn size<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
     match args {
-        [Value::Object(object)] if object.type_name().starts_with("kubernetes.") => {
-            Err(Error::fixed("no such overload: size"))
-        }
         [value] => match value.size() {
             Some(size) => Ok(Value::Int(size as i64)),
-            None => Err(Error::fixed("no such overload: size")),
+            None => unfit("size", args),
         },
         _ => mismatch(),
     }

@@ -124,11 +124,47 @@ fn to_bytes<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
 
 /// A number as Go's strconv reads it.
 fn go_float(text: &str) -> Option<f64> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let named = matches!(unsigned.to_ascii_lowercase().as_str(), "inf" | "infinity" | "nan");
-    let value: f64 = text.parse().ok()?;
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let sign = if negative { -1.0 } else { 1.0 };
+    if let Some(hex) = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"))
+    {
+        return hex_float(hex).map(|value| sign * value);
+    }
+    match unsigned.to_ascii_lowercase().as_str() {
+        "inf" | "infinity" => return Some(sign * f64::INFINITY),
+        "nan" if !text.starts_with(['+', '-']) => return Some(f64::NAN),
+        _ if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') => return None,
+        _ => {}
+    }
+    // Underscores may stand between digits.
+    let bytes = unsigned.as_bytes();
+    let digit = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_digit);
+    let misplaced = |(i, b): (usize, &u8)| *b == b'_' && !(i > 0 && digit(i - 1) && digit(i + 1));
+    if bytes.iter().enumerate().any(misplaced) {
+        return None;
+    }
+    let value: f64 = unsigned.replace('_', "").parse().ok()?;
     // What is too large is an error, not infinite.
-    (named || value.is_finite()).then_some(value)
+    value.is_finite().then_some(sign * value)
+}
+
+/// What follows `0x`: digits, and how often they are doubled.
+fn hex_float(text: &str) -> Option<f64> {
+    let (digits, power) = text.split_once(['p', 'P'])?;
+    let power: i32 = power.parse().ok()?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    if all.is_empty() || all.len() > 13 {
+        return None;
+    }
+    let mantissa = u64::from_str_radix(&all, 16).ok()?;
+    let value = mantissa as f64 * 2f64.powi(power - 4 * fraction.len() as i32);
+    value.is_finite().then_some(value)
 }
 
 fn to_double<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {

@@ -1,6 +1,6 @@
 //! IP addresses.
 
-use super::{Library, mismatch};
+use super::{Library, address, mismatch};
 use crate::cost::rules;
 use crate::error::{Error, Result};
 use crate::types::Type;
@@ -107,74 +107,16 @@ fn is_global_unicast(ip: IpAddr) -> bool {
 /// Reads an address; neither zones nor mapped addresses are taken.
 pub(super) fn parse(text: &str) -> std::result::Result<IpAddr, String> {
     let quoted = quote(text);
-    let wrong = |why: String| format!("IP Address {quoted} parse error during conversion from string: {why}");
-    if let Some((address, zone)) = text.split_once('%')
-        && address.contains(':')
-    {
-        return match (address.parse::<std::net::Ipv6Addr>(), zone) {
-            (Ok(_), "") => Err(wrong(format!(
-                "ParseAddr({quoted}): zone must be a non-empty string"
-            ))),
-            (Ok(_), _) => Err(format!("IP address {quoted} with zone value is not allowed")),
-            (Err(_), _) => Err(wrong(explain(text))),
-        };
-    }
-    match text.parse() {
-        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
+    match address::parse(text) {
+        Err(why) => Err(format!(
+            "IP Address {quoted} parse error during conversion from string: {why}"
+        )),
+        Ok((_, true)) => Err(format!("IP address {quoted} with zone value is not allowed")),
+        Ok((IpAddr::V6(ip), _)) if ip.to_ipv4_mapped().is_some() => {
             Err(format!("IPv4-mapped IPv6 address {quoted} is not allowed"))
         }
-        Ok(ip) => Ok(ip),
-        Err(_) => Err(wrong(explain(text))),
+        Ok((ip, _)) => Ok(ip),
     }
-}
-
-/// What Go says of a text that is no address.
-fn explain(text: &str) -> String {
-    let quoted = quote(text);
-    let say = |why: &str| format!("ParseAddr({quoted}): {why}");
-    if !text.contains(':') && !text.contains('.') {
-        return say("unable to parse IP");
-    }
-    let at = |why: &str, rest: &str| say(&format!("{why} (at {})", quote(rest)));
-    if text.find('.').unwrap_or(usize::MAX) > text.find(':').unwrap_or(usize::MAX) {
-        let strange = text.find(|c: char| !c.is_ascii_hexdigit() && c != ':' && c != '.');
-        return match strange {
-            Some(i) => at("unexpected character, want colon", &text[i..]),
-            None if text.split(':').any(|p| p.len() > 4 && !p.contains('.')) => {
-                at("IPv6 field has value >=2^16", text)
-            }
-            None => say("address string too short"),
-        };
-    }
-    let mut fields = 1;
-    let mut value = 0u32;
-    let mut digits = 0;
-    for (i, c) in text.char_indices() {
-        match c {
-            '0'..='9' => {
-                if digits == 1 && value == 0 {
-                    return say("IPv4 field has octet with leading zero");
-                }
-                value = value * 10 + c as u32 - '0' as u32;
-                digits += 1;
-                if value > 255 {
-                    return say("IPv4 field has value >255");
-                }
-            }
-            '.' => {
-                if i == 0 || i == text.len() - 1 || text.as_bytes()[i - 1] == b'.' {
-                    return at("IPv4 field must have at least one digit", &text[i..]);
-                }
-                if fields == 4 {
-                    return say("IPv4 address too long");
-                }
-                fields += 1;
-                (value, digits) = (0, 0);
-            }
-            _ => return at("unexpected character", &text[i..]),
-        }
-    }
-    say("IPv4 address too short")
 }
 
 fn ip<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {

@@ -18,7 +18,7 @@ pub(super) fn register(library: &mut Library) {
         Type::Null,
         Type::String,
         Type::Timestamp,
-        Type::Type(Type::Dyn.into()),
+        Type::Type(None),
         Type::Uint,
     ] {
         library.add_type(type_);

@@ -1,6 +1,7 @@
 //! Functions. Each library is a file, and each signature of a function one entry in it: how it is declared, what it does
 //! and what it costs.
 
+mod address;
 mod arithmetic;
 mod authorization;
 mod cidr;
@@ -50,6 +51,19 @@ pub(crate) type Counted = fn(&[Value<'_>], Option<&Value<'_>>) -> u64;
 /// Prepares for a constant second argument; an error makes the expression unusable.
 pub(crate) type Prepare = fn(&str) -> std::result::Result<Prepared, String>;
 
+/// These look at their arguments themselves, and so do all operators.
+const UNGUARDED: [&str; 9] = [
+    "contains",
+    "dyn",
+    "endsWith",
+    "flatten",
+    "matches",
+    "size",
+    "sort",
+    "startsWith",
+    "type",
+];
+
 /// A function and its signatures.
 pub(crate) struct Function {
     pub(crate) name: &'static str,
@@ -69,6 +83,8 @@ pub(crate) struct Overload {
     pub(crate) prepare: Option<Prepare>,
     /// Whether errors are arguments too.
     pub(crate) takes_errors: bool,
+    /// Whether the types of arguments are checked before a call. What is not checked looks itself.
+    pub(crate) guarded: bool,
 }
 
 /// All functions and types that Kubernetes 1.36 gives expressions.
@@ -163,6 +179,7 @@ impl Library {
             cost: rules::ONE,
             prepare: None,
             takes_errors: false,
+            guarded: name.starts_with(|c: char| c.is_ascii_alphabetic()) && !UNGUARDED.contains(&name),
         });
         function.overloads.last_mut().expect("one was just added")
     }
@@ -187,7 +204,17 @@ impl Overload {
 
 fn is_of(type_: &Type, value: &Value<'_>) -> bool {
     match (type_, value) {
-        (Type::Dyn | Type::Param(_), _) => true,
+        (Type::Dyn | Type::Param(_), _)
+        | (Type::Bool, Value::Bool(_))
+        | (Type::Int, Value::Int(_))
+        | (Type::Uint, Value::Uint(_))
+        | (Type::Double, Value::Double(_))
+        | (Type::String, Value::String(_))
+        | (Type::Bytes, Value::Bytes(_))
+        | (Type::Duration, Value::Duration(_))
+        | (Type::Timestamp, Value::Timestamp(_))
+        | (Type::Null, Value::Null)
+        | (Type::Type(_), Value::Type(_)) => true,
         (Type::List(item), Value::List(list)) => match list.get(0) {
             Some(Ok(first)) => is_of(item, &first),
             _ => true,
@@ -199,8 +226,10 @@ fn is_of(type_: &Type, value: &Value<'_>) -> bool {
             }
             None => true,
         },
-        (Type::List(_) | Type::Map(_), _) => false,
-        _ => type_.runtime_name() == value.type_name(),
+        (Type::Opaque(..) | Type::Object(_), Value::Object(_) | Value::Optional(_)) => {
+            type_.runtime_name() == value.type_name()
+        }
+        _ => false,
     }
 }
 
@@ -220,6 +249,14 @@ pub(crate) fn no_overload<R>(name: &str, args: &[Value<'_>]) -> Result<R> {
         "no such overload: {name}({})",
         types.join(", ")
     )))
+}
+
+/// Says that a value takes no part in an operation. Values that have methods of their own say less.
+fn unfit<R>(name: &str, args: &[Value<'_>]) -> Result<R> {
+    match args.first() {
+        Some(Value::String(_) | Value::Timestamp(_) | Value::Duration(_)) | None => mismatch(),
+        Some(_) => Err(Error::new(format!("no such overload: {name}"))),
+    }
 }
 
 /// For arguments that no signature takes; the type checker lets them pass only where types are not known.

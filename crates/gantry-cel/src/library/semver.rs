@@ -73,7 +73,7 @@ pub(super) fn register(library: &mut Library) {
 }
 
 fn number_of(text: &str, name: &str) -> std::result::Result<u64, String> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!(
             "Invalid character(s) found in {name} number {}",
             quote(text)
@@ -85,6 +85,9 @@ fn number_of(text: &str, name: &str) -> std::result::Result<u64, String> {
             "{name} number must not contain leading zeroes {}",
             quote(text)
         ));
+    }
+    if text.is_empty() {
+        return Err("strconv.ParseUint: parsing \"\": invalid syntax".into());
     }
     text.parse()
         .map_err(|_| format!("strconv.ParseUint: parsing {}: value out of range", quote(text)))

@@ -54,7 +54,7 @@ fn type_of(text: &str) -> Type {
         ("timestamp", []) => Type::Timestamp,
         ("list", [element]) => Type::list(element.clone()),
         ("map", [key, value]) => Type::map(key.clone(), value.clone()),
-        ("type", [of]) => Type::Type(of.clone().into()),
+        ("type", [of]) => Type::Type(Some(of.clone().into())),
         ("net.IP" | "net.CIDR" | "optional_type", _) => Type::Opaque(name.into(), params.into()),
         _ if name.starts_with("kubernetes.") => Type::object(name),
         _ => {

@@ -158,9 +158,10 @@ fn fill(clause: Clause, value: &Value<'_>) -> std::result::Result<String, String
             Some(d) => special(d),
             None => return Err(unfit(clause, &value.type_name())),
         },
-        (Clause::Scientific(digits), _) => match number(value) {
-            Some(d) if d.is_finite() => scientific(d, digits),
-            Some(d) => special(d),
+        // Upstream takes what is meant as the precision for the width.
+        (Clause::Scientific(width), _) => match number(value) {
+            Some(d) if d.is_finite() => format!("{:>width$}", scientific(d)),
+            Some(d) => format!("{:>width$}", special(d)),
             None => return Err(unfit(clause, &value.type_name())),
         },
         (Clause::Binary, Value::Int(i)) => signed(*i, |n| format!("{n:b}")),
@@ -235,8 +236,8 @@ fn grouped(number: &str) -> String {
 }
 
 /// As the locale en-US writes it: `1.5 × 10⁰³`.
-fn scientific(d: f64, digits: usize) -> String {
-    let plain = format!("{d:.digits$e}");
+fn scientific(d: f64) -> String {
+    let plain = format!("{d:.DEFAULT_PRECISION$e}");
     let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let superscript = |c: char| match c.to_digit(10) {
@@ -251,7 +252,7 @@ fn scientific(d: f64, digits: usize) -> String {
         .chars()
         .map(superscript)
         .collect();
-    format!("{mantissa}\u{202f}×\u{202f}10{sign}{power}")
+    format!("{mantissa}×10{sign}{power}")
 }
 
 /// A value as `%s` writes it.

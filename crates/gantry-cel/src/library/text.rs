@@ -1,6 +1,6 @@
 //! What the language itself can do with texts.
 
-use super::{Library, Prepared, mismatch};
+use super::{Library, Prepared, mismatch, unfit};
 use crate::cost::rules;
 use crate::error::{Error, Result};
 use crate::value::Value;
@@ -52,7 +52,7 @@ fn matches<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
             Ok(Value::Bool(pattern.is_match(text)))
         }
         [Value::String(_), _] => mismatch(),
-        _ => Err(Error::fixed("no such overload: matches")),
+        _ => unfit("matches", args),
     }
 }
 

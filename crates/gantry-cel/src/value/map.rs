@@ -110,6 +110,14 @@ impl<'a> Map<'a> {
         self.len() == 0
     }
 
+    /// The keys and their values, of which some may be errors.
+    pub fn entries(&self) -> impl Iterator<Item = (Value<'a>, Result<Value<'a>>)> + '_ {
+        self.keys().into_iter().filter_map(|key| match self.find(&key) {
+            Ok(value) => value.map(|value| (key, Ok(value))),
+            Err(e) => Some((key, Err(e))),
+        })
+    }
+
     /// Whether a schema declares it.
     pub(crate) fn is_declared(&self) -> bool {
         matches!(self, Map::Json(_, decl) if !matches!(decl.kind, DeclKind::Any))

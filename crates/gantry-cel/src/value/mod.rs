@@ -185,6 +185,17 @@ impl<'a> Value<'a> {
         SmolStr::new_static(name)
     }
 
+    /// Whether it can be what something is selected by.
+    pub(crate) fn check_index(&self) -> Result<()> {
+        match self {
+            Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) => Ok(()),
+            other => {
+                let name = text::go_type(other);
+                Err(Error::new(format!("invalid qualifier type: {name}")))
+            }
+        }
+    }
+
     /// How many characters, items or entries it has; none for what has no size.
     pub(crate) fn size(&self) -> Option<u64> {
         Some(match self {
@@ -236,8 +247,8 @@ impl<'a> Value<'a> {
             Value::String(text) => text.is_empty(),
             Value::Bytes(bytes) => bytes.is_empty(),
             // What is read as a schema says does not tell.
-            Value::List(list) => !list.is_declared() && list.len() == 0,
-            Value::Map(map) => !map.is_declared() && map.len() == 0,
+            Value::List(list) => !list.is_declared() && list.is_empty(),
+            Value::Map(map) => !map.is_declared() && map.is_empty(),
             _ => false,
         }
     }

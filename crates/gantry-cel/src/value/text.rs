@@ -1,6 +1,14 @@
 //! Values as Go writes them.
 
 use super::{List, Map, Value};
+use std::fmt;
+
+/// As messages show it.
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show(self))
+    }
+}
 
 /// A value as messages show it.
 pub(crate) fn show(value: &Value<'_>) -> String {
@@ -46,6 +54,29 @@ fn show_map(map: &Map<'_>) -> String {
         })
         .collect();
     format!("{{{}}}", entries.join(", "))
+}
+
+/// How upstream's messages name the kind of a value.
+pub(crate) fn go_type(value: &Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "types.Null",
+        Value::Bool(_) => "types.Bool",
+        Value::Int(_) => "types.Int",
+        Value::Uint(_) => "types.Uint",
+        Value::Double(_) => "types.Double",
+        Value::String(_) => "types.String",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Duration(_) => "types.Duration",
+        Value::Timestamp(_) => "types.Timestamp",
+        Value::List(list) if list.is_declared() => "*common.unstructuredList",
+        Value::List(_) => "*types.baseList",
+        Value::Map(map) if map.is_declared() => "*common.unstructuredMap",
+        Value::Map(_) => "*types.baseMap",
+        Value::Type(_) => "*types.Type",
+        Value::Optional(_) => "*types.Optional",
+        Value::Object(object) => object.type_name(),
+        Value::Preserved(_) => "*common.unknownPreserved",
+    }
 }
 
 /// A duration's seconds, with as many digits as it takes.

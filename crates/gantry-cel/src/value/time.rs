@@ -1,7 +1,7 @@
 //! Points in time and time spans, read and written as Go does.
 
 use crate::error::{Error, Result};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 const NANOS: i64 = 1_000_000_000;
 const DAY: i64 = 86_400;
@@ -176,10 +176,6 @@ impl Timestamp {
         self.format_at(self.offset)
     }
 
-    pub(crate) fn format_utc(&self) -> String {
-        self.format_at(0)
-    }
-
     fn format_at(&self, offset: i32) -> String {
         let c = self.civil(offset.into());
         let mut out = format!(
@@ -201,6 +197,13 @@ impl Timestamp {
             }
         }
         out
+    }
+}
+
+/// In UTC, as RFC 3339 has it.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.format_at(0))
     }
 }
 
@@ -332,7 +335,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
                     .checked_mul(10)
                     .and_then(|p| p.checked_add(u64::from(digit - b'0')))
                 {
-                    Some(more) if more <= (1 << 63) - 1 => {
+                    Some(more) if i64::try_from(more).is_ok() => {
                         parts = more;
                         scale *= 10.0;
                     }

@@ -3,6 +3,7 @@
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition and pkg/apis/apiextensions.
 
 mod conversion;
+mod rules;
 mod schema;
 mod selectable;
 mod structural;
@@ -310,6 +311,110 @@ mod tests {
             path,
             of(json!({"b": "y"}), true),
             &[&format!("{at}.apiVersion: Required value"), &format!("{at}.kind: Required value")],
+        );
+    }
+
+    #[test]
+    fn rules() {
+        let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/o";
+        let at = "spec.validation.openAPIV3Schema.properties[spec].properties[o]";
+        let rule = |rule: &str, more: Value| {
+            let mut rule = json!({"rule": rule});
+            rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            rule
+        };
+        let of = |rule: Value| {
+            json!({
+                "type": "object", "properties": {"a": {"type": "integer"}, "l": {"type": "array", "items": {"type": "string"}}},
+                "x-kubernetes-validations": [rule],
+            })
+        };
+        let shown = |rule: &str, message: &str, optional: &str| {
+            format!(
+                r#"{{"Rule":"{rule}","Message":"","MessageExpression":"{message}","Reason":null,"FieldPath":"","OptionalOldSelf":{optional}}}"#
+            )
+        };
+        check(field, of(rule("self.a > 0", json!({"fieldPath": ".a", "messageExpression": "string(1)"}))), &[]);
+        check(
+            field,
+            of(rule("self.b > 0", json!({}))),
+            &[&format!(
+                "{at}.x-kubernetes-validations[0].rule: Invalid value: {}: compilation failed: ERROR: <input>:1:5: undefined \
+                 field 'b'\n | self.b > 0\n | ....^",
+                shown(r"self.b \u003e 0", "", "null")
+            )],
+        );
+        check(
+            field,
+            of(rule("self.a", json!({"optionalOldSelf": false}))),
+            &[
+                &format!(
+                    "{at}.x-kubernetes-validations[0].rule: Invalid value: {}: cel expression must evaluate to a bool",
+                    shown("self.a", "", "false")
+                ),
+                &format!(
+                    "{at}.x-kubernetes-validations[0].optionalOldSelf: Invalid value: false: may not be set if oldSelf is not \
+                     used in rule"
+                ),
+            ],
+        );
+        check(
+            field,
+            of(rule("self.a == 0", json!({"messageExpression": "1"}))),
+            &[&format!(
+                "{at}.x-kubernetes-validations[0].messageExpression: Invalid value: {}: messageExpression must evaluate to a \
+                 string",
+                shown("self.a == 0", "1", "null")
+            )],
+        );
+        check(
+            field,
+            of(rule("self.a > 0", json!({"fieldPath": ".z"}))),
+            &[&format!(
+                "{at}.x-kubernetes-validations[0].fieldPath: Invalid value: \".z\": must be a valid path"
+            )],
+        );
+        // What cannot be compared with what it replaces has no transitions.
+        let old = json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]});
+        check(
+            field,
+            json!({"type": "array", "maxItems": 3, "items": {"type": "object", "properties": {"v": old}}}),
+            &[&format!(
+                "{at}.items.properties[v].x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf \
+                 cannot be used on the uncorrelatable portion of the schema within {at}"
+            )],
+        );
+        // Rules that may cost too much.
+        let advice = "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and \
+                      strings are declared)";
+        let costly = format!("{at}.x-kubernetes-validations[0].rule: Forbidden");
+        check(
+            field,
+            of(rule("self.l.all(x, self.l.all(y, x == y))", json!({}))),
+            &[
+                &format!("{costly}: estimated rule cost exceeds budget by factor of more than 100x {advice}"),
+                &format!(
+                    "{costly}: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+                ),
+                &format!(
+                    "spec.validation.openAPIV3Schema: Forbidden: x-kubernetes-validations estimated rule cost total for \
+                     entire OpenAPIv3 schema exceeds budget by factor of more than 100x {advice}"
+                ),
+            ],
+        );
+        // A default obeys them.
+        check(
+            field,
+            json!({"type": "integer", "default": 0, "x-kubernetes-validations": [{"rule": "self > 0"}]}),
+            &[&format!("{at}.default: Invalid value: 0: failed rule: self > 0")],
+        );
+        // What is wrong with a schema may be why rules are.
+        check(
+            field,
+            json!({"type": "object", "uniqueItems": true, "x-kubernetes-validations": [{"rule": "self.b"}]}),
+            &[&format!(
+                "{at}.uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+            )],
         );
     }
 }

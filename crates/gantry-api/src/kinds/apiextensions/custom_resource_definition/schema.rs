@@ -6,11 +6,13 @@ use crate::field::{Error, Path};
 use crate::kinds::checks::Errors;
 use crate::kinds::values::{entries, flag, given, list, text};
 use crate::schema::{Internal, Type, message};
+use super::rules::{self, Scope, Total};
+use crate::structural::rules::{At, Correlated, Rules};
 use crate::structural::{Structural, embedded, is_meta, prune, validate as values};
+use gantry_cel::limits;
 use serde_json::Value;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
-const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 /// The fields of OpenAPI that no schema here may have.
 pub const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
 /// What may stand at the root beside a status that is checked on its own, in Go's names.
@@ -64,40 +66,57 @@ pub fn root(errors: &mut Errors, path: &Path, schema: &Value, has_status: bool) 
     }
 }
 
-/// Checks a schema and all within it.
-pub fn validate(errors: &mut Errors, path: &Path, schema: &Value) {
-    one(errors, path, schema, &Place { root: true, no_defaults: "", meta: false });
+/// Checks a schema and all within it. Of a structural schema the rules are compiled, too; `costs` says whether they may
+/// each cost no more than new ones may.
+pub fn validate(errors: &mut Errors, path: &Path, schema: &Value, is_structural: bool, costs: bool) {
+    let mut found = Found { errors, of_rules: Errors::new(), total: Total::new(costs) };
+    let scope = is_structural.then(|| Scope::root(schema));
+    let place = Place { root: true, no_defaults: "", meta: false, uncorrelated: None };
+    one(&mut found, path, schema, &place, scope.as_ref());
+    let Found { of_rules, total, .. } = found;
+    errors.extend(of_rules);
+    total.check(errors, path);
+}
+
+/// What is found; what is wrong with rules is told last.
+struct Found<'a> {
+    errors: &'a mut Errors,
+    of_rules: Errors,
+    total: Total,
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a> {
     root: bool,
     /// Why no defaults may be here; empty if they may.
     no_defaults: &'static str,
     /// Whether this is within an object's metadata.
     meta: bool,
+    /// Above here nothing can be compared with what it replaces.
+    uncorrelated: Option<&'a Path<'a>>,
 }
 
-fn one(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
-    plain(errors, path, schema, place);
+fn one(found: &mut Found, path: &Path, schema: &Value, place: &Place, scope: Option<&Scope>) {
+    let before = found.errors.len();
+    plain(found.errors, path, schema, place);
     let below = Place { root: false, ..*place };
     if flag(&schema["uniqueItems"]) {
         let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-        errors.push(Error::forbidden(path.child("uniqueItems"), detail));
+        found.errors.push(Error::forbidden(path.child("uniqueItems"), detail));
     }
     let additional = &schema["additionalProperties"];
     let has_properties = entries(&schema["properties"]).next().is_some();
     if given(additional) {
         let at = path.child("additionalProperties");
         if has_properties && additional != &Value::Bool(true) {
-            errors.push(Error::forbidden(at, "additionalProperties and properties are mutual exclusive"));
+            found.errors.push(Error::forbidden(at, "additionalProperties and properties are mutual exclusive"));
         }
         if additional.is_object() {
             let place = match place.meta {
                 true => Place { no_defaults: "inside additionalProperties applying to object metadata", ..below },
                 false => below,
             };
-            one(errors, &at, additional, &place);
+            one(found, &at, additional, &place, scope.map(|s| s.values(additional)).as_ref());
         }
     }
     let embedded = flag(&schema["x-kubernetes-embedded-resource"]);
@@ -114,21 +133,34 @@ fn one(errors: &mut Errors, path: &Path, schema: &Value, place: &Place) {
                 };
             }
         }
-        one(errors, &properties.key(name), child, &below);
+        one(found, &properties.key(name), child, &below, scope.map(|s| s.field(name, child)).as_ref());
     }
     if schema["not"].is_object() {
-        one(errors, &path.child("not"), &schema["not"], &below);
+        one(found, &path.child("not"), &schema["not"], &below, None);
     }
     for field in ["allOf", "oneOf", "anyOf"] {
         for (i, child) in list(&schema[field]).iter().enumerate() {
-            one(errors, &path.child(field).index(i), child, &below);
+            one(found, &path.child(field).index(i), child, &below, None);
         }
     }
     if schema["items"].is_object() {
-        one(errors, &path.child("items"), &schema["items"], &below);
+        let items = &schema["items"];
+        let below = match schema["x-kubernetes-list-type"] == "map" {
+            true => below,
+            // The outermost of them is told.
+            false => Place { uncorrelated: place.uncorrelated.or(Some(path)), ..below },
+        };
+        one(found, &path.child("items"), items, &below, scope.map(|s| s.items(items)).as_ref());
     }
-    extensions(errors, path, schema);
-    rules(errors, &path.child("x-kubernetes-validations"), &schema["x-kubernetes-validations"]);
+    extensions(found.errors, path, schema);
+    let rules_path = path.child("x-kubernetes-validations");
+    rules::form(found.errors, &rules_path, schema);
+    // What is wrong here or below may be why expressions do not compile.
+    if let Some(scope) = scope
+        && found.errors.len() == before
+    {
+        rules::compile(&mut found.of_rules, &mut found.total, &rules_path, schema, scope, place.uncorrelated);
+    }
 }
 
 /// Whether a schema says something with a field.
@@ -271,45 +303,21 @@ fn map_keys(errors: &mut Errors, path: &Path, keys: &Value, items: &Value) {
     }
 }
 
-/// The form of rules; what they say is checked where they are run.
-fn rules(errors: &mut Errors, path: &Path, rules: &Value) {
-    for (i, rule) in list(rules).iter().enumerate() {
-        let at = path.index(i);
-        let of = |field: &str| text(&rule[field]);
-        let broken = |text: &str| text.trim().contains(['\n', '\r']);
-        if of("rule").trim().is_empty() {
-            errors.push(Error::required(at.child("rule"), "rule is not specified"));
-        } else if !of("message").is_empty() && of("message").trim().is_empty() {
-            errors.push(Error::invalid(at.child("message"), of("message"), "must be non-empty if specified"));
-        } else if broken(of("message")) {
-            errors.push(Error::invalid(at.child("message"), of("message"), "must not contain line breaks"));
-        } else if broken(of("rule")) && of("message").is_empty() {
-            let detail = "message must be specified if rule contains line breaks";
-            errors.push(Error::required(at.child("message"), detail));
-        }
-        if !of("messageExpression").is_empty() && of("messageExpression").trim().is_empty() {
-            let detail = "messageExpression must be non-empty if specified";
-            errors.push(Error::required(at.child("messageExpression"), detail));
-        }
-        if given(&rule["reason"]) && !REASONS.contains(&of("reason")) {
-            errors.push(Error::not_supported(at.child("reason"), of("reason"), &REASONS));
-        }
-        if !of("fieldPath").is_empty() && of("fieldPath").trim().is_empty() {
-            errors.push(Error::invalid(at.child("fieldPath"), of("fieldPath"), "must be non-empty if specified"));
-        }
-        if of("fieldPath").contains(['\n', '\r']) {
-            errors.push(Error::invalid(at.child("fieldPath"), of("fieldPath"), "must not contain line breaks"));
-        }
-    }
-}
-
 /// Checks that defaults are values that the schema allows.
 pub fn defaults(errors: &mut Errors, path: &Path, schema: &Value) {
-    defaults_of(errors, path, schema, &Structural::root(schema), false);
+    let mut budget = limits::PER_OBJECT.cast_signed();
+    defaults_of(errors, path, schema, &Structural::root(schema), false, &mut budget);
 }
 
 /// Within the metadata of an object `in_meta`, where pruning takes nothing.
-fn defaults_of(errors: &mut Errors, path: &Path, schema: &Value, structural: &Structural, in_meta: bool) {
+fn defaults_of(
+    errors: &mut Errors,
+    path: &Path,
+    schema: &Value,
+    structural: &Structural,
+    in_meta: bool,
+    budget: &mut i64,
+) {
     let in_meta = in_meta && !structural.embedded;
     if let Some(value) = schema.get("default").filter(|d| given(d)) {
         let at = path.child("default").to_string();
@@ -324,15 +332,35 @@ fn defaults_of(errors: &mut Errors, path: &Path, schema: &Value, structural: &St
         if errors.len() == before {
             errors.extend(values::validate_default(structural, value, &at));
         }
+        if errors.len() == before
+            && let Some(rules) = Rules::of(schema, structural.embedded)
+        {
+            // As what changes nothing and as what is new; what costs more counts.
+            let run = |old| {
+                let at = At { path: at.clone(), schema: structural, value, old, correlated: Correlated::default() };
+                rules.run(&at, *budget)
+            };
+            let (broken, mut left) = run(Some(value));
+            if broken.is_empty() {
+                let (broken, other) = run(None);
+                errors.extend(broken);
+                left = left.min(other);
+            }
+            errors.extend(broken);
+            *budget = left;
+        }
+        if *budget < 0 {
+            return;
+        }
     }
     let properties = path.child("properties");
     for (name, child) in entries(&schema["properties"]) {
         if let Some(below) = structural.properties.get(name.as_str()) {
             let in_meta = in_meta || (structural.embedded && is_meta(name));
-            defaults_of(errors, &properties.key(name), child, below, in_meta);
+            defaults_of(errors, &properties.key(name), child, below, in_meta, budget);
         }
     }
     if let Some(below) = &structural.items {
-        defaults_of(errors, &path.child("items"), &schema["items"], below, in_meta);
+        defaults_of(errors, &path.child("items"), &schema["items"], below, in_meta, budget);
     }
 }

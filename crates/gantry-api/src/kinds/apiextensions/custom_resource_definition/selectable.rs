@@ -3,7 +3,7 @@
 use crate::field::{Error, Path};
 use crate::kinds::checks::Errors;
 use crate::kinds::values::{given, list, text};
-use crate::structural::{Additional, Structural};
+use crate::structural::{Structural, field_path};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -35,8 +35,8 @@ pub fn validate(errors: &mut Errors, path: &Path, version: &Value, alike: (bool,
             errors.push(Error::required(at, ""));
             continue;
         }
-        let found = match find(&schema, json_path) {
-            Ok(found) => found,
+        let found = match field_path::find(&schema, json_path, false) {
+            Ok((_, found)) => found,
             Err(why) => {
                 errors.push(Error::invalid(at, json_path, format!("is an invalid path: {why}")));
                 continue;
@@ -57,35 +57,4 @@ pub fn validate(errors: &mut Errors, path: &Path, version: &Value, alike: (bool,
     if seen.len() > MOST {
         errors.push(Error::too_many(path, seen.len(), MOST));
     }
-}
-
-/// Finds the schema a path leads to; none where any value may be.
-fn find<'a>(schema: &'a Structural, json_path: &str) -> Result<Option<&'a Structural>, String> {
-    let absent = || "does not refer to a valid field".to_string();
-    let mut at = Some(schema);
-    let mut rest = json_path;
-    while !rest.is_empty() {
-        let Some(after) = rest.strip_prefix('.') else {
-            if rest.starts_with('[') {
-                return Err("array notation is not allowed".into());
-            }
-            let token = rest.split(['.', '[', ']']).find(|t| !t.is_empty()).unwrap_or(rest);
-            return Err(format!("expected [ or . but got: {token}"));
-        };
-        if after.is_empty() {
-            return Err("unexpected end of JSON path".into());
-        }
-        // A delimiter is a name when a name should stand there.
-        let end = after.find(['.', '[', ']']).unwrap_or(after.len()).max(1);
-        let (name, left) = after.split_at(end);
-        let here = at.ok_or_else(absent)?;
-        at = match (here.properties.is_empty(), &here.additional) {
-            (false, _) => Some(here.properties.get(name).ok_or_else(absent)?),
-            (true, Additional::Like(field)) => Some(field),
-            (true, Additional::Unsaid) => return Err(absent()),
-            (true, Additional::Any | Additional::Forbidden) => None,
-        };
-        rest = left;
-    }
-    Ok(at)
 }

@@ -23,10 +23,12 @@ pub fn validate(object: &Value, old: Option<&Value>) -> Errors {
     let (path, spec) = (Path::new("spec"), &object["spec"]);
     group(&mut errors, &path.child("group"), text(&spec["group"]));
     one_of(&mut errors, &path.child("scope"), &spec["scope"], &["Cluster", "Namespaced"]);
-    versions(&mut errors, &path, spec);
+    let unchanged = |version: &Value| old.is_some_and(|old| has_schema(&old["spec"], version));
+    versions(&mut errors, &path, spec, &unchanged);
     names(&mut errors, &path.child("names"), &spec["names"], true);
     for (field, top) in OWN.iter().filter(|(field, _)| shared(spec, field)) {
-        own(&mut errors, &path.child(top), field, spec, &list(&spec["versions"])[0]);
+        let version = &list(&spec["versions"])[0];
+        own(&mut errors, &path.child(top), field, spec, version, unchanged(version));
     }
     conversion::validate(&mut errors, &path.child("conversion"), &spec["conversion"]);
     if let Some(old) = old {
@@ -124,7 +126,13 @@ fn shared(spec: &Value, field: &str) -> bool {
     !all.is_empty() && all.iter().all(|v| v[field] == all[0][field])
 }
 
-fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
+/// Whether a version has the same schema here.
+fn has_schema(spec: &Value, version: &Value) -> bool {
+    let mut all = list(&spec["versions"]).iter();
+    all.any(|v| v["name"] == version["name"] && v["schema"] == version["schema"])
+}
+
+fn versions(errors: &mut Errors, path: &Path, spec: &Value, unchanged: &dyn Fn(&Value) -> bool) {
     let all = list(&spec["versions"]);
     let at = path.child("versions");
     let empty = Value::Null;
@@ -145,7 +153,7 @@ fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
         label(errors, &place.child("name"), text(&version["name"]));
         deprecation(errors, &place.child("deprecationWarning"), version);
         for (field, _) in OWN.iter().filter(|(field, _)| !shared(spec, field)) {
-            own(errors, &place.child(field), field, spec, version);
+            own(errors, &place.child(field), field, spec, version, unchanged(version));
         }
     }
     let shown = || {
@@ -169,7 +177,8 @@ fn versions(errors: &mut Errors, path: &Path, spec: &Value) {
     }
 }
 
-fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Value) {
+/// Rules of a schema that is `unchanged` may cost what they do.
+fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Value, unchanged: bool) {
     match field {
         "schema" => {
             let root = &version["schema"]["openAPIV3Schema"];
@@ -178,10 +187,13 @@ fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Va
                 let before = errors.len();
                 schema::root(errors, &at, root, version["subresources"]["status"].is_object());
                 // What cannot be read as a structural schema is not checked to be one.
-                if structural::is_readable(root) && structural::validate(errors, &at, root) {
+                let mut good = structural::is_readable(root) && structural::validate(errors, &at, root);
+                if good {
+                    let before = errors.len();
                     schema::defaults(errors, &at, root);
+                    good = errors.len() == before;
                 }
-                schema::validate(errors, &at, root);
+                schema::validate(errors, &at, root, good, !unchanged);
                 if errors.len() == before && !structural::is_readable(root) {
                     // All else that no structural schema has is refused above.
                     errors.push(Error::invalid(at, "", "OpenAPIV3Schema 'schema' is not supported"));

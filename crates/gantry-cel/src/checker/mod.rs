@@ -1,6 +1,8 @@
 //! Types of expressions, and which functions calls are of. Source: cel-go's checker package.
 
-use crate::ast::{Call, Comprehension, Expr, Id, Kind, List, Literal, Select, Struct, operators as op};
+mod call;
+
+use crate::ast::{Call, Comprehension, Expr, Id, Kind, List, Literal, Select, Struct};
 use crate::env::Env;
 use crate::issue::Reports;
 use crate::library::{Function, LIBRARY, Overload};
@@ -150,22 +152,25 @@ impl Checker<'_> {
     /// Whether a name is that of a variable or a type; then the node is it.
     fn name(&mut self, expr: &Expr, name: &str) -> bool {
         let name = name.strip_prefix('.').unwrap_or(name);
-        let local = self.scopes.iter().rev().find(|(n, _)| n == name);
-        let variable = local.map(|(_, t)| t.clone());
-        let found = variable.or_else(|| self.env.variable_type(name).cloned());
-        if let Some(type_) = found {
+        if let Some(type_) = self.variable(name) {
             self.set(expr, type_);
             self.refer(expr, Reference::Variable(name.into()));
             return true;
         }
-        match LIBRARY.type_named(name) {
+        match LIBRARY.type_named(name).or_else(|| self.env.scalar_named(name)) {
             Some(type_) => {
-                self.set(expr, Type::Type(type_.clone().into()));
+                self.set(expr, Type::Type(Some(type_.clone().into())));
                 self.refer(expr, Reference::Type(name.into()));
                 true
             }
             None => false,
         }
+    }
+
+    fn variable(&self, name: &str) -> Option<Type> {
+        let local = self.scopes.iter().rev().find(|(n, _)| n == name);
+        let found = local.map(|(_, t)| t);
+        found.or_else(|| self.env.variable_type(name)).cloned()
     }
 
     fn select(&mut self, expr: &Expr, select: &Select) {
@@ -240,141 +245,6 @@ impl Checker<'_> {
         }
     }
 
-    fn call(&mut self, expr: &Expr, call: &Call) {
-        if call.function == op::OPTIONAL_SELECT {
-            return self.optional_select(expr, call);
-        }
-        for arg in &call.args {
-            self.check(arg);
-        }
-        let Some(target) = &call.target else {
-            match LIBRARY.function(&call.function) {
-                Some(function) => self.resolve(expr, function, None, &call.args, false),
-                None => self.undeclared(expr, &call.function),
-            }
-            return;
-        };
-        if let Some(prefix) = target.qualified_name()
-            && let Some(function) = LIBRARY.function(&format!("{prefix}.{}", call.function))
-        {
-            return self.resolve(expr, function, None, &call.args, true);
-        }
-        self.check(target);
-        match LIBRARY.function(&call.function) {
-            Some(function) => self.resolve(expr, function, Some(target), &call.args, false),
-            None => self.undeclared(expr, &call.function),
-        }
-    }
-
-    /// Finds the signatures that fit a call.
-    fn resolve(
-        &mut self,
-        expr: &Expr,
-        function: &'static Function,
-        target: Option<&Expr>,
-        args: &[Expr],
-        qualified: bool,
-    ) {
-        if matches!(function.name, op::AND | op::OR) {
-            return self.logic(expr, function, args);
-        }
-        let types: Vec<Type> = target.into_iter().chain(args).map(|a| self.get(a)).collect();
-        let mut overloads: Vec<&'static Overload> = Vec::new();
-        let mut result: Option<Type> = None;
-        for overload in &function.overloads {
-            if overload.member != target.is_some() || overload.args.len() != types.len() {
-                continue;
-            }
-            let (wanted, returned) = self.instance(overload);
-            if !self.bindings.all_assignable(&types, &wanted) {
-                continue;
-            }
-            overloads.push(overload);
-            let returned = self.bindings.substitute(&returned, false);
-            result = Some(match result {
-                None => returned,
-                Some(result) if result.is_dyn() || returned.same(&result, false) => result,
-                Some(_) => Type::Dyn,
-            });
-        }
-        let Some(result) = result else {
-            let types: Vec<Type> = types.iter().map(|t| self.bindings.substitute(t, true)).collect();
-            let signature = signature(&types, target.is_some());
-            self.report(
-                expr.id,
-                format!(
-                    "found no matching overload for '{}' applied to '{signature}'",
-                    function.name
-                ),
-            );
-            return self.set(expr, Type::Error);
-        };
-        self.set(expr, result);
-        self.refer(
-            expr,
-            Reference::Function {
-                function,
-                overloads,
-                qualified,
-            },
-        );
-    }
-
-    /// A signature with variables in the place of its parameters.
-    fn instance(&mut self, overload: &Overload) -> (Vec<Type>, Type) {
-        let mut names: Vec<(SmolStr, Type)> = Vec::new();
-        let args = overload.args.iter().map(|t| self.fresh(t, &mut names)).collect();
-        let result = self.fresh(&overload.result, &mut names);
-        (args, result)
-    }
-
-    fn fresh(&mut self, type_: &Type, names: &mut Vec<(SmolStr, Type)>) -> Type {
-        match type_ {
-            Type::Param(name) => match names.iter().find(|(n, _)| n == name) {
-                Some((_, var)) => var.clone(),
-                None => {
-                    let var = self.bindings.new_var();
-                    names.push((name.clone(), var.clone()));
-                    var
-                }
-            },
-            Type::List(element) => Type::list(self.fresh(element, names)),
-            Type::Map(entry) => {
-                let key = self.fresh(&entry.0, names);
-                Type::map(key, self.fresh(&entry.1, names))
-            }
-            Type::Opaque(name, params) => {
-                let params = params.iter().map(|p| self.fresh(p, names)).collect();
-                Type::Opaque(name.clone(), params)
-            }
-            Type::Type(of) => Type::Type(self.fresh(of, names).into()),
-            _ => type_.clone(),
-        }
-    }
-
-    fn logic(&mut self, expr: &Expr, function: &'static Function, args: &[Expr]) {
-        let mut fits = true;
-        for arg in args {
-            let type_ = self.get(arg);
-            if !self.bindings.assignable(&type_, &Type::Bool) {
-                self.mismatch(arg.id, &Type::Bool, &type_);
-                fits = false;
-            }
-        }
-        self.set(expr, if fits { Type::Bool } else { Type::Error });
-        if fits {
-            let overloads = function.overloads.iter().collect();
-            self.refer(
-                expr,
-                Reference::Function {
-                    function,
-                    overloads,
-                    qualified: false,
-                },
-            );
-        }
-    }
-
     /// What an optional element is an element of, and whether it may stand there.
     fn element(&mut self, expr: &Expr, optional: bool) -> Type {
         let type_ = self.get(expr);
@@ -393,15 +263,15 @@ impl Checker<'_> {
     }
 
     /// The type of elements so far together with that of another.
-    fn join(&mut self, expr: &Expr, before: Option<Type>, type_: Type) -> Type {
+    fn join(&mut self, before: Option<Type>, type_: Type) -> Type {
         let Some(before) = before else {
             return type_;
         };
         if self.bindings.assignable(&before, &type_) {
             return unify::most_general(&before, &type_);
         }
-        self.mismatch(expr.id, &before, &type_);
-        Type::Error
+        // Whether that may be is for the validators to say.
+        Type::Dyn
     }
 
     fn list(&mut self, expr: &Expr, list: &List) {
@@ -409,7 +279,7 @@ impl Checker<'_> {
         for (i, element) in list.elements.iter().enumerate() {
             self.check(element);
             let type_ = self.element(element, list.optional.contains(&i));
-            elements = Some(self.join(element, elements, type_));
+            elements = Some(self.join(elements, type_));
         }
         let elements = elements.unwrap_or_else(|| self.bindings.new_var());
         self.set(expr, Type::list(elements));
@@ -423,10 +293,10 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&entry.key);
             let key = self.get(&entry.key);
-            keys = Some(self.join(&entry.key, keys, key));
+            keys = Some(self.join(keys, key));
             self.check(&entry.value);
             let value = self.element(&entry.value, entry.optional);
-            values = Some(self.join(&entry.value, values, value));
+            values = Some(self.join(values, value));
         }
         let keys = keys.unwrap_or_else(|| self.bindings.new_var());
         let values = values.unwrap_or_else(|| self.bindings.new_var());
@@ -443,11 +313,13 @@ impl Checker<'_> {
                 );
                 self.set(expr, Type::Error);
             }
-            None if self.env.variable_type(&message.name).is_some() => {
-                self.report(expr.id, format!("'{}' is not a type", message.name));
-                self.set(expr, Type::Error);
-            }
-            None => return self.undeclared(expr, &message.name),
+            None => match self.variable(&message.name) {
+                Some(type_) => {
+                    self.report(expr.id, format!("'{}' is not a type", type_.runtime_name()));
+                    self.set(expr, Type::Error);
+                }
+                None => return self.undeclared(expr, &message.name),
+            },
         }
         for field in &message.fields {
             self.check(&field.value);
@@ -496,14 +368,5 @@ impl Checker<'_> {
         if !self.bindings.assignable(wanted, &type_) {
             self.mismatch(expr.id, wanted, &type_);
         }
-    }
-}
-
-/// Arguments as messages show them.
-fn signature(types: &[Type], member: bool) -> String {
-    let shown: Vec<String> = types.iter().map(Type::to_string).collect();
-    match (member, shown.split_first()) {
-        (true, Some((target, rest))) => format!("{target}.({})", rest.join(", ")),
-        _ => format!("({})", shown.join(", ")),
     }
 }
