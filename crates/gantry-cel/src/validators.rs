@@ -43,7 +43,7 @@ impl Validator<'_> {
         };
         let good = match (call.function.as_str(), literal) {
             ("duration", Literal::String(text)) => time::parse_duration(text).is_some(),
-            ("duration", Literal::Int(_)) => false,
+            ("duration", Literal::Int(_) | Literal::Null) | ("timestamp", Literal::Null) => false,
             ("timestamp", Literal::String(text)) => {
                 Timestamp::parse(text).is_some_and(|t| time::in_range(&t))
             }

@@ -216,6 +216,12 @@ fn constants() {
  | .........^"#,
     );
     check(
+        "[1].map(x, duration(null))",
+        r#"ERROR: <input>:1:21: invalid duration argument
+ | [1].map(x, duration(null))
+ | ....................^"#,
+    );
+    check(
         "timestamp('x')",
         r#"ERROR: <input>:1:11: invalid timestamp argument
  | timestamp('x')
