@@ -6,6 +6,7 @@ use crate::apply::validate::go;
 use crate::field::Error;
 use crate::formats;
 use crate::kind::{Cell, Column, Deprecation, Hooks, Kind, STORED_CUSTOM, ScalePaths, Scope, Subresource};
+use crate::kinds::columns::described;
 use crate::structural::json_path::JsonPath;
 use crate::structural::{Structural, default, embedded, lists, prune, validate};
 use crate::version_priority;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub struct Custom {
     /// What its objects look like.
     pub schema: Arc<Structural>,
+    /// What they look like in each version of the definition, by `apiVersion`.
+    pub versions: Arc<[(String, Arc<Structural>)]>,
     /// The same as it was written, for OpenAPI: JSON.
     pub published: Box<str>,
     /// Whether the definition is being deleted: nothing new is made then.
@@ -34,34 +37,49 @@ pub fn kinds(definition: &Value) -> Vec<Kind> {
     let Some(stored) = versions.iter().find(|v| v["storage"] == true) else {
         return Vec::new();
     };
-    let of_stored = Arc::new(Structural::root(&stored["schema"]["openAPIV3Schema"]));
-    let stored = (text(&stored["name"]), of_stored);
+    let group = text(&definition["spec"]["group"]);
+    let looks = |version: &&Value| {
+        let schema = Structural::root(&version["schema"]["openAPIV3Schema"]);
+        (format!("{group}/{}", text(&version["name"])), Arc::new(schema))
+    };
+    let all: Arc<[_]> = versions.iter().map(looks).collect();
+    let stored = format!("{group}/{}", text(&stored["name"]));
     let served = versions.iter().filter(|v| v["served"] == true);
-    served.map(|version| kind(definition, version, &stored)).collect()
+    served
+        .filter_map(|version| kind(definition, version, &stored, &all))
+        .collect()
 }
 
-/// `stored` is the version that objects are stored in, and what they look like there.
-fn kind(definition: &Value, version: &Value, stored: &(&str, Arc<Structural>)) -> Kind {
+/// `stored` is the version that objects are stored in, and `all` what they look like in each.
+fn kind(
+    definition: &Value,
+    version: &Value,
+    stored: &str,
+    all_versions: &Arc<[(String, Arc<Structural>)]>,
+) -> Option<Kind> {
+    let looks = |version: &str| {
+        all_versions
+            .iter()
+            .find(|(v, _)| v == version)
+            .map(|(_, s)| s.clone())
+    };
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let (group, plural) = (text(&spec["group"]), text(&names["plural"]));
     let subresources = &version["subresources"];
     let all = [("scale", Subresource::Scale), ("status", Subresource::Status)];
     let subresources = all.iter().filter(|(name, _)| subresources[*name].is_object());
     let schema = &version["schema"]["openAPIV3Schema"];
-    let (stored, of_stored) = stored;
-    let structural = match version["name"] == *stored {
-        true => of_stored.clone(),
-        false => Arc::new(Structural::root(schema)),
-    };
+    let api_version = format!("{group}/{}", text(&version["name"]));
+    let structural = looks(&api_version)?;
     let hooks = CustomHooks {
         schema: structural.clone(),
-        stored_schema: of_stored.clone(),
-        api_version: format!("{group}/{}", text(&version["name"])),
-        stored_version: format!("{group}/{stored}"),
+        stored_schema: looks(stored)?,
+        api_version,
+        stored_version: stored.to_string(),
         has_status: version["subresources"]["status"].is_object(),
         scale: Scale::of(&version["subresources"]["scale"]),
     };
-    Kind {
+    Some(Kind {
         group: group.into(),
         version: text(&version["name"]).into(),
         deprecation: deprecation(definition, version).map(Deprecation::Said),
@@ -89,11 +107,12 @@ fn kind(definition: &Value, version: &Value, stored: &(&str, Arc<Structural>)) -
         columns: columns(&version["additionalPrinterColumns"]),
         custom: Some(Custom {
             schema: structural,
+            versions: all_versions.clone(),
             published: schema.to_string().into(),
             terminating: has_condition(definition, "Terminating"),
         }),
         hooks: Box::new(hooks),
-    }
+    })
 }
 
 /// Whether a condition of a definition holds.
@@ -125,10 +144,25 @@ fn columns(defined: &Value) -> Vec<Column> {
         })
     };
     let mut columns = Vec::new();
-    columns.extend(column("Name", "string", "name", "", 0, ".metadata.name"));
+    columns.extend(column(
+        "Name",
+        "string",
+        "name",
+        &described("name"),
+        0,
+        ".metadata.name",
+    ));
     let mut others = list(defined).peekable();
     if others.peek().is_none() {
-        columns.extend(column("Age", "date", "", "", 0, ".metadata.creationTimestamp"));
+        let created = described("creationTimestamp");
+        columns.extend(column(
+            "Age",
+            "date",
+            "",
+            &created,
+            0,
+            ".metadata.creationTimestamp",
+        ));
     }
     for other in others {
         let path = text(&other["jsonPath"]);
@@ -221,47 +255,74 @@ impl CustomHooks {
     fn check_scale(&self, object: &Value, with_spec: bool, errors: &mut Vec<Error>) {
         let Some(scale) = &self.scale else { return };
         let mut count = |path: &str| {
-            let (at, value) = (format!(".{path}"), at(object, path));
-            let detail = match value {
-                None => return,
-                Some(value) => match value.as_i64() {
-                    None => {
-                        let detail = format!(
-                            "{at} accessor error: {} is of the type {}, expected int64",
-                            go(value),
-                            go_type(value)
-                        );
-                        return errors.push(Error::invalid(at, 0, detail));
-                    }
-                    Some(n) if n < 0 => "should be a non-negative integer".to_string(),
-                    Some(n) if n > i64::from(i32::MAX) => {
-                        format!("should be less than or equal to {}", i32::MAX)
-                    }
-                    Some(_) => return,
-                },
+            let at = format!(".{path}");
+            let detail = match at_path(object, path).map(|found| found.map(|v| (v, v.as_i64()))) {
+                Err(why) => return errors.push(Error::invalid(at, 0, why)),
+                Ok(None) => return,
+                Ok(Some((value, None))) => {
+                    return errors.push(Error::invalid(&*at, 0, misfit(&at, value, "int64")));
+                }
+                Ok(Some((_, Some(n)))) if n < 0 => "should be a non-negative integer".to_string(),
+                Ok(Some((_, Some(n)))) if n > i64::from(i32::MAX) => {
+                    format!("should be less than or equal to {}", i32::MAX)
+                }
+                Ok(Some(_)) => return,
             };
-            errors.push(Error::invalid(at, value.cloned().unwrap_or_default(), detail));
+            let value = at_path(object, path).ok().flatten().cloned();
+            errors.push(Error::invalid(at, value.unwrap_or_default(), detail));
         };
         if with_spec {
             count(&scale.spec_replicas);
         }
         count(&scale.status_replicas);
-        let selector = scale.selector.as_deref().filter(|s| !s.is_empty());
-        if let Some((path, value)) = selector.and_then(|path| Some((path, at(object, path)?)))
-            && !value.is_string()
-        {
-            let detail = format!(
-                ".{path} accessor error: {} is of the type {}, expected string",
-                go(value),
-                go_type(value)
-            );
-            errors.push(Error::invalid(format!(".{path}"), "", detail));
+        let Some(path) = scale.selector.as_deref().filter(|s| !s.is_empty()) else {
+            return;
+        };
+        let at = format!(".{path}");
+        match at_path(object, path) {
+            Err(why) => errors.push(Error::invalid(at, "", why)),
+            Ok(Some(value)) if !value.is_string() => {
+                errors.push(Error::invalid(&*at, "", misfit(&at, value, "string")));
+            }
+            Ok(_) => {}
         }
     }
 }
 
-fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(object, |value, part| value.get(part))
+/// What upstream says of a value of another type than was looked for.
+fn misfit(at: &str, value: &Value, wanted: &str) -> String {
+    format!(
+        "{at} accessor error: {} is of the type {}, expected {wanted}",
+        go(value),
+        go_type(value)
+    )
+}
+
+/// What is at a path, if anything.
+///
+/// # Errors
+///
+/// Upstream's text about a value on the way that has no fields.
+fn at_path<'a>(object: &'a Value, path: &str) -> Result<Option<&'a Value>, String> {
+    let mut value = object;
+    for (i, part) in path.split('.').enumerate() {
+        match value {
+            Value::Null => return Ok(None),
+            Value::Object(map) => match map.get(part) {
+                Some(inner) => value = inner,
+                None => return Ok(None),
+            },
+            other => {
+                let way: Vec<&str> = path.split('.').take(i + 1).collect();
+                return Err(misfit(
+                    &format!(".{}", way.join(".")),
+                    other,
+                    "map[string]interface{}",
+                ));
+            }
+        }
+    }
+    Ok(Some(value))
 }
 
 fn go_type(value: &Value) -> &'static str {

@@ -1,5 +1,6 @@
 //! Field errors, as validation reports them. Source of the wording: k8s.io/apimachinery/pkg/util/validation/field.
 
+use crate::apply::validate::go;
 use crate::schema::Schema;
 use serde_json::Value;
 use std::fmt;
@@ -252,7 +253,11 @@ impl Error {
         let mut text = self.kind.text().to_string();
         match &self.shown {
             _ if !self.kind.shows_value() => {}
-            None => text.push_str(&format!(": {}", self.value)),
+            None => match &self.value {
+                Value::String(value) => text.push_str(&format!(": {}", quoted(value))),
+                Value::Number(n) => text.push_str(&format!(": {}", go(&Value::Number(n.clone())))),
+                value => text.push_str(&format!(": {value}")),
+            },
             Some(shown) if shown.is_empty() => {}
             Some(shown) => text.push_str(&format!(": {shown}")),
         }
@@ -261,6 +266,33 @@ impl Error {
         }
         text
     }
+}
+
+/// A text as Go quotes it.
+pub fn quoted(text: &str) -> String {
+    let one = |c: char| match c {
+        '\u{7}' => "\\a".into(),
+        '\u{8}' => "\\b".into(),
+        '\u{b}' => "\\v".into(),
+        '\u{c}' => "\\f".into(),
+        '\n' => "\\n".into(),
+        '\r' => "\\r".into(),
+        '\t' => "\\t".into(),
+        '"' => "\\\"".into(),
+        '\\' => "\\\\".into(),
+        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
+        c if is_print(c) => c.to_string(),
+        c => format!("\\u{:04x}", u32::from(c)),
+    };
+    let inside: String = text.chars().map(one).collect();
+    format!("\"{inside}\"")
+}
+
+/// Whether Go would print the character as it is.
+pub fn is_print(c: char) -> bool {
+    // Characters that only say how to show others.
+    let format = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    c == ' ' || !(format || c.is_control() || c.is_whitespace())
 }
 
 impl fmt::Display for Error {

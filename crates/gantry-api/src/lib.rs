@@ -10,7 +10,6 @@ pub mod duration;
 pub mod features;
 pub mod field;
 pub mod flowcontrol;
-pub mod formats;
 pub mod json;
 pub mod kind;
 pub mod kinds;
@@ -26,3 +25,5 @@ pub mod structural;
 pub mod version;
 pub mod version_priority;
 pub mod x509;
+
+pub use gantry_formats::formats;

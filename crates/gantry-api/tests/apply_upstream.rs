@@ -97,6 +97,7 @@ fn every_kind_can_be_applied() {
             manager: "me",
             now: "2026-01-01T00:00:00Z",
             reset: Reset::Nothing,
+            others: &[],
         };
         let at = path.display();
         let once = writer

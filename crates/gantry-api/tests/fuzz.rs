@@ -155,6 +155,7 @@ fn field_sets() {
         manager: "test",
         now: "2026-01-02T00:00:00Z",
         reset: Reset::Nothing,
+        others: &[],
     };
     fuzz_text(
         &[seed],

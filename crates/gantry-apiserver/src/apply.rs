@@ -2,7 +2,7 @@
 
 use crate::body::YAML_ERRORS;
 use crate::call::Call;
-use crate::options::{FieldValidation, is_print};
+use crate::options::FieldValidation;
 use crate::pipeline::Decoded;
 use crate::respond::Body;
 use crate::verbs::{Api, TRIES, rfc3339};
@@ -64,6 +64,7 @@ impl<'a> Tracker<'a> {
             subresource: self.call.target.subresource.as_deref().unwrap_or(""),
             manager: &self.manager,
             now: &self.now,
+            others: kind.custom.as_ref().map_or(&[], |custom| &custom.versions),
             reset: match self.call.subresource() {
                 Some(Subresource::Status) if kind.status_alone || kind.custom.is_some() => {
                     Reset::AllBut(&[&["status"]])
@@ -96,7 +97,7 @@ fn of_user_agent(agent: &str) -> String {
         .next()
         .unwrap_or("")
         .chars()
-        .filter(|c| is_print(*c))
+        .filter(|c| gantry_api::field::is_print(*c))
     {
         if name.len() + c.len_utf8() > NAME_LIMIT {
             break;
@@ -207,11 +208,11 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
     }
     if let Some(twice) = twice.filter(|_| validation != FieldValidation::Ignore) {
         // In upstream's words, where tests and people look for them.
-        let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
         if validation == FieldValidation::Strict {
+            let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
             return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
         }
-        warnings.add(why);
+        warnings.add(twice);
     }
     Ok(object)
 }

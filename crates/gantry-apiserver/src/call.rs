@@ -9,6 +9,7 @@ use crate::respond::{self, Body};
 use crate::stored::{self, Head};
 use crate::view::{View, Wanted};
 use crate::warnings::Warnings;
+use crate::watch::Handover;
 use gantry_api::json::printed;
 use gantry_api::kind::Subresource;
 use gantry_api::status::Status;
@@ -43,6 +44,8 @@ pub struct Call {
     pub body: bytes::Bytes,
     /// What its client is told beside the answer.
     pub warnings: Arc<Warnings>,
+    /// Where a watch is left if its client shares the process.
+    pub handover: Option<Handover>,
 }
 
 /// Patches and deletes read bodies of these types.
@@ -122,19 +125,24 @@ impl Call {
         }
     }
 
-    /// A patch that makes an object no one can read is invalid; the request itself was read.
-    pub fn of_patch(&self, status: Status) -> Status {
+    /// A patch that makes an object no one can read is invalid; the request itself was read. `shown` is what the error
+    /// shows.
+    pub fn of_patch(&self, status: Status, shown: &str) -> Status {
         let kind = &self.target.kind.kind;
         let marker = format!("cannot be handled as a {kind}: ");
         match status.message.split_once(&marker) {
             Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
-                let body = match patch::read_strategic(&self.body) {
-                    Ok(read) if self.media_type() == PATCH_TYPES[2] => printed(&read.value),
-                    _ => String::from_utf8_lossy(&self.body).into_owned(),
-                };
-                Status::invalid("", "", "", &[field::Error::invalid("patch", body, why)])
+                Status::invalid("", "", "", &[field::Error::invalid("patch", shown, why)])
             }
             _ => status,
+        }
+    }
+
+    /// The patch as errors show it: a strategic one as Go prints what it was read into.
+    pub fn shown_patch(&self) -> String {
+        match patch::read_strategic(&self.body) {
+            Ok(read) if self.media_type() == PATCH_TYPES[2] => printed(&read.value),
+            _ => String::from_utf8_lossy(&self.body).into_owned(),
         }
     }
 

@@ -31,6 +31,13 @@ pub fn answer(path: &str, kinds: &Kinds, aggregated: bool) -> Option<Value> {
     }
 }
 
+/// Whether a path is that of a version of one of the server's own groups.
+pub fn is_builtin_version(path: &str, kinds: &Kinds) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    matches!(parts.as_slice(), ["apis", group, version]
+        if kinds.iter().any(|k| k.group == *group && k.version == *version && k.custom.is_none()))
+}
+
 /// The paths served, for whoever asks at `/`.
 pub fn paths(kinds: &Kinds) -> Value {
     let own = [
@@ -109,9 +116,14 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     let kinds = kinds.of(group, version);
     let first = kinds.first()?;
     let resources: Vec<Value> = kinds.iter().flat_map(|k| entries(k)).collect();
-    Some(json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(), "resources": resources,
-    }))
+    let mut answer = json!({
+        "kind": "APIResourceList", "groupVersion": first.api_version(), "resources": resources,
+    });
+    // Upstream's core group is older than this.
+    if !group.is_empty() {
+        answer["apiVersion"] = "v1".into();
+    }
+    Some(answer)
 }
 
 fn entries(kind: &Kind) -> Vec<Value> {

@@ -14,9 +14,17 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 const JSON: &str = "application/json";
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// Its former name, which is no valid media type and still asked for.
-const PROTOBUF_BEFORE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Documents in protobuf, by the version of OpenAPI. Its former name is no valid media type and still asked for.
+const PROTOBUF: [[&str; 2]; 2] = [
+    [
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    ],
+    [
+        "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+        "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    ],
+];
 
 /// What is served, as documents.
 #[derive(Default)]
@@ -30,7 +38,7 @@ impl Documents {
     pub fn answer(&self, kinds: &Kinds, head: &Parts) -> Option<Result<Response<Body>, Status>> {
         let path = head.uri.path();
         match path.strip_prefix("/openapi/")? {
-            "v2" => Some(v2(kinds, &head.headers)),
+            "v2" => Some(Ok(v2(kinds, &head.headers))),
             "v3" => {
                 let place = |(place, hash): &(String, String)| {
                     let url = format!("/openapi/v3/{place}?hash={hash}");
@@ -62,6 +70,9 @@ impl Documents {
             .iter()
             .find(|(p, _)| p == place)
             .ok_or_else(Status::no_such_path)?;
+        let Some(type_) = accepted(&head.headers, &PROTOBUF[1]) else {
+            return Ok(not_acceptable());
+        };
         let query = head.uri.query().unwrap_or("");
         let asked = query.split('&').find_map(|p| p.strip_prefix("hash="));
         // Whoever asks for a document that is no more is led to the one that is.
@@ -75,8 +86,15 @@ impl Documents {
         }
         let mut answer = match unchanged(&head.headers, current) {
             Some(answer) => answer,
-            None => respond::json(200, &openapi::v3(place, &all(kinds))),
+            None => {
+                let document = openapi::v3(place, &all(kinds));
+                match type_ {
+                    JSON => respond::json(200, &document),
+                    _ => respond::with_type(200, type_, openapi::v3_protobuf(&document)),
+                }
+            }
         };
+        set(&mut answer, header::VARY, "Accept");
         set(&mut answer, header::ETAG, &format!("\"{current}\""));
         if asked.is_some() {
             set(&mut answer, header::CACHE_CONTROL, FOREVER);
@@ -89,15 +107,16 @@ fn all(kinds: &Kinds) -> Vec<&Kind> {
     kinds.iter().map(AsRef::as_ref).collect()
 }
 
-fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    let type_ = accepted(accept.unwrap_or("*/*")).ok_or_else(|| Status::not_acceptable(&[JSON, PROTOBUF]))?;
-    let made = &kinds.documents.v2[usize::from(type_ == PROTOBUF)];
+fn v2(kinds: &Kinds, headers: &HeaderMap) -> Response<Body> {
+    let Some(type_) = accepted(headers, &PROTOBUF[0]) else {
+        return not_acceptable();
+    };
+    let made = &kinds.documents.v2[usize::from(type_ != JSON)];
     let (document, hash) = made.get_or_init(|| {
         let document = openapi::v2(&all(kinds));
         let bytes = match type_ {
-            PROTOBUF => openapi::v2_protobuf(&document),
-            _ => document.to_string().into_bytes(),
+            JSON => document.to_string().into_bytes(),
+            _ => openapi::v2_protobuf(&document),
         };
         let hash = hash(&bytes);
         (bytes.into(), hash)
@@ -107,20 +126,29 @@ fn v2(kinds: &Kinds, headers: &HeaderMap) -> Result<Response<Body>, Status> {
         None => respond::with_type(200, type_, document.clone()),
     };
     set(&mut answer, header::ETAG, &format!("\"{hash}\""));
-    Ok(answer)
+    answer
 }
 
-/// The first type of an Accept header that the document of OpenAPI 2.0 comes in.
-fn accepted(accept: &str) -> Option<&'static str> {
+/// The first type of an Accept header that a document comes in: JSON, or protobuf under one of its names.
+fn accepted(headers: &HeaderMap, protobuf: &[&'static str; 2]) -> Option<&'static str> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     let types = accept
+        .unwrap_or("*/*")
         .split(',')
         .map(|t| t.split(';').next().unwrap_or("").trim());
     let known = |type_| match type_ {
         "" | "*/*" | "application/*" | JSON => Some(JSON),
-        PROTOBUF | PROTOBUF_BEFORE => Some(PROTOBUF),
+        other if protobuf.contains(&other) => Some(protobuf[0]),
         _ => None,
     };
     types.into_iter().find_map(known)
+}
+
+/// Upstream has no words for this here.
+fn not_acceptable() -> Response<Body> {
+    let mut answer = respond::text(StatusCode::NOT_ACCEPTABLE.as_u16(), "");
+    answer.headers_mut().remove(header::CONTENT_TYPE);
+    answer
 }
 
 /// The answer to a client that has the document already.
@@ -179,16 +207,19 @@ mod tests {
         let tag = check("/openapi/v2", &[("accept", "application/json")], 200)["etag"].clone();
         let tag = tag.to_str().unwrap();
         check("/openapi/v2", &[("if-none-match", tag)], 304);
-        for accept in [
-            PROTOBUF,
-            PROTOBUF_BEFORE,
-            "text/html, application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-        ] {
+        let both = format!("text/html, {}", PROTOBUF[0][1]);
+        for accept in [PROTOBUF[0][0], PROTOBUF[0][1], &both] {
             let headers = check("/openapi/v2", &[("accept", accept)], 200);
-            assert_eq!(headers["content-type"], PROTOBUF);
+            assert_eq!(headers["content-type"], PROTOBUF[0][0]);
             assert_ne!(headers["etag"], tag, "each form has a tag of its own");
         }
-        check("/openapi/v2", &[("accept", "text/html")], 406);
+        for accept in PROTOBUF[1] {
+            let headers = check("/openapi/v3/apis/apps/v1", &[("accept", accept)], 200);
+            assert_eq!(headers["content-type"], PROTOBUF[1][0]);
+        }
+        for path in ["/openapi/v2", "/openapi/v3/apis/apps/v1"] {
+            check(path, &[("accept", "text/html")], 406);
+        }
         assert!(get(&documents, "/version", &[]).is_none());
     }
 }

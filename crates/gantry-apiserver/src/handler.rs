@@ -1,6 +1,7 @@
 //! A request from its head to its answer: who, what, whether, and which verb.
 
-use crate::answered::{self, Answered};
+use crate::accept;
+use crate::answered;
 use crate::apply;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
 use crate::call::Call;
@@ -14,10 +15,9 @@ use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
 use crate::negotiate::{Format, STREAMS, TYPES};
 use crate::options::Options;
-use crate::request::{self, Parsed, Target};
+use crate::request::{self, Kinds, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::verbs::Api;
-use crate::view::Wanted;
 use crate::warnings::Warnings;
 use bytes::{Bytes, BytesMut};
 use gantry_api::status::Status;
@@ -107,7 +107,7 @@ impl Handler {
             Ok(seat) => seat,
             Err(busy) => return busy.respond(),
         };
-        let format = Format::accepted(request.headers()).unwrap_or_default();
+        let format = accept::plain(accept::header(request.headers())).unwrap_or_default();
         let answer = self.answer_parsed(user, parsed, request);
         let answer = match end {
             None => answer.await,
@@ -125,23 +125,17 @@ impl Handler {
         parsed: Parsed,
         request: Request<RequestBody>,
     ) -> Response<Body> {
-        let accepted = match &parsed {
-            Parsed::Resource(target) if target.kind.custom.is_some() => {
-                Format::accepted_custom(request.headers())
-            }
-            _ => Format::accepted(request.headers()),
-        };
-        let format = match (accepted, &parsed) {
-            (Ok(format), _) => format,
-            // What no object can be given in may still be what a page of text is in, or an answer from elsewhere.
-            (Err(_), Parsed::Other) => Format::Json,
-            (Err(_), Parsed::Resource(target)) if target.connects().is_some() => Format::Json,
-            (Err(status), Parsed::Resource(target)) if target.kind.custom.is_none() => {
-                let listed = target.name.is_none() && request.method() == Method::GET;
-                return respond::error(&not_acceptable(status, listed), Format::Json);
-            }
-            (Err(status), _) => return respond::error(&status, Format::Json),
-        };
+        let accept = accept::header(request.headers());
+        if let Parsed::Resource(target) = &parsed
+            && target.kind.custom.is_none()
+            && target.connects().is_none()
+            && !accept::names(accept, &TYPES)
+        {
+            let listed = target.name.is_none() && request.method() == Method::GET;
+            return respond::error(&not_acceptable(&TYPES, listed), Format::Json);
+        }
+        // Refusals are plain, whatever look of objects is asked for.
+        let format = accept::plain(accept).unwrap_or_default();
         self.try_answer(user, parsed, request, format)
             .await
             .unwrap_or_else(|status| respond::error(&status, format))
@@ -167,7 +161,7 @@ impl Handler {
         user: Arc<User>,
         target: Target,
         request: Request<RequestBody>,
-        format: Format,
+        refusals: Format,
     ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let options = Options::parse(head.uri.query().unwrap_or(""));
@@ -208,11 +202,11 @@ impl Handler {
             ..Attributes::of(&user, verb)
         };
         self.api.authorizer.allow(&attributes)?;
-        if verb == "watch" && format == Format::Yaml && kind.custom.is_none() {
-            return Err(Status::not_acceptable(&STREAMS));
-        }
         if connects.is_none() && !target.takes(verb) {
-            return Err(Status::method_not_allowed());
+            match kind.custom {
+                Some(_) => refuse_custom(&target, verb)?,
+                None => return Err(Status::method_not_allowed()),
+            }
         }
         if let Some(subresource) = connects {
             let request = connect::Request {
@@ -248,9 +242,15 @@ impl Handler {
         };
         let body = read(body).await?;
         let answered = answered::find(&kind);
-        let tables = answered.is_none_or(Answered::has_tables);
-        let wanted =
-            Wanted::of(&text(header::ACCEPT), tables).ok_or_else(|| Status::not_acceptable(&TYPES))?;
+        let offer = accept::Offer {
+            no_protobuf: kind.custom.is_some() && target.subresource.as_deref() != Some("scale"),
+            no_tables: answered.is_some_and(|answered| !answered.has_tables()),
+        };
+        let (format, wanted) = accept::of_objects(accept::header(&head.headers), offer)
+            .ok_or_else(|| Status::not_acceptable(&TYPES))?;
+        if verb == "watch" && format == Format::Yaml && kind.custom.is_none() {
+            return Err(Status::not_acceptable(&STREAMS));
+        }
         let warnings = Arc::new(Warnings::default());
         let call = Call {
             user,
@@ -264,6 +264,7 @@ impl Handler {
             create_denied,
             body,
             warnings: warnings.clone(),
+            handover: head.extensions.get().cloned(),
         };
         warnings.extend(kind.deprecation_warning());
         if verb == "patch" {
@@ -289,7 +290,7 @@ impl Handler {
             (None, _) => self.api.list(&call).await,
         };
         // Those who are refused are told, too.
-        let mut answer = answer.unwrap_or_else(|status| respond::error(&status, format));
+        let mut answer = answer.unwrap_or_else(|status| respond::error(&status, refusals));
         warnings.tell(&mut answer);
         match gzip {
             true => Ok(compress::gzip(answer).await),
@@ -297,14 +298,18 @@ impl Handler {
         }
     }
 
-    /// Nothing is served at this path: an error of the API below its groups, a page of text elsewhere.
+    /// Nothing is served at this path: an error of the API below its own groups, a page of text elsewhere.
     fn nothing(&self, path: &str) -> Result<Response<Body>, Status> {
         let mut parts = path.split('/').filter(|p| !p.is_empty());
         let inside = match parts.next() {
             Some("api") => true,
-            Some("apis") => parts
-                .next()
-                .is_some_and(|group| self.api.kinds.now().iter().any(|k| k.group == group)),
+            Some("apis") => parts.next().is_some_and(|group| {
+                self.api
+                    .kinds
+                    .now()
+                    .iter()
+                    .any(|k| k.group == group && k.custom.is_none())
+            }),
             _ => false,
         };
         match inside {
@@ -327,6 +332,9 @@ impl Handler {
         match path {
             "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds.now()))),
             "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
+            "/version" | "/version/" if get && !accept::names(accept::header(&head.headers), &TYPES[..1]) => {
+                return Err(not_acceptable(&TYPES[..1], false));
+            }
             "/version" | "/version/" if get => return Ok(respond::json(200, &version())),
             "/.well-known/openid-configuration" if get => {
                 let answer = self.api.tokens.openid_configuration(&self.jwks_uri);
@@ -352,33 +360,59 @@ impl Handler {
         if let Some(answer) = self.documents.answer(&kinds, &head) {
             return answer;
         }
-        let accept = head
-            .headers
-            .get(header::ACCEPT)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("");
-        let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
-        let Some(answer) = discovery::answer(path, &kinds, aggregated) else {
+        self.discover(&kinds, &head)
+    }
+
+    /// Upstream's router has routes for its own groups, which take no other method and are plain about types.
+    fn discover(&self, kinds: &Kinds, head: &http::request::Parts) -> Result<Response<Body>, Status> {
+        let (path, accept) = (head.uri.path(), accept::header(&head.headers));
+        let wanted = accept::of_discovery(accept);
+        let whole = matches!(path, "/api" | "/apis") && wanted.is_some_and(|(_, aggregated)| aggregated);
+        let Some(answer) = discovery::answer(path, kinds, whole) else {
             return self.nothing(path);
         };
-        if !get {
-            return Err(Status::method_not_allowed());
-        }
-        if aggregated && matches!(path, "/api" | "/apis") {
+        if whole {
             let type_ = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
             return Ok(respond::with_type(200, type_, answer.to_string()));
         }
-        Ok(respond::json(200, &answer))
+        let routed =
+            path.starts_with("/api/") || path == "/api" || discovery::is_builtin_version(path, kinds);
+        if routed && head.method != Method::GET {
+            return Err(Status::method_not_allowed());
+        }
+        if routed && !accept::names(accept, &TYPES) {
+            return Err(not_acceptable(&TYPES, false));
+        }
+        let format = accept::plain(accept).ok_or_else(|| Status::not_acceptable(&TYPES))?;
+        Ok(format.respond(200, &answer))
+    }
+}
+/// Refuses what a place of custom resources does not take, in upstream's words. Its server looks at the method first, and
+/// takes a new object at its own place, too.
+fn refuse_custom(target: &Target, verb: &str) -> Result<(), Status> {
+    let kind = &target.kind;
+    match (&target.subresource, &target.name, verb) {
+        (None, Some(_), "create") => Ok(()),
+        (None, None, "update" | "patch") => Err(Status::bad_request("name must be provided")),
+        (None, _, _) => Err(Status::method_not_allowed()),
+        (Some(_), _, _) => {
+            let what = format!("{}.{}", kind.plural, kind.group);
+            let message = format!("{verb} is not supported on resources of kind {what:?}");
+            let mut status = Status::new(405, "MethodNotAllowed", message);
+            status.details = Some(json!({"group": kind.group, "kind": kind.plural}));
+            Err(status)
+        }
     }
 }
 
-/// A refusal as upstream words it where what can be asked for is part of the path.
-fn not_acceptable(mut status: Status, of_list: bool) -> Status {
-    let mut types = TYPES.to_vec();
+/// The refusal of upstream's router, which knows the types that a path has answers in.
+fn not_acceptable(types: &[&str], of_list: bool) -> Status {
+    let mut types = types.to_vec();
     if of_list {
         types.extend(STREAMS);
     }
     let types = types.join(", ");
+    let mut status = Status::not_acceptable(&[]);
     status.message = format!("406: Not Acceptable\n\nAvailable representations: {types}");
     status.details = Some(json!({}));
     status

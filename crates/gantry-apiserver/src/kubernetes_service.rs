@@ -1,6 +1,6 @@
 //! The Service `default/kubernetes`, by which pods reach this server. Source: pkg/controlplane/controller/kubernetesservice.
 
-use crate::server::Local;
+use crate::local::Local;
 use bytes::Bytes;
 use gantry_api::status::Status;
 use http::{Method, Request};

@@ -3,6 +3,7 @@
 //! A request's way: [`server`] terminates TLS, [`authenticate`] names the user, [`request`] parses the path, [`handler`]
 //! authorizes it and picks the verb, [`verbs`] run it against the [`registry`], [`respond`] writes the answer.
 
+mod accept;
 mod admission;
 mod answered;
 mod api_services;
@@ -33,6 +34,7 @@ mod kubernetes_service;
 mod limits;
 mod list;
 mod list_options;
+mod local;
 mod lookups;
 mod metrics;
 mod negotiate;
@@ -57,7 +59,8 @@ mod watch;
 mod yaml;
 
 pub use connect::{KubeletIdentity, KubeletIdentityError};
+pub use local::Local;
 pub use respond::Body;
 pub use runtime_config::{RuntimeConfig, RuntimeConfigError};
-pub use server::{Config, Local, ServeError, Server};
+pub use server::{Config, ServeError, Server};
 pub use tls::{Certificate, TlsError, TlsFiles};

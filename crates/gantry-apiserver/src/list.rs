@@ -9,7 +9,7 @@ use crate::registry::read_error;
 use crate::respond::{self, Body, BodyError};
 use crate::stored::{Head, decode_as};
 use crate::verbs::Api;
-use crate::view::{self, Include, Meta, View};
+use crate::view::{self, View};
 use crate::{table, watch};
 use bytes::Bytes;
 use gantry_api::kind::{Kind, Scope};
@@ -79,16 +79,14 @@ impl Objects {
         let objects = self;
         let view = call.view(true)?;
         if call.format == Format::Protobuf
-            && view == View::Whole
-            && let Some(answer) = in_protobuf(&objects).await?
+            && let Some(answer) = in_protobuf(&objects, view).await?
         {
             return Ok(answer);
         }
-        let shape = match (view, call.format) {
-            (View::Table(include, meta), _) => Shape::Table(include, meta, table::now()),
-            (View::Metadata(meta), _) => Shape::Metadata(meta),
-            (View::Whole, Format::Yaml) => Shape::Yaml,
-            (View::Whole, _) => Shape::Json,
+        let shape = Shape {
+            view,
+            yaml: call.format == Format::Yaml,
+            now: table::now(),
         };
         let type_ = shape.content_type();
         let mut writer = Writer::new(objects, shape)?;
@@ -333,72 +331,95 @@ fn too_old(token: &str, start: &[u8], prefix: &str) -> Status {
     }
 }
 
-/// What a list looks like on the wire.
-enum Shape {
-    Json,
-    Yaml,
-    Metadata(Meta),
-    /// As of a time.
-    Table(Include, Meta, i64),
+/// What a list looks like on the wire, but for protobuf.
+struct Shape {
+    view: View,
+    yaml: bool,
+    /// The time that ages in tables are as of.
+    now: i64,
+}
+
+/// A list's own object, without its items.
+fn list_of(objects: &Objects, view: View) -> Value {
+    match view {
+        View::Whole => objects.list(),
+        View::Metadata(meta) => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": meta.api_version(), "metadata": objects.metadata(),
+        }),
+        View::Table(_, meta) => json!({
+            "kind": "Table", "apiVersion": meta.api_version(), "metadata": objects.metadata(),
+            "columnDefinitions": table::columns(&objects.kind),
+        }),
+    }
 }
 
 impl Shape {
     fn content_type(&self) -> &'static str {
-        match self {
-            Shape::Yaml => "application/yaml",
-            _ => "application/json",
+        match self.yaml {
+            true => "application/yaml",
+            false => "application/json",
         }
     }
 
     /// What comes before the items, and after them.
     fn frame(&self, objects: &Objects) -> Result<(String, String), Status> {
-        let list = match self {
-            Shape::Json | Shape::Yaml => objects.list(),
-            Shape::Metadata(meta) => json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": meta.api_version(),
-                "metadata": objects.metadata(),
-            }),
-            Shape::Table(_, meta, _) => json!({
-                "kind": "Table", "apiVersion": meta.api_version(), "metadata": objects.metadata(),
-                "columnDefinitions": table::columns(&objects.kind),
-            }),
+        let mut list = list_of(objects, self.view);
+        let items = match self.view {
+            View::Table(..) => "rows",
+            _ => "items",
         };
-        if let Shape::Yaml = self {
-            let text = serde_saphyr::to_string(&list).map_err(Status::internal)?;
-            return Ok((format!("{}\nitems:", text.trim_end()), "\n".into()));
+        if self.yaml {
+            // Upstream's YAML is in the order of the alphabet, in which only metadata and kind may follow.
+            let mut after = json!({});
+            for field in ["kind", "metadata"]
+                .into_iter()
+                .filter(|f| *f > items || items == "items")
+            {
+                after[field] = list[field].take();
+            }
+            let fields = list.as_object_mut();
+            fields
+                .into_iter()
+                .for_each(|fields| fields.retain(|_, v| !v.is_null()));
+            let text = |value: &Value| serde_saphyr::to_string(value).map_err(Status::internal);
+            let tail = match after.as_object().is_none_or(serde_json::Map::is_empty) {
+                true => String::new(),
+                false => text(&after)?,
+            };
+            return Ok((
+                format!("{}\n{items}:", text(&list)?.trim_end()),
+                format!("\n{tail}"),
+            ));
         }
         let mut head = list.to_string();
         head.pop();
-        head.push_str(match self {
-            Shape::Table(..) => ",\"rows\":[",
-            _ => ",\"items\":[",
-        });
+        head.push_str(&format!(",\"{items}\":["));
         Ok((head, "]}".into()))
     }
 
     fn write(&self, objects: &Objects, entry: &Entry, first: bool, out: &mut Vec<u8>) -> Result<(), Status> {
-        if !matches!(self, Shape::Yaml) && !first {
+        if !self.yaml && !first {
             out.push(b',');
         }
-        if matches!(self, Shape::Json) && objects.head.write_item(entry, out) {
+        if !self.yaml && self.view == View::Whole && objects.head.write_item(entry, out) {
             return Ok(());
         }
         let mut object = decode_as(&objects.kind, entry)?;
-        match self {
-            Shape::Table(include, meta, now) => {
-                object = table::row(&objects.kind, &object, *include, *meta, *now);
+        match self.view {
+            View::Table(include, meta) => {
+                object = table::row(&objects.kind, &object, include, meta, self.now);
             }
-            Shape::Metadata(meta) => object = view::metadata(&object, *meta),
+            View::Metadata(meta) => object = view::metadata(&object, meta),
             // Items of custom resources say themselves what they are.
-            Shape::Json | Shape::Yaml if objects.kind.custom.is_some() => {}
-            Shape::Json | Shape::Yaml => {
+            View::Whole if objects.kind.custom.is_some() => {}
+            View::Whole => {
                 if let Some(map) = object.as_object_mut() {
                     map.remove("apiVersion");
                     map.remove("kind");
                 }
             }
         }
-        if matches!(self, Shape::Yaml) {
+        if self.yaml {
             let text = serde_saphyr::to_string(&object).map_err(Status::internal)?;
             for (n, line) in text.trim_end().lines().enumerate() {
                 out.extend_from_slice(if n == 0 { b"\n- " } else { b"\n  " });
@@ -442,7 +463,7 @@ impl Chunks for Writer {
         let mut out = self.head.take().map(String::into_bytes).unwrap_or_default();
         while out.len() < CHUNK {
             let Some(entry) = self.objects.next().await? else {
-                if self.empty && matches!(self.shape, Shape::Yaml) {
+                if self.empty && self.shape.yaml {
                     out.extend_from_slice(b" []");
                 }
                 out.extend_from_slice(self.tail.as_bytes());
@@ -460,13 +481,14 @@ impl Chunks for Writer {
 
 /// A list in protobuf; `None` for kinds without a form in it. Its length comes first on the wire, so a long one is
 /// written twice: once to count, once to send.
-async fn in_protobuf(objects: &Objects) -> Result<Option<Response<Body>>, Status> {
-    let list = objects.list();
+async fn in_protobuf(objects: &Objects, view: View) -> Result<Option<Response<Body>>, Status> {
+    let list = list_of(objects, view);
     if !protobuf::has_form(&list) {
         return Ok(None);
     }
     let mut counting = Items {
         objects: objects.clone(),
+        view,
         tail: None,
     };
     let (mut total, mut kept) = (0, Some(Vec::new()));
@@ -484,6 +506,7 @@ async fn in_protobuf(objects: &Objects) -> Result<Option<Response<Body>>, Status
         None => {
             let sending = Items {
                 objects: objects.clone(),
+                view,
                 tail: Some(tail),
             };
             streamed(type_, Some(head.into()), sending)
@@ -494,6 +517,7 @@ async fn in_protobuf(objects: &Objects) -> Result<Option<Response<Body>>, Status
 /// Writes the items of a list in protobuf.
 struct Items {
     objects: Objects,
+    view: View,
     tail: Option<Vec<u8>>,
 }
 
@@ -506,6 +530,7 @@ impl Chunks for Items {
                 break;
             };
             let object = decode_as(&self.objects.kind, &entry)?;
+            let object = self.view.one(&self.objects.kind, &object);
             protobuf::encode_item(&object, &mut out).map_err(Status::internal)?;
         }
         Ok(Some(out).filter(|out| !out.is_empty()).map(Bytes::from))

@@ -2,7 +2,7 @@
 //!
 //! Source of the rules: k8s.io/apimachinery/pkg/apis/meta/v1/validation and pkg/runtime/conversion.go.
 
-use gantry_api::field::{Error, ErrorKind};
+use gantry_api::field::{Error, ErrorKind, is_print};
 use gantry_api::status::Status;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -124,7 +124,7 @@ fn field_manager(errors: &mut Vec<Error>, name: &str) {
     }
     for (at, c) in name.char_indices().filter(|(_, c)| !is_print(*c)) {
         let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
-        errors.push(Error::invalid("fieldManager", name, detail).showing(go_quoted(name)));
+        errors.push(Error::invalid("fieldManager", name, detail));
     }
 }
 
@@ -139,31 +139,6 @@ pub fn dry_run(errors: &mut Vec<Error>, values: &[String]) {
             "supported values: \"All\"",
         ));
     }
-}
-
-/// A text as Go quotes it.
-fn go_quoted(text: &str) -> String {
-    let one = |c: char| match c {
-        '\u{7}' => "\\a".into(),
-        '\u{8}' => "\\b".into(),
-        '\u{b}' => "\\v".into(),
-        '\u{c}' => "\\f".into(),
-        '\n' => "\\n".into(),
-        '\r' => "\\r".into(),
-        '\t' => "\\t".into(),
-        '"' => "\\\"".into(),
-        '\\' => "\\\\".into(),
-        c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
-        c if is_print(c) => c.to_string(),
-        c => format!("\\u{:04x}", u32::from(c)),
-    };
-    let inside: String = text.chars().map(one).collect();
-    format!("\"{inside}\"")
-}
-
-/// Whether Go would print the character as it is.
-pub fn is_print(c: char) -> bool {
-    c == ' ' || !(c.is_control() || c.is_whitespace())
 }
 
 #[cfg(test)]

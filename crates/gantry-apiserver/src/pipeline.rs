@@ -315,7 +315,10 @@ impl Admitted {
         subresource: Option<Subresource>,
     ) -> Result<Validated, Status> {
         let mut errors = meta::validate_object_meta(kind, &self.0);
-        errors.extend(meta::validate_object_meta_update(&self.0, old));
+        let of_change = meta::validate_object_meta_update(&self.0, old);
+        // Upstream checks this for all kinds, and for each.
+        errors.extend(of_change.clone());
+        errors.extend(of_change);
         // A status alone was never refused for the rest of its object.
         if subresource != Some(Subresource::Status) {
             errors.extend(kind.hooks.validate(&self.0));
@@ -328,8 +331,11 @@ impl Admitted {
     }
 
     fn unless(self, kind: &Kind, mut errors: Vec<field::Error>) -> Result<Validated, Status> {
-        let object = self.0;
+        let mut object = self.0;
         if errors.is_empty() {
+            if kind.custom.is_some() {
+                json::settle_numbers(&mut object);
+            }
             return Ok(Validated(object));
         }
         if let Some(schema) = kind.schema() {

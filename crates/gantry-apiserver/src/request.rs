@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
-/// The kinds served at one moment, by group, version and plural.
+/// Kinds by group, version and plural. They are looked up several times a request, so that no key is made for it.
+type ByPlace = BTreeMap<String, BTreeMap<String, BTreeMap<String, Arc<Kind>>>>;
+
+/// The kinds served at one moment.
 pub struct Kinds {
-    all: BTreeMap<(String, String, String), Arc<Kind>>,
+    all: ByPlace,
     /// The OpenAPI documents of these kinds.
     pub documents: Documents,
 }
@@ -58,9 +61,7 @@ impl Served {
     /// Serves these beside the built-in kinds, which they do not replace.
     pub fn set_custom(&self, custom: impl Iterator<Item = Arc<Kind>>) {
         let mut all = self.builtin.all.clone();
-        for kind in custom {
-            all.entry(key(&kind)).or_insert(kind);
-        }
+        custom.for_each(|kind| insert(&mut all, kind));
         let documents = Documents::default();
         self.now.store(Arc::new(Kinds { all, documents }));
         self.changes.send_replace(());
@@ -85,33 +86,35 @@ impl Served {
     }
 }
 
-fn key(kind: &Kind) -> (String, String, String) {
-    (
-        kind.group.to_string(),
-        kind.version.to_string(),
-        kind.plural.to_string(),
-    )
+/// Adds a kind, unless there is one at its place.
+fn insert(all: &mut ByPlace, kind: Arc<Kind>) {
+    let versions = all.entry(kind.group.to_string()).or_default();
+    let plurals = versions.entry(kind.version.to_string()).or_default();
+    plurals.entry(kind.plural.to_string()).or_insert(kind);
 }
 
 impl Kinds {
     /// Indexes `kinds`.
     pub fn new(kinds: Vec<Kind>) -> Self {
+        let mut all = ByPlace::new();
+        kinds
+            .into_iter()
+            .for_each(|kind| insert(&mut all, Arc::new(kind)));
         Kinds {
-            all: kinds.into_iter().map(|k| (key(&k), Arc::new(k))).collect(),
+            all,
             documents: Documents::default(),
         }
     }
 
     /// The kind served at a place, if any.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        self.all
-            .get(&(group.to_string(), version.to_string(), plural.to_string()))
-            .cloned()
+        self.all.get(group)?.get(version)?.get(plural).cloned()
     }
 
     /// All kinds, ordered by group, version and plural.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        self.all.values()
+        let plurals = self.all.values().flat_map(BTreeMap::values);
+        plurals.flat_map(BTreeMap::values)
     }
 
     /// The kinds of one group version.
@@ -124,8 +127,11 @@ impl Kinds {
 
     /// The group versions served: groups in order, and the preferred version of each first.
     pub fn group_versions(&self) -> Vec<(String, String)> {
-        let mut all: Vec<_> = self.all.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
-        all.dedup();
+        let pairs = self.all.iter().flat_map(|(group, versions)| {
+            let pair = |version: &String| (group.clone(), version.clone());
+            versions.keys().map(pair)
+        });
+        let mut all: Vec<_> = pairs.collect();
         // The second sort keeps the order of versions that have no priority of their own.
         all.sort_by(|(_, v), (_, w)| version_priority::compare(w, v));
         all.sort_by_cached_key(|(group, version)| group_priority::order(group, version));

@@ -1,10 +1,14 @@
 //! The autoscaling/v1 Scale over an object that can be scaled.
 
+use crate::options::FieldValidation;
+use crate::table;
+use crate::view::{self, Include, View};
+use crate::warnings::Warnings;
 use gantry_api::field;
 use gantry_api::kind::Kind;
-use gantry_api::kinds::label_selector;
-use gantry_api::meta;
+use gantry_api::kinds::{columns, label_selector};
 use gantry_api::status::Status;
+use gantry_api::{meta, schema};
 use serde_json::{Value, json};
 
 const API_VERSION: &str = "autoscaling/v1";
@@ -54,9 +58,50 @@ pub fn read(kind: &Kind, object: &Value) -> Result<Value, Status> {
     Ok(of(kind, object))
 }
 
-/// Refuses a Scale of less than nothing, and what a client sent to a custom resource's scale and is no Scale, in upstream's
-/// words.
-pub fn check(kind: &Kind, sent: &Value) -> Result<(), Status> {
+/// A Scale as the client wants it.
+pub fn seen(kind: &Kind, scale: Value, view: View) -> Value {
+    match view {
+        View::Whole => scale,
+        View::Metadata(meta) => view::metadata(&scale, meta),
+        View::Table(include, meta) => {
+            let created = meta::text(&scale, "creationTimestamp");
+            let age_type = if kind.custom.is_some() { "date" } else { "string" };
+            let format = if kind.custom.is_some() { "name" } else { "" };
+            let column = |name: &str, type_: &str, format: &str, description: &str| json!({"name": name, "type": type_, "format": format, "description": description, "priority": 0});
+            json!({
+                "kind": "Table", "apiVersion": meta.api_version(), "metadata": {
+                    "resourceVersion": meta::text(&scale, "resourceVersion"),
+                },
+                "columnDefinitions": [
+                    column("Name", "string", format, &columns::described("name")),
+                    column("Desired", "integer", "", "Number of desired replicas"),
+                    column("Available", "integer", "", "Number of actual replicas"),
+                    column("Age", age_type, "", &columns::described("creationTimestamp")),
+                ],
+                "rows": [{
+                    "cells": [
+                        meta::name(&scale), scale["spec"]["replicas"].as_i64().unwrap_or(0),
+                        scale["status"]["replicas"].as_i64().unwrap_or(0), columns::age(created, table::now()),
+                    ],
+                    "object": match include {
+                        Include::None => Value::Null,
+                        Include::Metadata => view::metadata(&scale, meta),
+                        Include::Object => scale.clone(),
+                    },
+                }],
+            })
+        }
+    }
+}
+
+/// Refuses what a client sent to a scale and is no Scale, or one of less than nothing, in upstream's words, and tells of
+/// fields that none has.
+pub fn check(
+    kind: &Kind,
+    sent: &mut Value,
+    validation: FieldValidation,
+    warnings: &Warnings,
+) -> Result<(), Status> {
     let replicas = &sent["spec"]["replicas"];
     let is_scale = sent["kind"] == "Scale"
         && sent["apiVersion"] == API_VERSION
@@ -67,15 +112,28 @@ pub fn check(kind: &Kind, sent: &Value) -> Result<(), Status> {
              \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"",
         ));
     }
+    let Some(message) = schema::message_for("autoscaling", "v1", "Scale") else {
+        return Ok(());
+    };
+    let cannot = |why: String| {
+        Status::bad_request(format!(
+            "Scale in version \"v1\" cannot be handled as a Scale: {why}"
+        ))
+    };
+    let unknown = schema::check(message, sent).map_err(cannot)?;
+    match validation {
+        FieldValidation::Strict if !unknown.is_empty() => {
+            return Err(cannot(format!("strict decoding error: {}", unknown.join(", "))));
+        }
+        FieldValidation::Warn => warnings.extend(unknown),
+        _ => {}
+    }
+    let replicas = &sent["spec"]["replicas"];
     if replicas.as_i64().is_some_and(|n| n < 0) {
         let why = "must be greater than or equal to 0";
         let error = field::Error::invalid("spec.replicas", replicas.clone(), why);
-        return Err(Status::invalid(
-            "autoscaling",
-            "Scale",
-            meta::name(sent),
-            &[error],
-        ));
+        let name = meta::name(sent);
+        return Err(Status::invalid("autoscaling", "Scale", name, &[error]));
     }
     Ok(())
 }

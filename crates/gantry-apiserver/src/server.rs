@@ -7,6 +7,7 @@ use crate::connection::{Connection, Connections};
 use crate::definitions::{self, Definitions};
 use crate::handler::Handler;
 use crate::limits::{self, Limits, MUTATING_REQUESTS, REQUESTS};
+use crate::local::Local;
 use crate::negotiate::Format;
 use crate::registry::Registry;
 use crate::request::Served;
@@ -15,14 +16,13 @@ use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
 use crate::{answered, api_services, bootstrap, kubernetes_service, services};
-use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
 use gantry_auth::{User, x509};
 use gantry_store::Store;
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -185,10 +185,7 @@ impl Server {
 
     /// The way in for a component of the same process that acts as `user`.
     pub fn local(&self, user: User) -> Local {
-        Local {
-            handler: self.handler.clone(),
-            user: Arc::new(user),
-        }
+        Local::new(self.handler.clone(), user)
     }
 
     /// Serves until `shutdown` completes. What is passed on to nodes and pods ends then; other open connections are
@@ -222,21 +219,6 @@ impl Server {
             () = shutdown => {}
         }
         self.handler.connect.end();
-    }
-}
-
-/// Requests of one user without a connection: the same handler, authorization and pipeline.
-#[derive(Clone)]
-pub struct Local {
-    handler: Arc<Handler>,
-    user: Arc<User>,
-}
-
-impl Local {
-    /// Answers one request.
-    pub async fn send(&self, request: Request<Bytes>) -> Response<Body> {
-        let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        self.handler.answer(self.user.clone(), request, None).await
     }
 }
 

@@ -63,7 +63,11 @@ fn nameless(name: &str) -> Status {
 fn other_uid(call: &Call, name: &str, wanted: &str, found: &str) -> Status {
     let kind = &call.target.kind;
     let key = kind.key(call.namespace(), name);
-    let key = key.strip_prefix("/registry").unwrap_or(&key);
+    // Where custom resources are, upstream's store does not know where its own objects begin.
+    let key = match kind.custom {
+        Some(_) => &*key,
+        None => key.strip_prefix("/registry").unwrap_or(&key),
+    };
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
          UID in precondition: {wanted}, UID in object meta: {found}"
@@ -85,7 +89,8 @@ impl Api {
         }
         match call.subresource() {
             Some(Subresource::Scale) => {
-                Ok(call.respond(200, &scale::read(kind, &stored::decode_as(kind, &entry)?)?))
+                let scale = scale::read(kind, &stored::decode_as(kind, &entry)?)?;
+                Ok(call.respond(200, &scale::seen(kind, scale, call.view(false)?)))
             }
             _ => call.answer_stored(200, &entry),
         }
@@ -252,8 +257,17 @@ impl Api {
             if call.verb == "patch" && !is_scale && meta::name(&wanted).is_empty() {
                 return Err(nameless(name));
             }
+            if call.verb == "patch"
+                && !is_scale
+                && kind.custom.is_some()
+                && let Some(version) = wanted["apiVersion"].as_str().filter(|v| *v != kind.api_version())
+            {
+                let detail = format!("must be {}", kind.api_version());
+                let why = field::Error::invalid("apiVersion", version, detail);
+                return Err(Status::invalid(&kind.group, &kind.kind, name, &[why]));
+            }
             if convert {
-                scale::check(kind, &wanted)?;
+                scale::check(kind, &mut wanted, call.options.field_validation(), &call.warnings)?;
                 let mut scaled = old.clone();
                 let uid = meta::text(&wanted, "uid");
                 if !uid.is_empty() {
@@ -268,8 +282,15 @@ impl Api {
                 strict,
                 json,
             };
-            let mut decoded = pipeline::decode(kind, sent, call.options.field_validation(), &call.warnings)
-                .map_err(|status| call.of_patch(status))?;
+            let decoded = pipeline::decode(kind, sent, call.options.field_validation(), &call.warnings);
+            let mut decoded = match decoded {
+                Ok(decoded) => decoded,
+                // What the patch makes is shown; it is made again, as only errors show it.
+                Err(status) if kind.custom.is_some() && !is_scale => {
+                    return Err(call.of_patch(status, &make(old)?.value.to_string()));
+                }
+                Err(status) => return Err(call.of_patch(status, &call.shown_patch())),
+            };
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");
             if !uid.is_empty() && uid != meta::text(&old, "uid") {
@@ -277,7 +298,7 @@ impl Api {
                     "update" => other_uid(call, name, uid, meta::text(&old, "uid")),
                     _ => {
                         let why = field::Error::invalid("metadata.uid", uid, "field is immutable");
-                        Status::invalid(&kind.group, &kind.kind, name, &[why])
+                        Status::invalid(&kind.group, &kind.kind, name, &[why.clone(), why])
                     }
                 });
             }
@@ -287,7 +308,10 @@ impl Api {
                 // A patch made anew fits what others wrote; an update that names the old version fails above.
                 Err(status) if status.reason == "Conflict" => last = status,
                 Err(status) => return Err(status),
-                Ok(object) if is_scale => return Ok(call.respond(200, &scale::of(kind, &object))),
+                Ok(object) if is_scale => {
+                    let scale = scale::of(kind, &object);
+                    return Ok(call.respond(200, &scale::seen(kind, scale, call.view(false)?)));
+                }
                 Ok(object) => {
                     if call.subresource().is_none() {
                         call.warnings.extend(kind.hooks.warnings(&object, Some(&old)));

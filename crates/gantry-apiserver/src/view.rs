@@ -83,31 +83,6 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// The look that an Accept header asks for first, of those there are; none if it asks for others alone. Reviews
-    /// have no tables.
-    pub fn of(accept: &str, tables: bool) -> Option<Wanted> {
-        let mut refused = false;
-        for part in accept.split(',') {
-            let parameter = |name: &str| {
-                let mut all = part.split(';').skip(1).map(str::trim);
-                all.find_map(|p| p.strip_prefix(name)?.strip_prefix('='))
-            };
-            let meta = match (parameter("g"), parameter("v")) {
-                (Some("meta.k8s.io"), Some("v1")) => Some(Meta::V1),
-                (Some("meta.k8s.io"), Some("v1beta1")) => Some(Meta::V1beta1),
-                _ => None,
-            };
-            match (parameter("as"), meta) {
-                (Some("Table"), Some(meta)) if tables => return Some(Wanted::Table(meta)),
-                (Some("PartialObjectMetadata"), Some(meta)) => return Some(Wanted::Metadata(meta)),
-                (Some("PartialObjectMetadataList"), Some(meta)) => return Some(Wanted::MetadataList(meta)),
-                (Some(_), _) => refused = true,
-                (None, _) => return Some(Wanted::Whole),
-            }
-        }
-        (!refused).then_some(Wanted::Whole)
-    }
-
     /// That look of one object, or of the list `of_list`.
     pub fn view(self, kind: &Kind, of_list: bool, include: &str) -> Result<View, Status> {
         let (name, verb, meta) = match self {
@@ -173,32 +148,6 @@ pub fn metadata(object: &Value, meta: Meta) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_asked_for() {
-        let check = |accept: &str, tables: bool, expected: Option<Wanted>| {
-            assert_eq!(Wanted::of(accept, tables), expected, "{accept}");
-        };
-        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
-        let partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-        check("", true, Some(Wanted::Whole));
-        check("application/json", true, Some(Wanted::Whole));
-        check(table, true, Some(Wanted::Table(Meta::V1)));
-        check(table, false, None);
-        check(&format!("{table}, application/json"), false, Some(Wanted::Whole));
-        check(&format!("application/json,{table}"), true, Some(Wanted::Whole));
-        check(
-            &format!("{partial},application/json"),
-            true,
-            Some(Wanted::MetadataList(Meta::V1)),
-        );
-        check(
-            "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
-            true,
-            Some(Wanted::Table(Meta::V1beta1)),
-        );
-        check("application/json;as=Table;v=v9;g=meta.k8s.io", true, None);
-    }
 
     #[test]
     fn what_fits() {

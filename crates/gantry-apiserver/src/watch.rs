@@ -5,6 +5,7 @@
 
 mod event;
 mod pace;
+mod told;
 
 use crate::call::Call;
 use crate::filter::Filter;
@@ -15,11 +16,12 @@ use crate::registry::read_error;
 use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::verbs::Api;
-use crate::view::View;
+use async_trait::async_trait;
 use bytes::Bytes;
 use event::{Encoder, FieldIndex, Reader, memo};
 use gantry_api::protobuf;
 use gantry_api::status::Status;
+use gantry_client::{SharedEvent, SharedEvents};
 use gantry_store::{Event, EventKind, Only, ReadError, Revision, Store, Watch};
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
@@ -32,14 +34,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+pub use told::Handover;
+use told::{Objects as Shared, Told};
 
 /// How often a watch is told how far it has come, if it wants to know; also this long before it ends.
 const BOOKMARKS: Duration = Duration::from_secs(60);
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// A watch without a timeout of its own ends after this long, up to twice as long.
 const TIMEOUT: Duration = Duration::from_secs(1800);
-/// What exists is sent in chunks of about this size.
-const CHUNK: usize = 64 * 1024;
 
 /// Starts a watch.
 pub async fn start(
@@ -65,11 +67,16 @@ pub async fn start(
         }),
         value: value.to_string(),
     });
-    // Tables and metadata alone go as JSON, as do kinds that have no protobuf form.
-    let type_ = json!({"apiVersion": kind.api_version(), "kind": kind.kind});
     // What is sent are objects, whichever of the two looks was asked for.
     let view = call.view(false).or_else(|_| call.view(true))?;
-    let plain = view != View::Whole || !protobuf::has_form(&type_);
+    // Kinds that have no protobuf form go as JSON.
+    let shown = view
+        .one(
+            kind,
+            &json!({"apiVersion": kind.api_version(), "kind": kind.kind}),
+        )
+        .into_owned();
+    let plain = call.format == Format::Protobuf && !protobuf::has_form(&shown);
     let encoder = Encoder {
         reader,
         format: if plain { Format::Json } else { call.format },
@@ -98,11 +105,15 @@ pub async fn start(
         Err(status) => stream.stage = Stage::Error(status),
     }
     let content_type = stream.encoder.format.stream_type();
-    let frames = futures::stream::unfold(stream, |mut stream| async move {
-        let bytes = stream.next().await?;
-        Some((Ok::<_, Infallible>(Frame::data(bytes)), stream))
-    });
     let mut response = respond::with_type(200, content_type, "");
+    if let Some(handover) = &call.handover {
+        handover.leave(Box::new(stream));
+        return Ok(response);
+    }
+    let frames = futures::stream::unfold(stream, |mut stream| async move {
+        let bytes: Vec<u8> = stream.tell().await?;
+        Some((Ok::<_, Infallible>(Frame::data(bytes.into())), stream))
+    });
     *response.body_mut() = StreamBody::new(frames)
         .map_err(|never| match never {})
         .boxed_unsync();
@@ -164,42 +175,43 @@ impl Stream {
         watch.await.map(Stage::Live).map_err(|e| read_error(&e))
     }
 
-    /// The next part of the answer; `None` at its end.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// What is told next; `None` at its end.
+    async fn tell<T: Told>(&mut self) -> Option<T> {
         loop {
-            let mut out = Vec::new();
+            let mut told = T::default();
             let stage = std::mem::replace(&mut self.stage, Stage::Over);
             let next = match stage {
-                Stage::Initial(objects) => self.initial(objects, &mut out).await,
-                Stage::Live(watch) => self.events(watch, &mut out).await,
+                Stage::Initial(objects) => self.initial(objects, &mut told).await,
+                Stage::Live(watch) => self.events(watch, &mut told).await,
                 Stage::Error(status) => {
-                    return Some(self.encoder.format.frame("ERROR", &status.to_object()));
+                    told.error(&self.encoder, &status);
+                    return Some(told);
                 }
                 Stage::Over => return None,
             };
             self.stage = next.unwrap_or_else(Stage::Error);
-            if !out.is_empty() {
-                return Some(out.into());
+            if !told.is_empty() {
+                return Some(told);
             }
         }
     }
 
-    /// Sends a part of what exists.
-    async fn initial(&mut self, mut objects: Box<Objects>, out: &mut Vec<u8>) -> Result<Stage, Status> {
-        while out.len() < CHUNK {
+    /// Tells a part of what exists.
+    async fn initial(&mut self, mut objects: Box<Objects>, told: &mut impl Told) -> Result<Stage, Status> {
+        while !told.is_full() {
             let Some(entry) = objects.next().await? else {
                 if self.bookmarks {
-                    out.extend_from_slice(&self.encoder.bookmark(self.seen, true));
+                    told.bookmark(&self.encoder, self.seen, true);
                 }
                 return self.live().await;
             };
-            self.encoder.frame("ADDED", &entry, out)?;
+            told.exists(&self.encoder, &entry)?;
         }
         Ok(Stage::Initial(objects))
     }
 
     /// Waits for what happens next, or for the time of a bookmark or of the end.
-    async fn events(&mut self, mut watch: Box<dyn Watch>, out: &mut Vec<u8>) -> Result<Stage, Status> {
+    async fn events(&mut self, mut watch: Box<dyn Watch>, told: &mut impl Told) -> Result<Stage, Status> {
         let pause = match self.bookmarks {
             true => self.bookmark_at.min(self.ends),
             false => self.ends,
@@ -219,7 +231,7 @@ impl Stream {
                 self.told = Instant::now();
                 for event in &events {
                     self.seen = event.entry.mod_revision;
-                    self.push(event, out)?;
+                    self.push(event, told)?;
                 }
             }
             // The store closed, or the client was too slow: it may come again from where it is.
@@ -228,7 +240,7 @@ impl Stream {
             Err(_) if Instant::now() >= self.ends => return Ok(Stage::Over),
             Err(_) => {
                 self.seen = watch.progress().unwrap_or(self.seen);
-                out.extend_from_slice(&self.encoder.bookmark(self.seen, false));
+                told.bookmark(&self.encoder, self.seen, false);
                 self.next_bookmark();
             }
         }
@@ -246,12 +258,11 @@ impl Stream {
     }
 
     /// An object that comes to match is ADDED and one that no longer does is DELETED, whatever happened to it.
-    fn push(&self, event: &Event, out: &mut Vec<u8>) -> Result<(), Status> {
-        let memo = memo(event);
+    fn push(&self, event: &Event, told: &mut impl Told) -> Result<(), Status> {
         let (old, new) = match self.filter.is_empty() {
             true => (event.prev.is_some(), event.kind == EventKind::Put),
             false => {
-                let picked = memo.picked(&self.encoder.reader, event)?;
+                let picked = memo(event).picked(&self.encoder.reader, event)?;
                 let wanted = |o: &Option<Value>| o.as_ref().is_some_and(|o| self.filter.matches(o));
                 (wanted(&picked.old), wanted(&picked.new))
             }
@@ -262,7 +273,13 @@ impl Stream {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        out.extend_from_slice(&memo.frame(type_, &self.encoder, event)?);
-        Ok(())
+        told.event(type_, &self.encoder, event)
+    }
+}
+
+#[async_trait]
+impl SharedEvents for Stream {
+    async fn next(&mut self) -> Option<Vec<SharedEvent>> {
+        self.tell::<Shared>().await.map(Shared::into_events)
     }
 }

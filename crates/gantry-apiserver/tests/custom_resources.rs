@@ -421,3 +421,117 @@ async fn a_definition_takes_its_objects_with_it() {
         tokio::task::yield_now().await;
     }
 }
+
+/// What clients are told, in the words of upstream's server: its answers were looked at.
+#[tokio::test]
+async fn answers_are_upstreams() {
+    let cluster = Cluster::start().await;
+    let mut definition = definition();
+    definition["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["extra"] =
+        json!({"type": "string"});
+    definition["spec"]["versions"][1]["selectableFields"] = json!(null);
+    cluster
+        .expect(&format!("POST {DEFINITIONS}"), JSON, definition, 201)
+        .await;
+    cluster
+        .expect(
+            &format!("POST {TABS}"),
+            JSON,
+            tab("a", json!({"replicas": 2.0e0})),
+            422,
+        )
+        .await;
+    let made = cluster
+        .expect(
+            &format!("POST {TABS}"),
+            JSON,
+            tab("a", json!({"replicas": 2})),
+            201,
+        )
+        .await;
+    let check = async |request: &str, type_: &str, body: Value, code: u16, message: &str| {
+        let answer = cluster.expect(request, type_, body, code).await;
+        assert_eq!(answer["message"].as_str().unwrap_or(""), message, "{request}");
+    };
+    let one = format!("{TABS}/a");
+    check(
+        &format!("PATCH {one}"),
+        MERGE,
+        json!({"apiVersion": "stable.example.com/v1beta1"}),
+        422,
+        "CronTab.stable.example.com \"a\" is invalid: apiVersion: Invalid value: \"stable.example.com/v1beta1\": must be \
+         stable.example.com/v1",
+    )
+    .await;
+    check(
+        &format!("PUT {TABS}"),
+        JSON,
+        tab("a", json!({})),
+        400,
+        "name must be provided",
+    )
+    .await;
+    check(
+        &format!("DELETE {one}/scale"),
+        JSON,
+        json!({}),
+        405,
+        "delete is not supported on resources of kind \"crontabs.stable.example.com\"",
+    )
+    .await;
+    check(
+        &format!("POST {one}"),
+        JSON,
+        tab("a", json!({})),
+        409,
+        "crontabs.stable.example.com \"a\" already exists",
+    )
+    .await;
+    // Fields that the version of others does not have cannot be weighed against theirs.
+    let own = tab("a", json!({"replicas": 2}));
+    cluster
+        .expect(&format!("PATCH {one}?fieldManager=one"), APPLY, own, 200)
+        .await;
+    let mut other = tab("a", json!({"extra": "x"}));
+    other["apiVersion"] = "stable.example.com/v1beta1".into();
+    check(
+        &format!("PATCH {}?fieldManager=two", one.replace("/v1/", "/v1beta1/")),
+        APPLY,
+        other,
+        500,
+        "failed to convert new object: .spec.extra: field not declared in schema",
+    )
+    .await;
+    let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": 4}});
+    check(
+        &format!("PATCH {one}/scale?fieldManager=three"),
+        APPLY,
+        scale.clone(),
+        409,
+        "Apply failed with 2 conflicts: conflicts with \"agent\" using autoscaling/v1:\n- .spec.replicas\nconflicts with \
+         \"one\":\n- .spec.replicas",
+    )
+    .await;
+    let root = User::new("root", &[MASTERS, AUTHENTICATED]);
+    let mut unknown = scale;
+    unknown["spec"]["x"] = 1.into();
+    let (code, _, warnings) = cluster
+        .send(root, &format!("PUT {one}/scale"), JSON, unknown)
+        .await;
+    assert_eq!(
+        (code, warnings),
+        (200, vec!["299 - \"unknown field \\\"spec.x\\\"\"".to_string()])
+    );
+    // Metadata that does not change, said twice.
+    let answer = cluster
+        .expect(
+            &format!("PATCH {one}"),
+            MERGE,
+            json!({"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}),
+            422,
+        )
+        .await;
+    let causes = answer["details"]["causes"].as_array().unwrap();
+    assert_eq!(causes.len(), 2, "{answer}");
+    assert_eq!(made["metadata"]["generation"], 1);
+}

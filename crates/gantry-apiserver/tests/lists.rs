@@ -292,7 +292,7 @@ async fn long_lists_in_every_format() {
     assert_eq!(table["rows"][777]["object"]["kind"], "PartialObjectMetadata");
 
     let accept = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-    let partial: Value = serde_json::from_slice(&cluster.raw(&request, accept).await).unwrap();
+    let partial = protobuf::decode_object(&cluster.raw(&request, accept).await, None).unwrap();
     assert_eq!(partial["kind"], "PartialObjectMetadataList");
     assert_eq!(names(&partial), expected);
     assert_eq!(partial["items"][777]["metadata"], one["metadata"]);

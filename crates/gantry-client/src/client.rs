@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::resource::Resource;
-use crate::transport::{Body, Transport};
+use crate::transport::{Body, Told, Transport};
 use crate::trimmed::Trimmed;
 use crate::watch::{Watch, WatchOptions};
 use bytes::{Bytes, BytesMut};
@@ -273,8 +273,14 @@ impl Client {
             resource.collection_path(namespace),
             options.query()
         );
-        let response = self.send(Method::GET, &path, None).await?;
-        Ok(Watch::new(resource.clone(), accept(response).await?.into_body()))
+        let request = self.request(Method::GET, &path, None)?;
+        let response = self.transport.watch(request).await?;
+        let (head, told) = response.into_parts();
+        let told = match told {
+            Told::Lines(body) => Told::Lines(accept(Response::from_parts(head, body)).await?.into_body()),
+            shared @ Told::Shared(_) => shared,
+        };
+        Ok(Watch::new(resource.clone(), told))
     }
 
     /// A request by its path, such as `/apis`, answered with JSON.
@@ -293,6 +299,15 @@ impl Client {
         path: &str,
         body: Option<(&'static str, Bytes)>,
     ) -> Result<Response<Body>, Error> {
+        Ok(self.transport.send(self.request(method, path, body)?).await?)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<Request<Bytes>, Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -302,10 +317,9 @@ impl Client {
         if !content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, content_type);
         }
-        let request = request
+        request
             .body(body)
-            .map_err(|e| Error::Answer(format!("{path} is no request: {e}")))?;
-        Ok(self.transport.send(request).await?)
+            .map_err(|e| Error::Answer(format!("{path} is no request: {e}")))
     }
 }
 

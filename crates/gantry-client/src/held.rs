@@ -2,8 +2,9 @@
 //!
 //! A tree takes six times the memory of its JSON and more, for each of its maps has room for eleven fields. What changes is
 //! what components look at; the rest is read from its JSON when somebody asks. Informers of few objects hold trees alone.
+//! Beside the server, the JSON is the one that it holds itself.
 
-use bytes::Bytes;
+use crate::shared::Shared;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -15,25 +16,30 @@ const TREES: usize = 1024;
 /// One object, cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Held {
-    Tree(Arc<Value>),
-    Json(Bytes),
+    /// A tree, perhaps with the JSON that it was read from.
+    Tree(Arc<Value>, Option<Shared>),
+    Json(Shared),
 }
 
 impl Held {
     /// The object.
     pub(crate) fn tree(&self) -> Arc<Value> {
         match self {
-            Held::Tree(tree) => tree.clone(),
-            // It was a tree before, and a tree can be written and read back.
-            Held::Json(json) => Arc::new(serde_json::from_slice(json).unwrap_or_default()),
+            Held::Tree(tree, _) => tree.clone(),
+            // It was a tree before, and what a tree was read from can be read again.
+            Held::Json(json) => Arc::new(json.read().unwrap_or_default()),
         }
     }
 
     fn shrink(&mut self) {
-        if let Held::Tree(tree) = self
-            && let Ok(json) = serde_json::to_vec(&**tree)
-        {
-            *self = Held::Json(json.into_boxed_slice().into());
+        let Held::Tree(tree, json) = self else { return };
+        let written = || {
+            serde_json::to_vec(&**tree)
+                .ok()
+                .map(|json| Shared::complete(json.into_boxed_slice()))
+        };
+        if let Some(json) = json.take().or_else(written) {
+            *self = Held::Json(json);
         }
     }
 }
@@ -59,8 +65,8 @@ impl Objects {
     }
 
     /// Takes in an object; returns what it replaces.
-    pub(crate) fn insert(&mut self, key: &str, tree: Arc<Value>) -> Option<Held> {
-        let tree = Held::Tree(tree);
+    pub(crate) fn insert(&mut self, key: &str, tree: Arc<Value>, json: Option<Shared>) -> Option<Held> {
+        let tree = Held::Tree(tree, json);
         if let Some(held) = self.by_key.get_mut(key) {
             let old = std::mem::replace(held, tree);
             if let Held::Json(_) = old
@@ -102,20 +108,29 @@ mod tests {
     fn old_trees_become_json_and_read_the_same() {
         let mut objects = Objects::default();
         let object = |n: usize| json!({"metadata": {"name": n.to_string()}, "list": [1, {"a": null}]});
+        // Of every second one, the JSON comes with it.
+        let json = |n: usize| {
+            n.is_multiple_of(2)
+                .then(|| Shared::complete(object(n).to_string()))
+        };
         for n in 0..TREES + 10 {
-            assert!(objects.insert(&n.to_string(), Arc::new(object(n))).is_none());
+            assert!(
+                objects
+                    .insert(&n.to_string(), Arc::new(object(n)), json(n))
+                    .is_none()
+            );
         }
         let is_tree =
-            |objects: &Objects, n: usize| matches!(objects.get(&n.to_string()), Some(Held::Tree(_)));
+            |objects: &Objects, n: usize| matches!(objects.get(&n.to_string()), Some(Held::Tree(..)));
         for n in [0, 9, 10, TREES + 9] {
             assert_eq!(*objects.get(&n.to_string()).unwrap().tree(), object(n));
             assert_eq!(is_tree(&objects, n), n >= 10, "{n}");
         }
         // A change makes a tree of it again, for which the oldest goes; a change of a tree costs no other its place.
-        let old = objects.insert("0", Arc::new(object(0))).unwrap();
+        let old = objects.insert("0", Arc::new(object(0)), None).unwrap();
         assert_eq!(*old.tree(), object(0));
         assert!(is_tree(&objects, 0) && !is_tree(&objects, 10) && is_tree(&objects, 11));
-        objects.insert("0", Arc::new(object(0)));
+        objects.insert("0", Arc::new(object(0)), None);
         assert!(is_tree(&objects, 11));
         assert_eq!(objects.from("").count(), TREES + 10);
         assert!(objects.remove("5").is_some() && objects.get("5").is_none());

@@ -4,7 +4,8 @@ use crate::client::{Client, ListOptions};
 use crate::error::Error;
 use crate::held::{Held, Objects};
 use crate::resource::Resource;
-use crate::watch::{EventType, WatchOptions};
+use crate::shared::Shared;
+use crate::watch::{Begin, EventType, WatchOptions};
 use gantry_api::meta;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -82,8 +83,9 @@ impl Index {
 }
 
 impl Cache {
-    fn set(&mut self, key: &str, object: &Arc<Value>) -> Option<Arc<Value>> {
-        let old = self.objects.insert(key, object.clone()).map(|old| old.tree());
+    fn set(&mut self, key: &str, object: &Arc<Value>, json: Option<Shared>) -> Option<Arc<Value>> {
+        let old = self.objects.insert(key, object.clone(), json);
+        let old = old.map(|old| old.tree());
         for index in self.indexes.values_mut() {
             if let Some(old) = &old {
                 index.remove(key, old);
@@ -239,12 +241,13 @@ impl Informer {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    fn set(&self, object: Value) {
+    /// Takes in an object, perhaps with the JSON that the server holds of it.
+    fn set(&self, object: Value, json: Option<Shared>) {
         let handlers = self.lock_handlers();
         let object = Arc::new(object);
         let old = {
             let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-            cache.set(&key_of(&object), &object)
+            cache.set(&key_of(&object), &object, json)
         };
         let same = |old: &Arc<Value>| {
             meta::text(old, "resourceVersion") == meta::text(&object, "resourceVersion")
@@ -313,33 +316,43 @@ impl Informer {
         }
     }
 
-    /// Lists, then watches for as long as the server lets it.
+    /// Watches what there is and what happens to it, for as long as the server lets it.
     async fn follow(&self, client: &Client, pause: &mut Duration) -> Result<(), Error> {
-        let mut keys = HashSet::new();
-        let mut pages = client.pages(&self.resource, "", &self.options);
-        while let Some(items) = pages.next().await? {
-            for item in items {
-                keys.insert(key_of(&item));
-                self.set(item);
-            }
-        }
-        self.retain(&keys);
-        self.synced.send_replace(true);
-        *pause = FIRST_PAUSE;
-        let mut revision = pages.revision().to_string();
+        let mut begin = Begin::Existing;
+        // What was there at the start, until all of it has been told.
+        let mut listed = Some(HashSet::new());
         loop {
             let options = WatchOptions {
                 list: self.options.clone(),
-                revision: revision.clone(),
+                begin: begin.clone(),
             };
             let mut watch = client.watch(&self.resource, "", &options).await?;
             while let Some(event) = watch.next().await? {
-                revision = meta::text(&event.object, "resourceVersion").to_string();
+                let (object, json) = event.object.into_tree()?;
+                let revision = meta::text(&object, "resourceVersion").to_string();
                 match event.type_ {
-                    EventType::Added | EventType::Modified => self.set(event.object),
-                    EventType::Deleted => self.remove(&key_of(&event.object)),
+                    EventType::Added | EventType::Modified => {
+                        if let Some(listed) = &mut listed {
+                            listed.insert(key_of(&object));
+                        }
+                        self.set(object, json);
+                    }
+                    EventType::Deleted => self.remove(&key_of(&object)),
                     EventType::Bookmark => {}
+                    EventType::Listed => {
+                        self.retain(&listed.take().unwrap_or_default());
+                        self.synced.send_replace(true);
+                        *pause = FIRST_PAUSE;
+                    }
                 }
+                if listed.is_none() {
+                    begin = Begin::After(revision);
+                }
+            }
+            if listed.is_some() {
+                return Err(Error::Answer(
+                    "the watch ended before it told what there is".into(),
+                ));
             }
         }
     }
@@ -403,7 +416,7 @@ mod tests {
     #[test]
     fn handlers_see_what_changes_once() {
         let informer = Informer::new(crate::resource::PODS, ListOptions::default());
-        informer.set(object("a", "x", 1, "n1"));
+        informer.set(object("a", "x", 1, "n1"), None);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
         informer.on_change(move |change| {
@@ -417,9 +430,9 @@ mod tests {
             object("a", "x", 2, "n2"),
             object("b", "y", 3, "n2"),
         ] {
-            informer.set(object);
+            informer.set(object, None);
         }
-        informer.set(object("b", "y", 3, "n2"));
+        informer.set(object("b", "y", 3, "n2"), None);
         informer.retain(&HashSet::from(["b/y".to_string()]));
         let some = |s: &str| Some(s.to_string());
         assert_eq!(
@@ -436,10 +449,10 @@ mod tests {
     #[test]
     fn indexes_follow_changes() {
         let informer = Informer::new(crate::resource::PODS, ListOptions::default());
-        informer.set(object("a", "x", 1, "n1"));
+        informer.set(object("a", "x", 1, "n1"), None);
         informer.add_index("node", |o| vec![o["node"].as_str().unwrap_or("").to_string()]);
-        informer.set(object("a", "y", 2, "n1"));
-        informer.set(object("a", "x", 3, "n2"));
+        informer.set(object("a", "y", 2, "n1"), None);
+        informer.set(object("a", "x", 3, "n2"), None);
         let names = |node: &str| {
             informer
                 .indexed("node", node)

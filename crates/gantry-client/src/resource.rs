@@ -109,6 +109,7 @@ macro_rules! resources {
 
 resources! {
     CONFIG_MAPS = "" "v1" "configmaps" "ConfigMap" true;
+    CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io" "v1" "customresourcedefinitions" "CustomResourceDefinition" false;
     ENDPOINTS = "" "v1" "endpoints" "Endpoints" true;
     EVENTS = "" "v1" "events" "Event" true;
     NAMESPACES = "" "v1" "namespaces" "Namespace" false;

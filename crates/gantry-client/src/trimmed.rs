@@ -18,10 +18,21 @@ impl<'de> Deserialize<'de> for Trimmed {
     }
 }
 
+/// An object's metadata, without `managedFields`, and nothing else of it.
+#[derive(Debug)]
+pub(crate) struct Outline(pub(crate) Value);
+
+impl<'de> Deserialize<'de> for Outline {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Part::Outline.deserialize(deserializer).map(Outline)
+    }
+}
+
 /// What is being read.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Object,
+    Outline,
     Metadata,
 }
 
@@ -48,8 +59,8 @@ impl<'de> Visitor<'de> for Part {
         let mut read = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = match (self, key.as_str()) {
-                (Part::Object, "metadata") => map.next_value_seed(Part::Metadata)?,
-                (Part::Metadata, "managedFields") => {
+                (Part::Object | Part::Outline, "metadata") => map.next_value_seed(Part::Metadata)?,
+                (Part::Metadata, "managedFields") | (Part::Outline, _) => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }

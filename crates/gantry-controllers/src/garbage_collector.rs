@@ -14,7 +14,7 @@ use gantry_client::{Change, PatchType, Resource};
 use graph::{FOREGROUND, Graph, Node, ORPHAN};
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "generic-garbage-collector",
@@ -35,6 +35,7 @@ pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
             graph: Arc::default(),
             kinds: RwLock::default(),
             complete: watch::Sender::new(false),
+            redefined: Arc::default(),
         })
     },
 };
@@ -46,6 +47,8 @@ struct GarbageCollector {
     kinds: RwLock<Vec<Resource>>,
     // Whether the graph holds all there was at the start.
     complete: watch::Sender<bool>,
+    // Told when CustomResourceDefinitions change: other kinds may be served.
+    redefined: Arc<Notify>,
 }
 
 #[async_trait]

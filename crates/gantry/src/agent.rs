@@ -1,6 +1,5 @@
 //! The node inside a server: its network, its containers, and what is left of them afterwards.
 
-use crate::local;
 use crate::options::Options;
 use gantry_apiserver::Server;
 use gantry_apiserver::services::Range;
@@ -76,10 +75,9 @@ pub async fn start(
         ips: vec![options.node_address()],
     };
     let identity = pki.issue_server(&user, &[NODES], &names)?;
-    let client = local::client(
-        server.local(User::new(user, &[NODES, gantry_auth::AUTHENTICATED])),
-        "kubelet",
-    );
+    let client = server
+        .local(User::new(user, &[NODES, gantry_auth::AUTHENTICATED]))
+        .client("kubelet");
     let config = Config {
         name,
         ip: options.node_address(),

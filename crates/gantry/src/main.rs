@@ -6,7 +6,6 @@ mod cluster_dns;
 mod datastore;
 mod image;
 mod kubeconfig;
-mod local;
 mod options;
 mod renewal;
 mod server;

@@ -3,7 +3,6 @@
 use crate::agent;
 use crate::cluster_dns;
 use crate::datastore::DatastoreError;
-use crate::local;
 use crate::options::Options;
 use crate::renewal::Renewal;
 use gantry_api::features::{self, GateError, Gates, SetTooLate};
@@ -119,7 +118,9 @@ async fn serve(options: Options) -> Result<(), Error> {
     };
     renewal.write_kubeconfig(&pki)?;
     tokio::spawn(renewal.run(server.certificate()));
-    let client = local::client(server.local(User::new("system:gantry", &[MASTERS])), "gantry");
+    let client = server
+        .local(User::new("system:gantry", &[MASTERS]))
+        .client("gantry");
     cluster_dns::ensure(&client, service_range.nth(10))
         .await
         .map_err(Error::ClusterDns)?;

@@ -70,6 +70,11 @@ impl Manager {
         }
     }
 
+    /// The same, of another version.
+    pub fn with_version(&self, api_version: &str) -> Self {
+        Manager::new(&self.name, self.operation, api_version, &self.subresource)
+    }
+
     /// As conflicts name it.
     pub fn describe(&self) -> String {
         let mut text = format!("{:?}", self.name);

@@ -8,7 +8,8 @@
 //!
 //! Behaviour follows sigs.k8s.io/structured-merge-diff and k8s.io/apimachinery/pkg/util/managedfields. Fields
 //! are compared in the version of the request, whatever version they were noted in: nearly all kinds that have several
-//! versions have the same fields in each.
+//! versions have the same fields in each. Where those of a custom resource do not, a write fails as upstream's does: an
+//! apply with an error, another by noting nobody.
 
 mod compare;
 pub(crate) mod element;
@@ -24,13 +25,14 @@ mod walk;
 
 use crate::schema::Schema;
 use crate::status::Status;
+use crate::structural::Structural;
 use compare::{Comparison, compare};
 use element::PathElement;
 use managed::{Managed, Manager, Operation, Owned};
 use serde_json::{Value, json};
 use set::Set;
 use shape::Shape;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The manager of fields that were there before anyone was asked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -102,6 +104,8 @@ pub struct Writer<'a> {
     pub now: &'a str,
     /// What this request may not write.
     pub reset: Reset<'a>,
+    /// What objects look like in the kind's other versions. Whoever noted fields in one of them is asked in it.
+    pub others: &'a [(String, Arc<Structural>)],
 }
 
 /// A field that someone else owns.
@@ -216,6 +220,11 @@ impl<'a> Writer<'a> {
         mut managed: Managed,
         manager: &str,
     ) -> Result<Managed, String> {
+        let me = Manager::new(manager, Operation::Update, self.api_version, self.subresource);
+        if let Some(schema @ Schema::Structural(_)) = self.schema {
+            validate::validate_stored(schema, new)?;
+        }
+        self.fits_others(&managed, &me, [old, new])?;
         let (mut written, removed) = self.compare(old, new)?.written_and_removed();
         managed.retain(|_, owned| {
             owned.fields.subtract(&written);
@@ -224,15 +233,34 @@ impl<'a> Writer<'a> {
         });
         written.subtract(&STRIPPED);
         if !written.is_empty() {
-            let manager = Manager::new(manager, Operation::Update, self.api_version, self.subresource);
-            let fields = match managed.remove(&manager) {
+            let fields = match managed.remove(&me) {
                 Some(previous) => previous.fields.union(&written),
                 None => written,
             };
-            managed.insert(manager, self.owned(fields, Some(self.now.to_string())));
+            managed.insert(me, self.owned(fields, Some(self.now.to_string())));
         }
         managed::cap_updaters(&mut managed);
         Ok(managed)
+    }
+
+    /// Whether two objects, the old and the new, can be looked at in the versions that fields are noted in.
+    fn fits_others(&self, managed: &Managed, me: &Manager, objects: [&Value; 2]) -> Result<(), String> {
+        let noted = |version: &str| {
+            managed
+                .iter()
+                .any(|(m, owned)| m != me && owned.api_version == version)
+        };
+        for (_, schema) in self
+            .others
+            .iter()
+            .filter(|(v, _)| v != self.api_version && noted(v))
+        {
+            for (object, name) in objects.into_iter().zip(["old", "new"]) {
+                validate::validate_stored(Schema::Structural(schema), object)
+                    .map_err(|why| format!("failed to convert {name} object: {why}"))?;
+            }
+        }
+        Ok(())
     }
 
     fn compare(&self, old: &Value, new: &Value) -> Result<Comparison, String> {
@@ -284,6 +312,22 @@ impl<'a> Writer<'a> {
         Ok(object)
     }
 
+    /// A conflict as its client sees it: who applies a Scale knows nothing of the object that it scales.
+    fn conflict(&self, manager: &Manager, path: Vec<PathElement>) -> Conflict {
+        match self.reset {
+            Reset::AllButAt(_) => Conflict {
+                manager: manager.with_version("autoscaling/v1"),
+                path: ["spec", "replicas"]
+                    .map(|step| PathElement::Field(step.into()))
+                    .into(),
+            },
+            _ => Conflict {
+                manager: manager.clone(),
+                path,
+            },
+        }
+    }
+
     fn check(&self, patch: &Value) -> Result<(), ApplyError> {
         let text = |name: &str| patch.get(name).and_then(Value::as_str).unwrap_or("");
         if text("apiVersion") != self.api_version || text("kind") != self.kind {
@@ -331,15 +375,14 @@ impl<'a> Writer<'a> {
             Some(last) => prune(shape, merged, &managed, &me, &last.fields),
             None => merged,
         };
+        self.fits_others(&managed, &me, [live, &object])
+            .map_err(ApplyError::Schema)?;
         let changes = self.compare(live, &object).map_err(ApplyError::Schema)?;
         let (written, removed) = changes.written_and_removed();
         let mut conflicts = Vec::new();
         for (manager, owned) in managed.iter_mut().filter(|(m, _)| **m != me) {
             let taken = owned.fields.intersection(&written);
-            conflicts.extend(taken.paths().into_iter().map(|path| Conflict {
-                manager: manager.clone(),
-                path,
-            }));
+            conflicts.extend(taken.paths().into_iter().map(|path| self.conflict(manager, path)));
             owned.fields.subtract(&taken);
             owned.fields.subtract(&removed);
         }

@@ -18,11 +18,32 @@ static EMPTY_LIST: LazyLock<Type> = LazyLock::new(|| Type::List(Box::new(Type::A
 ///
 /// What is wrong, in upstream's words.
 pub fn validate(schema: Schema, object: &Value) -> Result<(), String> {
+    told(found(schema, object))
+}
+
+/// The same of an object that is stored: it may have an item twice.
+///
+/// # Errors
+///
+/// What is wrong, in upstream's words.
+pub fn validate_stored(schema: Schema, object: &Value) -> Result<(), String> {
+    let mut found = found(schema, object);
+    found.retain(|text| !text.contains(DUPLICATE));
+    told(found)
+}
+
+const DUPLICATE: &str = ": duplicate entries for key ";
+
+fn found(schema: Schema, object: &Value) -> Vec<String> {
     let mut errors = Vec::new();
     match schema {
         Schema::Table(message) => fields(message, object, "", &mut errors),
         Schema::Structural(schema) => open(schema, object, "", &mut errors),
     }
+    errors
+}
+
+fn told(errors: Vec<String>) -> Result<(), String> {
     match errors.as_slice() {
         [] => Ok(()),
         [one] => Err(one.clone()),
@@ -186,7 +207,7 @@ fn items_of(
             Ok(element) => {
                 each(v, &format!("{path}{element}"), errors);
                 if seen.contains(&element) {
-                    errors.push(format!("{path}: duplicate entries for key {element}"));
+                    errors.push(format!("{path}{DUPLICATE}{element}"));
                 }
                 seen.insert(element);
             }
@@ -219,8 +240,21 @@ pub(crate) fn go(value: &Value) -> String {
             let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{}", go(v))).collect();
             format!("map[{}]", pairs.join(" "))
         }
+        Value::Number(n) if n.is_f64() => go_float(n.as_f64().unwrap_or(f64::NAN)),
         plain => plain.to_string(),
     }
+}
+
+/// A float as Go's `%v` prints it.
+pub(crate) fn go_float(number: f64) -> String {
+    if number == 0.0 || (1e-4..1e21).contains(&number.abs()) {
+        return number.to_string();
+    }
+    let text = format!("{number:e}");
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+    let power: i32 = power.parse().unwrap_or(0);
+    let sign = if power < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", power.abs())
 }
 
 fn go_type(value: &Value) -> &'static str {

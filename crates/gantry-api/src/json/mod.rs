@@ -45,6 +45,21 @@ pub fn read(bytes: &[u8]) -> Result<Read, String> {
     Ok(Read { value, duplicates })
 }
 
+/// Makes integers of floats that are whole: Go writes them alike.
+pub fn settle_numbers(value: &mut Value) {
+    match value {
+        Value::Number(n) if n.is_f64() => {
+            let whole = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9.0e18);
+            if let Some(whole) = whole {
+                *value = Value::from(whole as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(settle_numbers),
+        Value::Object(map) => map.values_mut().for_each(settle_numbers),
+        _ => {}
+    }
+}
+
 fn duplicate(path: &str) -> String {
     format!("duplicate field {path:?}")
 }

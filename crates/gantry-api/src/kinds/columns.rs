@@ -3,31 +3,48 @@
 use super::values::{entries, list, text};
 use crate::apply::validate::go;
 use crate::kind::{Cell, Column};
+use crate::schema;
 use serde_json::Value;
 use smol_str::SmolStr;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// What a field of every object's metadata is, for people.
+pub fn described(field: &str) -> String {
+    let metadata = schema::message("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    metadata
+        .and_then(|m| m.field(field))
+        .map(schema::Field::description)
+        .unwrap_or_default()
+}
+
 /// The object's name.
 pub fn name_column() -> Column {
     Column {
         format: SmolStr::new_static("name"),
+        description: described("name").into(),
         ..column("Name", "string", |o, _| crate::meta::name(o).into())
     }
 }
 
 /// The time since the object's creation.
 pub fn age_column() -> Column {
-    column("Age", "string", |o, now| {
-        age(crate::meta::text(o, "creationTimestamp"), now).into()
-    })
+    Column {
+        description: described("creationTimestamp").into(),
+        ..column("Age", "string", |o, now| {
+            age(crate::meta::text(o, "creationTimestamp"), now).into()
+        })
+    }
 }
 
 /// The moment of the object's creation. Kinds that upstream has no printer for show it instead of an age.
 pub fn created_column() -> Column {
-    column("Created At", "date", |o, _| {
-        crate::meta::text(o, "creationTimestamp").into()
-    })
+    Column {
+        description: described("creationTimestamp").into(),
+        ..column("Created At", "date", |o, _| {
+            crate::meta::text(o, "creationTimestamp").into()
+        })
+    }
 }
 
 /// A column that is always shown.

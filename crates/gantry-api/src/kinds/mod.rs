@@ -2,7 +2,7 @@
 
 mod admission_rules;
 mod checks;
-mod columns;
+pub mod columns;
 mod conditions;
 mod devices;
 mod diff;

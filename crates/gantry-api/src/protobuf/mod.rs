@@ -27,7 +27,11 @@ const FIXED32: u32 = 5;
 /// The message of an object, by its own apiVersion and kind.
 fn message_of(object: &Value) -> Option<&'static Message> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or("");
-    message_named(text("apiVersion"), text("kind"))
+    match (text("apiVersion"), text("kind")) {
+        // What discovery says of the core group names no version.
+        ("", kind @ ("APIVersions" | "APIResourceList")) => message_named("v1", kind),
+        (api_version, kind) => message_named(api_version, kind),
+    }
 }
 
 fn message_named(api_version: &str, kind: &str) -> Option<&'static Message> {

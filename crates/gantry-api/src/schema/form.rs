@@ -16,7 +16,11 @@ pub fn empty(m: &'static Message) -> Value {
 /// Gives the fields of one message their form. Its values have theirs already.
 pub(super) fn settle(m: &'static Message, map: &mut Map<String, Value>) {
     map.retain(|key, value| {
-        let unseen = |f: &Field| !f.optional && !f.always && is_zero(&f.type_, value);
+        let unseen = |f: &Field| match f.type_ {
+            // Upstream's own form of "one or many" has none when there are none.
+            Type::Either(_) => value.as_array().is_some_and(Vec::is_empty),
+            _ => !f.optional && !f.always && is_zero(&f.type_, value),
+        };
         !m.field(key).is_some_and(unseen)
     });
     for at in m.shown() {
@@ -30,8 +34,7 @@ pub(super) fn settle(m: &'static Message, map: &mut Map<String, Value>) {
 /// Whether upstream shows the field of every object, be it there or not.
 pub(super) fn is_shown(field: &Field) -> bool {
     // The one time that is left out when it is zero.
-    field.always && !is_embedded(field)
-        || !field.optional && field.name != "creationTimestamp" && has_no_zero(&field.type_)
+    field.always || !field.optional && field.name != "creationTimestamp" && has_no_zero(&field.type_)
 }
 
 /// A struct is never left out for being empty.
@@ -41,11 +44,6 @@ fn has_no_zero(type_: &Type) -> bool {
         Type::Message(name) => message(name).is_some(),
         _ => false,
     }
-}
-
-/// Fields that stand for a whole struct in which upstream embeds another.
-fn is_embedded(field: &Field) -> bool {
-    matches!(field.name, "apiVersion" | "kind")
 }
 
 /// What stands for a null in a list or map, whose items cannot be left out.

@@ -74,6 +74,11 @@ impl Serialize for Internal<'_> {
                 Some(m) if value.is_object() || value.is_null() => self.fields(m, out),
                 _ => value.serialize(out),
             },
+            // Inside, all alternatives are there, and one is set.
+            (Type::Either(name), value) => match message(name) {
+                Some(m) if !value.is_null() => self.alternatives(m, out),
+                _ => value.serialize(out),
+            },
             (Type::List(item), Value::Array(list)) => {
                 let mut seq = out.serialize_seq(Some(list.len()))?;
                 for value in list {
@@ -95,6 +100,25 @@ impl Serialize for Internal<'_> {
 }
 
 impl Internal<'_> {
+    fn alternatives<S: Serializer>(&self, m: &'static Message, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(None)?;
+        let chosen = m.alternative(self.value);
+        for field in m.declared() {
+            let value = match chosen {
+                Some(chosen) if std::ptr::eq(chosen, field) => self.value,
+                // Whoever describes values allows them.
+                _ if field.type_ == Type::Bool => &Value::Bool(true),
+                _ => &Value::Null,
+            };
+            let name = field.go_name();
+            match value {
+                Value::Null => map.serialize_entry(&name, value)?,
+                value => map.serialize_entry(&name, &Internal::new(&field.type_, value))?,
+            }
+        }
+        map.end()
+    }
+
     fn fields<S: Serializer>(&self, m: &'static Message, out: S) -> Result<S::Ok, S::Error> {
         let mut map = out.serialize_map(None)?;
         if let Some((message, value, place)) = self.around {

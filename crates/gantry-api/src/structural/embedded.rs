@@ -25,6 +25,18 @@ fn object_meta() -> Option<&'static Message> {
 pub fn coerce(schema: &Structural, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     walk(schema, object, "", &mut |object, path| {
+        if !path.is_empty()
+            && let Some((field, other)) = ["apiVersion", "kind"].into_iter().find_map(|field| {
+                Some((
+                    field,
+                    object.get(field).filter(|v| !v.is_string() && !v.is_null())?,
+                ))
+            })
+        {
+            return Err(format!(
+                "{path}.{field}: Invalid value: {other}: must be a string"
+            ));
+        }
         let (Some(message), Some(metadata)) = (object_meta(), object.get_mut("metadata")) else {
             return Ok(());
         };
@@ -145,8 +157,24 @@ fn one(schema: &Structural, value: &Value, path: &str, errors: &mut Vec<Error>) 
     fields(schema, value, path, errors);
 }
 
+/// The metadata of an object as Go's decoder leaves it.
+fn read_metadata(object: &Value, path: &str) -> Result<Option<Value>, Error> {
+    let (Some(metadata), Some(message)) = (object.get("metadata"), object_meta()) else {
+        return Ok(None);
+    };
+    let mut metadata = metadata.clone();
+    match schema::check(message, &mut metadata) {
+        Ok(_) => Ok(Some(metadata)),
+        Err(why) => Err(Error::invalid(format!("{path}.metadata"), metadata, why)),
+    }
+}
+
 fn object(object: &Value, path: &str, errors: &mut Vec<Error>) {
     let at = |field: &str| format!("{path}.{field}");
+    let metadata = match read_metadata(object, path) {
+        Ok(metadata) => metadata,
+        Err(error) => return errors.push(error),
+    };
     for name in ["apiVersion", "kind"] {
         match &object[name] {
             Value::Null if object.get(name).is_none() => errors.push(Error::required(at(name), "")),
@@ -170,12 +198,7 @@ fn object(object: &Value, path: &str, errors: &mut Vec<Error>) {
             other => errors.push(Error::invalid(at(name), other.clone(), "must be a string")),
         }
     }
-    if let (Some(metadata), Some(message)) = (object.get("metadata"), object_meta()) {
-        let mut metadata = metadata.clone();
-        if let Err(why) = schema::check(message, &mut metadata) {
-            errors.push(Error::invalid(at("metadata"), metadata, why));
-            return;
-        }
+    if let Some(mut metadata) = metadata {
         if metadata["name"].as_str().is_none_or(str::is_empty) {
             // It need not have one yet.
             metadata["name"] = "fakename".into();

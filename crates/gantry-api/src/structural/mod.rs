@@ -6,15 +6,14 @@
 
 pub mod default;
 pub mod embedded;
-mod format;
 pub mod json_path;
 pub mod lists;
-mod pattern;
 pub mod prune;
 pub mod validate;
 
-pub use format::is_known as is_known_format;
-pub use pattern::Pattern;
+pub use gantry_formats::Pattern;
+use gantry_formats::openapi as format;
+pub use gantry_formats::openapi::is_known as is_known_format;
 
 use serde_json::Value;
 use smol_str::SmolStr;

@@ -3,16 +3,33 @@
 //! Source: k8s.io/kube-openapi/pkg/validation/validate and k8s.io/apiextensions-apiserver/pkg/apiserver/validation.
 
 use super::{Additional, Checks, Structural, format, is_meta};
+use crate::apply::validate::go_float;
 use crate::field::{Error, ErrorKind};
 use serde_json::Value;
 use std::fmt::Display;
 
 /// Checks a value. `under` is the path of the value itself, which texts leave out; `old` is what an update replaces.
 pub fn validate(schema: &Structural, value: &Value, old: Option<&Value>, under: &str) -> Vec<Error> {
+    from(schema, value, under, old, false)
+}
+
+/// Checks the value that a default gives. As upstream: of an integer or text it may be anything.
+pub fn validate_default(schema: &Structural, value: &Value, under: &str) -> Vec<Error> {
+    from(schema, value, under, None, true)
+}
+
+fn from(
+    schema: &Structural,
+    value: &Value,
+    under: &str,
+    old: Option<&Value>,
+    is_default: bool,
+) -> Vec<Error> {
     let at = At {
         path: String::new(),
         old,
         like: Some(schema),
+        is_default,
     };
     let mut found = node(schema, value, &at).errors;
     for error in &mut found {
@@ -51,6 +68,7 @@ struct At<'a> {
     old: Option<&'a Value>,
     /// The schema by which old items are found.
     like: Option<&'a Structural>,
+    is_default: bool,
 }
 
 impl<'a> At<'a> {
@@ -64,6 +82,7 @@ impl<'a> At<'a> {
             },
             old: self.old.filter(|_| divided && !meta).and_then(|o| o.get(name)),
             like: self.like.and_then(|s| s.child(name)),
+            is_default: self.is_default,
         }
     }
 
@@ -80,6 +99,7 @@ impl<'a> At<'a> {
             path: format!("{}[{index}]", self.path),
             old,
             like: self.like.and_then(|s| s.items.as_deref()),
+            is_default: self.is_default,
         }
     }
 
@@ -116,7 +136,7 @@ fn plain(schema: &Structural, value: &Value, at: &At) -> Found {
     let checks = &schema.checks;
     let mut found = Found::default();
     if value.is_null() {
-        if !schema.nullable && !types(schema).is_empty() {
+        if !schema.nullable && !types(schema, at).is_empty() {
             found.errors.push(wrong_type(schema, "null", at));
         } else {
             found.checks += 1;
@@ -124,7 +144,7 @@ fn plain(schema: &Structural, value: &Value, at: &At) -> Found {
         one_of_values(checks, value, at, &mut found);
         return found;
     }
-    if !types(schema).is_empty() || !checks.format.is_empty() {
+    if !types(schema, at).is_empty() || !checks.format.is_empty() {
         match type_error(schema, value, at) {
             Some(error) => found.errors.push(error),
             None => found.checks += 1,
@@ -149,8 +169,9 @@ fn plain(schema: &Structural, value: &Value, at: &At) -> Found {
     found
 }
 
-fn types(schema: &Structural) -> Vec<&str> {
+fn types<'a>(schema: &'a Structural, at: &At) -> Vec<&'a str> {
     match schema.type_.as_str() {
+        _ if schema.int_or_string && at.is_default => Vec::new(),
         _ if schema.int_or_string => vec!["integer", "string"],
         "" => Vec::new(),
         one => vec![one],
@@ -158,7 +179,7 @@ fn types(schema: &Structural) -> Vec<&str> {
 }
 
 fn wrong_type(schema: &Structural, found: &str, at: &At) -> Error {
-    of_type(&types(schema).join(","), found, at)
+    of_type(&types(schema, at).join(","), found, at)
 }
 
 fn of_type(wanted: &str, found: &str, at: &At) -> Error {
@@ -170,7 +191,7 @@ fn of_type(wanted: &str, found: &str, at: &At) -> Error {
 }
 
 fn type_error(schema: &Structural, value: &Value, at: &At) -> Option<Error> {
-    let (types, format) = (types(schema), schema.checks.format.as_str());
+    let (types, format) = (types(schema, at), schema.checks.format.as_str());
     let has = |name: &str| types.contains(&name);
     let (type_, own_format) = match value {
         Value::Null => ("null", ""),
@@ -243,56 +264,80 @@ fn number(schema: &Structural, number: &serde_json::Number, at: &At, found: &mut
     let checks = &schema.checks;
     let value = Value::Number(number.clone());
     let (exact, float) = (number.as_i64(), number.as_f64().unwrap_or(f64::NAN));
-    if schema.type_ == "integer"
-        && checks.format == "int32"
-        && i32::try_from(exact.unwrap_or(i64::MAX)).is_err()
-    {
-        let text = format!(
-            "Checked value must be of type integer with format int32 in {}",
-            at.path
-        );
-        found.errors.push(At::remark(text));
+    if exact.is_none() || checks.format == "int32" {
+        found.errors.extend(out_of_type(schema, float, "Checked", at));
     }
+    // A limit that is no value of the type is told of, and compared with as a float.
+    let mut limit = |limit: f64, name: &str, wrong: &dyn Fn(Option<i64>) -> Option<Error>| {
+        let misfit = out_of_type(schema, limit, name, at);
+        let exact = exact.filter(|_| misfit.is_none());
+        found.errors.extend(misfit);
+        found.errors.extend(wrong(exact));
+    };
     if let Some(factor) = checks.multiple_of {
-        let fits = match exact {
-            Some(n) if factor >= 1.0 => n % (factor as i64) == 0,
-            _ if factor < 1.0 => is_whole(float * (1.0 / factor)),
-            _ => is_whole(float / factor),
-        };
-        if !fits {
-            found.errors.push(at.invalid(
-                value.clone(),
-                format_args!("should be a multiple of {}", go(factor, exact)),
-            ));
-        }
+        limit(factor, "MultipleOf", &|exact| {
+            not_multiple(factor, &value, exact, at)
+        });
     }
     if let Some(min) = checks.minimum {
-        let low = float < min || (checks.exclusive_minimum && float <= min);
-        let word = if checks.exclusive_minimum {
-            "greater than"
-        } else {
-            "greater than or equal to"
-        };
-        if low {
-            found
-                .errors
-                .push(at.invalid(value.clone(), format_args!("should be {word} {}", go(min, exact))));
-        }
+        limit(min, "Minimum boundary", &|exact| {
+            let low = float < min || (checks.exclusive_minimum && float <= min);
+            let word = match checks.exclusive_minimum {
+                true => "greater than",
+                false => "greater than or equal to",
+            };
+            let text = format!("should be {word} {}", go(min, exact));
+            low.then(|| at.invalid(value.clone(), text))
+        });
     }
     if let Some(max) = checks.maximum {
-        let high = float > max || (checks.exclusive_maximum && float >= max);
-        let word = if checks.exclusive_maximum {
-            "less than"
-        } else {
-            "less than or equal to"
-        };
-        if high {
-            found
-                .errors
-                .push(at.invalid(value, format_args!("should be {word} {}", go(max, exact))));
-        }
+        limit(max, "Maximum boundary", &|exact| {
+            let high = float > max || (checks.exclusive_maximum && float >= max);
+            let word = match checks.exclusive_maximum {
+                true => "less than",
+                false => "less than or equal to",
+            };
+            let text = format!("should be {word} {}", go(max, exact));
+            high.then(|| at.invalid(value.clone(), text))
+        });
     }
     found.checks += 2;
+}
+
+/// What is said of a number that the schema's type cannot hold.
+fn out_of_type(schema: &Structural, number: f64, name: &str, at: &At) -> Option<Error> {
+    const I64: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    if schema.type_ != "integer" {
+        return None;
+    }
+    let whole = number.fract() == 0.0 && I64.contains(&number);
+    let (format, fits) = match schema.checks.format.as_str() {
+        "" => ("(default format)".to_string(), whole),
+        "int32" => (
+            "with format int32".to_string(),
+            whole && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number),
+        ),
+        format => (format!("with format {format}"), whole),
+    };
+    let path = &at.path;
+    (!fits).then(|| At::remark(format!("{name} value must be of type integer {format} in {path}")))
+}
+
+fn not_multiple(factor: f64, value: &Value, exact: Option<i64>, at: &At) -> Option<Error> {
+    let float = value.as_f64().unwrap_or(f64::NAN);
+    // An integer is measured by the whole part of what it must be a multiple of.
+    let (positive, fits) = match exact {
+        Some(n) => (factor >= 1.0, n.checked_rem(factor as i64) == Some(0)),
+        None if factor < 1.0 => (factor > 0.0, is_whole(1.0 / factor * float)),
+        None => (true, is_whole(float / factor)),
+    };
+    let (shown, path) = (go(factor, exact), &at.path);
+    if !positive {
+        let text = format!("factor MultipleOf declared for {path} must be positive: {shown}");
+        let factor: Value = exact.map_or(factor.into(), |_| (factor as i64).into());
+        return Some(Error::invalid(at.name(), factor, text));
+    }
+    (!fits).then(|| at.invalid(value.clone(), format_args!("should be a multiple of {shown}")))
 }
 
 fn is_whole(number: f64) -> bool {
@@ -303,14 +348,7 @@ fn is_whole(number: f64) -> bool {
 fn go(limit: f64, exact: Option<i64>) -> String {
     match exact {
         Some(_) => (limit as i64).to_string(),
-        None if limit != 0.0 && (limit.abs() >= 1e21 || limit.abs() < 1e-4) => {
-            let text = format!("{limit:e}");
-            let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
-            let power: i32 = power.parse().unwrap_or(0);
-            let sign = if power < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", power.abs())
-        }
-        None => limit.to_string(),
+        None => go_float(limit),
     }
 }
 
@@ -518,7 +556,17 @@ mod tests {
         check(
             json!({"type": "integer", "format": "int64"}),
             json!(1u64 << 63),
-            &[r#"spec.x: Invalid value: "float64": spec.x in body must be of type int64: "float64""#],
+            &[
+                r#"spec.x: Invalid value: "float64": spec.x in body must be of type int64: "float64""#,
+                r#"<nil>: Invalid value: "": Checked value must be of type integer with format int64 in spec.x"#,
+            ],
+        );
+        let small = json!({"type": "number", "multipleOf": 0.5});
+        check(small.clone(), json!(1.5), &[]);
+        check(
+            small,
+            json!(3),
+            &["spec.x: Invalid value: 0: factor MultipleOf declared for spec.x must be positive: 0"],
         );
         check(
             json!({"type": "string", "enum": ["a", "b"]}),
@@ -574,6 +622,17 @@ mod tests {
             json!({"k": "v"}),
             &[r#"spec.x.k: Invalid value: "string": spec.x.k in body must be of type integer: "string""#],
         );
+    }
+
+    #[test]
+    fn defaults_may_be_anything_where_integers_and_texts_may() {
+        let schema = Structural::of(&json!({"x-kubernetes-int-or-string": true}));
+        let check = |value: Value, expected: usize| {
+            assert_eq!(validate_default(&schema, &value, "d").len(), 0, "{value}");
+            assert_eq!(validate(&schema, &value, None, "d").len(), expected, "{value}");
+        };
+        check(json!(1), 0);
+        check(json!({}), 1);
     }
 
     #[test]

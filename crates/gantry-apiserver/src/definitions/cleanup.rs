@@ -3,7 +3,7 @@
 //! Source: pkg/controller/finalizer/crd_finalizer.go.
 
 use super::{PLACE, call, write_status};
-use crate::server::Local;
+use crate::local::Local;
 use crate::verbs::rfc3339;
 use gantry_api::custom_resource::has_condition;
 use gantry_api::kinds::{DEFINITION_FINALIZER, set_condition};

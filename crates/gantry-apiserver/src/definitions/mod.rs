@@ -9,8 +9,8 @@
 mod cleanup;
 mod names;
 
+use crate::local::Local;
 use crate::request::Served;
-use crate::server::Local;
 use crate::stored::decode;
 use bytes::Bytes;
 use gantry_api::custom_resource::{self, has_condition};

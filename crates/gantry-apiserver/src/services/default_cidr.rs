@@ -4,9 +4,9 @@
 use super::Range;
 use super::state::DEFAULT;
 use crate::bootstrap;
+use crate::local::Local;
 use crate::registry::Registry;
 use crate::request::Kinds;
-use crate::server::Local;
 use bytes::Bytes;
 use gantry_api::meta;
 use gantry_api::status::Status;

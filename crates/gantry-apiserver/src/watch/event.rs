@@ -3,7 +3,7 @@
 use crate::filter::Picker;
 use crate::negotiate::Format;
 use crate::stored::{Head, decode_as};
-use crate::view::View;
+use crate::view::{self, View};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::selector::text_at;
@@ -39,6 +39,11 @@ impl Reader {
     /// The kind.
     pub fn kind(&self) -> &Arc<Kind> {
         &self.kind
+    }
+
+    /// Whether an object is served in the very form in which it is stored.
+    pub fn is_served_as_stored(&self, entry: &Entry) -> bool {
+        self.head.is_of(entry)
     }
 
     /// Reads events of `kind`.
@@ -125,20 +130,23 @@ impl Memo {
             return Ok(frame.clone());
         }
         let mut frame = Vec::new();
-        match (&event.prev, type_) {
-            // The object as it was last, at the revision at which it went.
-            (Some(prev), "DELETED") => {
-                let gone = Entry {
-                    mod_revision: event.entry.mod_revision,
-                    ..prev.clone()
-                };
-                encoder.frame(type_, &gone, &mut frame)?;
-            }
-            _ => encoder.frame(type_, &event.entry, &mut frame)?,
-        }
+        // An object that is gone is told as it was last, at the revision at which it went.
+        let entry = Entry {
+            mod_revision: event.entry.mod_revision,
+            ..object(type_, event).clone()
+        };
+        encoder.frame(type_, &entry, &mut frame)?;
         let frame = Bytes::from(frame);
         all.push((key, frame.clone()));
         Ok(frame)
+    }
+}
+
+/// The object that an event is told of, but for its revision, which is the event's.
+pub fn object<'a>(type_: &str, event: &'a Event) -> &'a Entry {
+    match (&event.prev, type_) {
+        (Some(prev), "DELETED") => prev,
+        _ => &event.entry,
     }
 }
 
@@ -171,7 +179,7 @@ impl Encoder {
     }
 
     /// The news that everything up to a revision was told; perhaps that this was what existed first.
-    pub fn bookmark(&self, revision: Revision, initial_end: bool) -> Bytes {
+    pub fn bookmark(&self, revision: Revision, initial_end: bool) -> Value {
         let kind = &self.reader.kind;
         let mut object = json!({
             "kind": kind.kind, "apiVersion": kind.api_version(),
@@ -180,6 +188,9 @@ impl Encoder {
         if initial_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        self.format.frame("BOOKMARK", &object)
+        if let View::Metadata(meta) = self.view {
+            object = view::metadata(&object, meta);
+        }
+        object
     }
 }

@@ -5,16 +5,17 @@ use super::graph::Graph;
 use crate::discovery;
 use crate::object::uid;
 use crate::runner::{Error, Feed};
-use gantry_client::resource::EVENTS;
-use gantry_client::{Client, EventType, ListOptions, Resource, WatchOptions};
+use gantry_client::resource::{CUSTOM_RESOURCE_DEFINITIONS, EVENTS};
+use gantry_client::{Begin, Client, EventType, ListOptions, Resource, WatchOptions};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How often what is served is asked for.
+/// How often what is served is asked for, and how long after a definition changed: it changes several times at once.
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_millis(500);
 /// The pauses between attempts to reach the server.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl GarbageCollector {
                         .map(|(r, _)| r)
                         .collect();
                     if !failed {
-                        watched.retain(|resource, task| wanted.contains(resource) || self.end(resource, task));
+                        watched.retain(|resource, task| wanted.contains(resource) || self.end(resource, task, feed));
                         *self.kinds.write().unwrap_or_else(PoisonError::into_inner) = all;
                     }
                     self.watch_new(&wanted, &mut watched, &mut tasks, feed).await;
@@ -53,17 +54,18 @@ impl GarbageCollector {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            tokio::time::sleep(pause).await;
+            if tokio::time::timeout(pause, self.redefined.notified()).await.is_ok() {
+                tokio::time::sleep(SETTLED).await;
+            }
         }
     }
 
     /// Ends the watch of a resource that is no longer served. Informers go on by themselves and are kept.
-    fn end(&self, resource: &Resource, task: &Option<AbortHandle>) -> bool {
+    fn end(&self, resource: &Resource, task: &Option<AbortHandle>, feed: &Feed) -> bool {
         let Some(task) = task else { return true };
         task.abort();
-        for uid in self.graph.uids_of(resource) {
-            self.graph.remove(&uid);
-        }
+        let gone = self.graph.uids_of(resource);
+        gone.iter().flat_map(|uid| self.graph.remove(uid)).for_each(|uid| feed.add(uid));
         false
     }
 
@@ -98,7 +100,9 @@ impl GarbageCollector {
             } else {
                 let (listed, wait) = watch::channel(false);
                 waits.push(wait);
-                let monitor = Monitor { client: self.ctx.client.clone(), resource: resource.clone(), graph, feed };
+                let redefined = (*resource == CUSTOM_RESOURCE_DEFINITIONS).then(|| self.redefined.clone());
+                let client = self.ctx.client.clone();
+                let monitor = Monitor { client, resource: resource.clone(), graph, feed, redefined };
                 Some(tasks.spawn(async move { monitor.run(&listed).await }))
             };
             watched.insert((*resource).clone(), task);
@@ -117,6 +121,8 @@ struct Monitor {
     resource: Arc<Resource>,
     graph: Arc<Graph>,
     feed: Feed,
+    /// To be told of every change, where these are definitions of others.
+    redefined: Option<Arc<Notify>>,
 }
 
 impl Monitor {
@@ -133,27 +139,42 @@ impl Monitor {
     }
 
     async fn follow(&self, listed: &watch::Sender<bool>, pause: &mut Duration) -> Result<(), Error> {
-        let list = self.client.list(&self.resource, "", &ListOptions::default()).await?;
-        let there: HashSet<&str> = list.items.iter().map(uid).collect();
-        for gone in self.graph.uids_of(&self.resource).iter().filter(|u| !there.contains(u.as_str())) {
-            self.look(self.graph.remove(gone));
-        }
-        for object in &list.items {
-            self.look(self.graph.set(&self.resource, object));
-        }
-        listed.send_replace(true);
-        *pause = FIRST_PAUSE;
-        let mut revision = list.revision;
+        let mut begin = Begin::Existing;
+        // What was there at the start, until all of it has been told.
+        let mut there = Some(HashSet::new());
         loop {
-            let options = WatchOptions { list: ListOptions::default(), revision: revision.clone() };
+            let options = WatchOptions { list: ListOptions::default(), begin: begin.clone() };
             let mut watch = self.client.watch(&self.resource, "", &options).await?;
             while let Some(event) = watch.next().await? {
-                revision = gantry_api::meta::text(&event.object, "resourceVersion").to_string();
-                match event.type_ {
-                    EventType::Added | EventType::Modified => self.look(self.graph.set(&self.resource, &event.object)),
-                    EventType::Deleted => self.look(self.graph.remove(uid(&event.object))),
-                    EventType::Bookmark => {}
+                let object = event.object.outline()?;
+                if there.is_none() && event.type_ != EventType::Bookmark {
+                    self.redefined.iter().for_each(|redefined| redefined.notify_one());
                 }
+                match event.type_ {
+                    EventType::Added | EventType::Modified => {
+                        if let Some(there) = &mut there {
+                            there.insert(uid(&object).to_string());
+                        }
+                        self.look(self.graph.set(&self.resource, &object));
+                    }
+                    EventType::Deleted => self.look(self.graph.remove(uid(&object))),
+                    EventType::Bookmark => {}
+                    EventType::Listed => {
+                        let there = there.take().unwrap_or_default();
+                        for gone in self.graph.uids_of(&self.resource).iter().filter(|u| !there.contains(*u)) {
+                            self.look(self.graph.remove(gone));
+                        }
+                        listed.send_replace(true);
+                        *pause = FIRST_PAUSE;
+                    }
+                }
+                if there.is_none() {
+                    begin = Begin::After(gantry_api::meta::text(&object, "resourceVersion").to_string());
+                }
+            }
+            if there.is_some() {
+                // It begins anew after a pause.
+                return Ok(());
             }
         }
     }

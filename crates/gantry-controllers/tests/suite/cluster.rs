@@ -1,17 +1,14 @@
 //! A cluster without nodes: the API server in memory and all controllers on it.
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use gantry_api::meta;
 use gantry_apiserver::services::Range;
-use gantry_apiserver::{Local, Server, TlsFiles};
+use gantry_apiserver::{Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
 use gantry_client::resource::PODS;
-use gantry_client::{Body, Client, Informers, PatchType, Resource, Transport, TransportError};
+use gantry_client::{Client, Informers, PatchType, Resource};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_controllers::{Config, Controllers};
 use gantry_store::Memory;
-use http::{Request, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +16,6 @@ use tokio::sync::Notify;
 
 /// What does not come about within this time never will.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct InProcess(Local);
-
-#[async_trait]
-impl Transport for InProcess {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        Ok(self.0.send(request).await)
-    }
-}
 
 /// A running cluster.
 pub struct Cluster {
@@ -61,7 +49,7 @@ impl Cluster {
         );
         let server = server.await.unwrap();
         let local = server.local(User::new("system:gantry", &[MASTERS]));
-        let client = Client::new(Arc::new(InProcess(local)), "test");
+        let client = local.client("test");
         let informers = Informers::new(client.clone());
         let config = Config {
             tokens: Some(server.tokens()),

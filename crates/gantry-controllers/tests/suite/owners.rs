@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use gantry_client::Resource;
-use gantry_client::resource::{CONFIG_MAPS, EVENTS, NAMESPACES, NODES};
+use gantry_client::resource::{CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, EVENTS, NAMESPACES, NODES};
 use gantry_controllers::Config;
 use serde_json::{Value, json};
 
@@ -159,6 +159,110 @@ async fn a_namespace_goes_when_it_is_empty() {
     cluster
         .client
         .patch(&CONFIG_MAPS, at, "", gantry_client::PatchType::Merge, &release)
+        .await
+        .unwrap();
+    cluster.until(&NAMESPACES, "a", Value::is_null).await;
+}
+
+/// Defines boats, and returns what they are.
+async fn boats(cluster: &Cluster) -> Resource {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let definition = json!({
+        "metadata": {"name": "boats.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "boats", "kind": "Boat"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    cluster.create(&CUSTOM_RESOURCE_DEFINITIONS, definition).await;
+    Resource {
+        group: "example.com".into(),
+        version: "v1".into(),
+        plural: "boats".into(),
+        kind: "Boat".into(),
+        namespaced: true,
+    }
+}
+
+#[tokio::test]
+async fn custom_resources_own_and_are_owned() {
+    let cluster = Cluster::start(Config::default()).await;
+    let boats = boats(&cluster).await;
+    let gone = async |resource: &Resource, key: &str| cluster.until(resource, key, Value::is_null).await;
+    let there = async |resource: &Resource, key: &str| cluster.until(resource, key, |o| !o.is_null()).await;
+    // A boat owns a boat and a ConfigMap, which owns another boat.
+    for policy in ["Background", "Foreground", "Orphan"] {
+        let owner = cluster.create(&boats, owned("default", "owner", &[])).await;
+        cluster.create(&boats, owned("default", "boat", &[&owner])).await;
+        let map = cluster
+            .create(&CONFIG_MAPS, owned("default", "map", &[&owner]))
+            .await;
+        cluster.create(&boats, owned("default", "last", &[&map])).await;
+        there(&boats, "default/last").await;
+        delete(&cluster, &boats, "default", "owner", policy).await;
+        gone(&boats, "default/owner").await;
+        if policy == "Orphan" {
+            for (resource, key) in [(&boats, "default/boat"), (&CONFIG_MAPS, "default/map")] {
+                let orphan = there(resource, key).await;
+                assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{key}");
+            }
+            continue;
+        }
+        if policy == "Foreground" {
+            // They went before it did.
+            for (resource, name) in [(&boats, "boat"), (&CONFIG_MAPS, "map")] {
+                let found = cluster.client.get(resource, "default", name).await;
+                assert!(found.is_err_and(|e| e.is_not_found()), "{name}");
+            }
+        }
+        gone(&boats, "default/boat").await;
+        gone(&CONFIG_MAPS, "default/map").await;
+        gone(&boats, "default/last").await;
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_waits_for_its_custom_resources() {
+    let cluster = Cluster::start(Config::default()).await;
+    let boats = boats(&cluster).await;
+    cluster
+        .create(&NAMESPACES, json!({"metadata": {"name": "a"}}))
+        .await;
+    let mut held = owned("a", "held", &[]);
+    held["metadata"]["finalizers"] = json!(["example.com/wait"]);
+    cluster.create(&boats, held).await;
+    cluster.create(&boats, owned("a", "free", &[])).await;
+    cluster
+        .client
+        .delete(&NAMESPACES, "", "a", &Value::Null)
+        .await
+        .unwrap();
+    let remains = "Some resources are remaining: boats.example.com has 1 resource instances";
+    cluster
+        .until(&NAMESPACES, "a", |n| {
+            let mut conditions = n["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.any(|c| c["type"] == "NamespaceContentRemaining" && c["message"] == remains)
+        })
+        .await;
+    let refused = cluster
+        .client
+        .create(&boats, &owned("a", "late", &[]))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("because it is being terminated"),
+        "{refused}"
+    );
+    let release = json!({"metadata": {"finalizers": null}});
+    cluster
+        .client
+        .patch(
+            &boats,
+            ("a", "held"),
+            "",
+            gantry_client::PatchType::Merge,
+            &release,
+        )
         .await
         .unwrap();
     cluster.until(&NAMESPACES, "a", Value::is_null).await;

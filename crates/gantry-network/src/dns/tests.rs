@@ -372,19 +372,24 @@ impl Transport for Api {
         request: http::Request<bytes::Bytes>,
     ) -> Result<http::Response<Body>, TransportError> {
         if self.0.clone().wait_for(|shown| *shown).await.is_err()
-            || request.uri().to_string().contains("watch=")
+            || !request.uri().to_string().contains("sendInitialEvents=true")
         {
             return pending().await;
         }
-        let items = match request.uri().path() {
-            "/api/v1/namespaces" => json!([{"metadata": {"name": "a"}}]),
+        let object = match request.uri().path() {
+            "/api/v1/namespaces" => json!({"metadata": {"name": "a"}}),
             "/api/v1/services" => {
-                json!([{"metadata": {"namespace": "a", "name": "s"}, "spec": {"clusterIP": "10.0.0.1"}}])
+                json!({"metadata": {"namespace": "a", "name": "s"}, "spec": {"clusterIP": "10.0.0.1"}})
             }
-            _ => json!([]),
+            _ => json!(null),
         };
-        let body = json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string();
-        let body = Full::new(bytes::Bytes::from(body))
+        let marked = json!({"resourceVersion": "1", "annotations": {"k8s.io/initial-events-end": "true"}});
+        let told = [("ADDED", object), ("BOOKMARK", json!({"metadata": marked}))];
+        let told = told.iter().filter(|(_, object)| !object.is_null());
+        let lines: String = told
+            .map(|(type_, object)| format!("{}\n", json!({"type": type_, "object": object})))
+            .collect();
+        let body = Full::new(bytes::Bytes::from(lines))
             .map_err(|never| match never {})
             .boxed_unsync();
         Ok(http::Response::new(body))

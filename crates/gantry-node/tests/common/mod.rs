@@ -5,16 +5,13 @@
 
 pub mod kubelet;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use gantry_apiserver::{Local, Server, TlsFiles};
+use gantry_apiserver::{Server, TlsFiles};
 use gantry_auth::User;
 use gantry_client::resource::{NODES, PODS, SERVICE_ACCOUNTS};
-use gantry_client::{Body, Client, Informer, Informers, Transport, TransportError};
+use gantry_client::{Client, Informer, Informers};
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_node::image::{self, archive};
 use gantry_node::{Config, Node, ServerIdentity};
-use http::{Request, Response};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -26,15 +23,6 @@ use tokio::sync::Notify;
 pub const IMAGE: &str = "gantry.local/busybox:1";
 /// No wait in these tests may take longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct InProcess(Local);
-
-#[async_trait]
-impl Transport for InProcess {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        Ok(self.0.send(request).await)
-    }
-}
 
 pub struct Bench {
     pub client: Client,
@@ -100,7 +88,7 @@ impl Bench {
         .await
         .expect("an API server");
         let admin = User::new("admin", &["system:masters"]);
-        let client = Client::new(Arc::new(InProcess(server.local(admin))), "test");
+        let client = server.local(admin).client("test");
         // No controller runs that would make it, and no token is wanted.
         let account = json!({"metadata": {"namespace": "default", "name": "default"}, "automountServiceAccountToken": false});
         client

@@ -1,26 +1,14 @@
 //! An API server in this process.
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use gantry_apiserver::services::Range;
-use gantry_apiserver::{Config, Local, Server, TlsFiles};
+use gantry_apiserver::{Config, Server, TlsFiles};
 use gantry_auth::{MASTERS, User};
-use gantry_client::{Body, Client, Transport, TransportError};
+use gantry_client::Client;
 use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Store;
-use http::{Request, Response};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-
-struct InProcess(Local);
-
-#[async_trait]
-impl Transport for InProcess {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, TransportError> {
-        Ok(self.0.send(request).await)
-    }
-}
 
 /// A client of a new server over `store`, which keeps its certificates in `folder`.
 pub async fn client(folder: &Path, store: Arc<dyn Store>) -> Client {
@@ -42,7 +30,7 @@ pub async fn client(folder: &Path, store: Arc<dyn Store>) -> Client {
     };
     let server = Server::new(store, config).await.expect("the server starts");
     let local = server.local(User::new("system:gantry", &[MASTERS]));
-    let client = Client::new(Arc::new(InProcess(local)), "test");
+    let client = local.client("test");
     // Pods need their account, which a controller would make.
     let account = json!({"metadata": {"namespace": "default", "name": "default"}});
     client

@@ -92,7 +92,7 @@ struct Api {
     /// Changes a second that the watches are told of, for ten seconds.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     changes: u32,
-    /// Only some of: create, pods, get, list, patch, watch, delete. ConfigMaps are made in any case.
+    /// Only some of: create, pods, list-pods, get, list, patch, watch, delete. What is read, patched or deleted is made before.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
     /// The server's process on this machine, whose memory is then shown, too.
@@ -106,6 +106,7 @@ struct Api {
 enum Part {
     Create,
     Pods,
+    ListPods,
     Get,
     List,
     Patch,
@@ -296,7 +297,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     async fn all(&self) -> Result<Vec<Figures>, Error> {
         let (count, connections) = (self.options.count, self.options.connections);
-        let maps = self.path("configmaps");
+        let (maps, pods) = (self.path("configmaps"), self.path("pods"));
         let mut found = Found {
             pid: self.options.pid,
             figures: Vec::new(),
@@ -313,24 +314,23 @@ impl Bench<'_> {
             media_type,
             body: body.into(),
         };
-        // Without the ConfigMaps there is nothing to read; without `create` among the parts, making them is not shown.
-        let fill = "x".repeat(900);
-        let made = load("create ConfigMaps of 1 KB", connections, count);
-        let made = made
-            .run(self.target, &|i| {
-                let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
-                    "metadata": {"name": format!("map-{i}")}, "data": {"fill": fill}});
-                request(Method::POST, maps.clone(), "application/json", body.to_string())
-            })
-            .await?;
-        if self.wanted(Part::Create) {
-            found.push(made);
+        if self.wants_any(&[Part::Create, Part::Get, Part::List, Part::Patch, Part::Delete]) {
+            let fill = "x".repeat(900);
+            let made = load("create ConfigMaps of 1 KB", connections, count);
+            let made = made
+                .run(self.target, &|i| {
+                    let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
+                        "metadata": {"name": format!("map-{i}")}, "data": {"fill": fill}});
+                    request(Method::POST, maps.clone(), "application/json", body.to_string())
+                })
+                .await?;
+            if self.wanted(Part::Create) {
+                found.push(made);
+            }
         }
-        if self.wanted(Part::Pods) {
+        if self.wants_any(&[Part::Pods, Part::ListPods]) {
             wait_for_account(self.target, self.namespace).await?;
-            let pods = self.path("pods");
-            let load = load("create Pods", connections, count);
-            let made = load
+            let made = load("create Pods", connections, count)
                 .run(self.target, &|i| {
                     let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("pod-{i}")},
                         // No scheduler has this name, so that nothing runs.
@@ -338,7 +338,15 @@ impl Bench<'_> {
                     request(Method::POST, pods.clone(), "application/json", body.to_string())
                 })
                 .await?;
-            found.push(made);
+            if self.wanted(Part::Pods) {
+                found.push(made);
+            }
+        }
+        if self.wanted(Part::ListPods) {
+            found.push(
+                self.lists("Pods", &pods, "from cache", "?resourceVersion=0")
+                    .await?,
+            );
         }
         if self.wanted(Part::Get) {
             let load = load("get a ConfigMap", connections, count.max(20_000));
@@ -346,11 +354,8 @@ impl Bench<'_> {
             found.push(load.run(self.target, &one).await?);
         }
         if self.wanted(Part::List) {
-            for (name, query) in [("from cache", "?resourceVersion=0"), ("consistent", "")] {
-                let name = format!("list {count} ConfigMaps, {name}");
-                let load = load(&name, self.options.listers, self.options.lists);
-                let list = |_| request(Method::GET, format!("{maps}{query}"), "", String::new());
-                found.push(load.run(self.target, &list).await?);
+            for (from, query) in [("from cache", "?resourceVersion=0"), ("consistent", "")] {
+                found.push(self.lists("ConfigMaps", &maps, from, query).await?);
             }
         }
         if self.wanted(Part::Patch) {
@@ -372,6 +377,27 @@ impl Bench<'_> {
             found.push(load.run(self.target, &delete).await?);
         }
         Ok(found.figures)
+    }
+
+    /// Lists all objects of a kind again and again.
+    async fn lists(&self, kind: &str, path: &str, from: &str, query: &str) -> Result<Figures, Error> {
+        let load = Load {
+            name: format!("list {} {kind}, {from}", self.options.count),
+            connections: self.options.listers,
+            count: self.options.lists,
+            rate: None,
+        };
+        let list = |_| Request {
+            method: Method::GET,
+            path: format!("{path}{query}"),
+            media_type: "",
+            body: Bytes::new(),
+        };
+        load.run(self.target, &list).await
+    }
+
+    fn wants_any(&self, parts: &[Part]) -> bool {
+        parts.iter().any(|part| self.wanted(*part))
     }
 
     fn wanted(&self, part: Part) -> bool {

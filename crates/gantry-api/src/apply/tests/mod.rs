@@ -51,6 +51,7 @@ fn writer<'a>(api: &'a str, kind: &'a str, manager: &'a str, now: &'a str) -> Wr
         manager,
         now,
         reset: Reset::Status,
+        others: &[],
     }
 }
 

@@ -177,6 +177,11 @@ fn review_versions(errors: &mut Errors, path: &Path, versions: &[Value], strict:
 /// Checks a webhook's address. Source: k8s.io/apiserver/pkg/util/webhook/validation.go.
 pub fn url(errors: &mut Errors, path: &Path, address: &str) {
     const FORM: &str = "; desired format: https://host[/path]";
+    if let Some(why) = unreadable(address) {
+        let detail = format!("url must be a valid URL: parse {address:?}: {why}{FORM}");
+        errors.push(Error::required(path, detail));
+        return;
+    }
     let mut wrong = |value: &str, detail: &str| errors.push(Error::invalid(path, value, detail));
     let (address, fragment) = address.split_once('#').unwrap_or((address, ""));
     let (address, query) = address.split_once('?').unwrap_or((address, ""));
@@ -198,6 +203,21 @@ pub fn url(errors: &mut Errors, path: &Path, address: &str) {
     if !query.is_empty() {
         wrong(query, "query parameters are not permitted in the URL");
     }
+}
+
+/// Why Go's parser of URLs refuses one.
+fn unreadable(address: &str) -> Option<String> {
+    if address.contains(|c: char| c.is_ascii_control()) {
+        return Some("net/url: invalid control character in URL".into());
+    }
+    if address.starts_with(':') {
+        return Some("missing protocol scheme".into());
+    }
+    let escaped = address.split('?').next().unwrap_or("");
+    let mut escapes = escaped.match_indices('%').map(|(at, _)| &escaped.as_bytes()[at..]);
+    let bad = escapes.find(|e| e.len() < 3 || !e[1..3].iter().all(u8::is_ascii_hexdigit))?;
+    let shown = String::from_utf8_lossy(&bad[..bad.len().min(3)]);
+    Some(format!("invalid URL escape {shown:?}"))
 }
 
 /// Checks the Service a webhook is behind.

@@ -8,10 +8,8 @@ mod selectable;
 mod structural;
 mod validate;
 
-use crate::custom_resource::has_condition;
-use crate::field::{Error, Path};
+use crate::field::Error;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::checks::immutable;
 use crate::kinds::columns::{column, name_column};
 use crate::kinds::values::{given, list, text};
 use crate::kinds::{count_generation, usual};
@@ -141,17 +139,7 @@ impl Hooks for DefinitionHooks {
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> Vec<Error> {
-        let mut errors = validate::validate(object, Some(old));
-        let path = Path::new("spec");
-        let (new, before) = (&object["spec"], &old["spec"]);
-        let names = path.child("names");
-        if has_condition(old, "Established") {
-            immutable(&mut errors, &path.child("scope"), &new["scope"], &before["scope"]);
-            immutable(&mut errors, &names.child("kind"), &new["names"]["kind"], &before["names"]["kind"]);
-        }
-        immutable(&mut errors, &path.child("group"), &new["group"], &before["group"]);
-        immutable(&mut errors, &names.child("plural"), &new["names"]["plural"], &before["names"]["plural"]);
-        errors
+        validate::validate(object, Some(old))
     }
 
     fn validate_subresource(&self, _: Subresource, object: &Value, _: &Value) -> Vec<Error> {
@@ -222,6 +210,32 @@ mod tests {
         let found = DefinitionHooks.validate_create(&object);
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, expected, "{place} {value}");
+    }
+
+    #[test]
+    fn schemas() {
+        let root = "/spec/versions/0/schema/openAPIV3Schema";
+        let field = format!("{root}/properties/spec/properties/o");
+        check(
+            &field,
+            json!({"type": "object", "$schema": "x"}),
+            &["spec.validation.openAPIV3Schema: Invalid value: \"\": OpenAPIV3Schema 'schema' is not supported"],
+        );
+        check(
+            &field,
+            json!({"type": "object", "$schema": "x", "id": "y"}),
+            &["spec.validation.openAPIV3Schema.properties[spec].properties[o].id: Forbidden: id is not supported"],
+        );
+        check(&field, json!({"x-kubernetes-int-or-string": true, "default": true}), &[]);
+        let shown = schema::shown(&json!({"nullable": true, "additionalProperties": false, "items": {"type": "a"}}));
+        for part in [
+            r#"{"ID":"","Schema":"","Ref":null,"Description":"","Type":"","Nullable":true,"Format":"#,
+            r#""Items":{"Schema":{"ID":"","Schema":"","Ref":null,"Description":"","Type":"a","#,
+            r#""XValidations":null},"JSONSchemas":null},"AllOf":null,"#,
+            r#""AdditionalProperties":{"Allows":false,"Schema":null}"#,
+        ] {
+            assert!(shown.contains(part), "{shown}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::field::{Error, Path};
 use crate::kinds::checks::Errors;
 use crate::kinds::values::{entries, flag, given, list, text};
+use crate::schema::{Internal, Type, message};
 use crate::structural::{Structural, embedded, is_meta, prune, validate as values};
 use serde_json::Value;
 
@@ -12,16 +13,18 @@ const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "st
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 /// The fields of OpenAPI that no schema here may have.
 pub const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
-/// What may stand at the root beside a status that is checked on its own, in upstream's names and ours.
-const AT_ROOT: [(&str, &str); 22] = [
-    ("Description", "description"), ("Type", "type"), ("Format", "format"), ("Title", "title"),
-    ("Maximum", "maximum"), ("ExclusiveMaximum", "exclusiveMaximum"), ("Minimum", "minimum"),
-    ("ExclusiveMinimum", "exclusiveMinimum"), ("MaxLength", "maxLength"), ("MinLength", "minLength"),
-    ("Pattern", "pattern"), ("MaxItems", "maxItems"), ("MinItems", "minItems"), ("UniqueItems", "uniqueItems"),
-    ("MultipleOf", "multipleOf"), ("Required", "required"), ("Items", "items"), ("Properties", "properties"),
-    ("ExternalDocs", "externalDocs"), ("Example", "example"),
-    ("XPreserveUnknownFields", "x-kubernetes-preserve-unknown-fields"), ("XValidations", "x-kubernetes-validations"),
+/// What may stand at the root beside a status that is checked on its own, in Go's names.
+const AT_ROOT: [&str; 22] = [
+    "Description", "Type", "Format", "Title", "Maximum", "ExclusiveMaximum", "Minimum", "ExclusiveMinimum", "MaxLength",
+    "MinLength", "Pattern", "MaxItems", "MinItems", "UniqueItems", "MultipleOf", "Required", "Items", "Properties",
+    "ExternalDocs", "Example", "XPreserveUnknownFields", "XValidations",
 ];
+const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
+/// A schema as upstream's errors show it.
+pub fn shown(schema: &Value) -> String {
+    Internal::new(&Type::Message(SCHEMA), schema).to_string()
+}
 
 /// Calls a function with each schema within a schema.
 pub fn children(schema: &Value, mut each: impl FnMut(&Value)) {
@@ -38,23 +41,22 @@ pub fn children(schema: &Value, mut each: impl FnMut(&Value)) {
 
 /// Checks what only the root of a schema must obey.
 pub fn root(errors: &mut Errors, path: &Path, schema: &Value, has_status: bool) {
-    if has_status {
-        let names: Vec<&str> = AT_ROOT.iter().map(|(name, _)| *name).collect();
-        for (field, value) in entries(schema) {
-            if field == "type" && value != "object" {
-                let detail =
-                    "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
-                errors.push(Error::invalid(path.child("type"), value.clone(), detail));
-                break;
-            }
-            if !AT_ROOT.iter().any(|(_, own)| own == field) {
-                let detail = format!(
-                    "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
-                    names.join(" ")
-                );
-                errors.push(Error::invalid(path, schema.clone(), detail));
-                break;
-            }
+    let fields = message(SCHEMA).into_iter().flat_map(|m| m.declared());
+    for field in fields.filter(|f| has_status && schema.get(f.name).is_some()) {
+        let value = &schema[field.name];
+        if field.name == "type" && value != "object" {
+            let detail =
+                "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+            errors.push(Error::invalid(path.child("type"), value.clone(), detail));
+            break;
+        }
+        if !AT_ROOT.contains(&&*field.go_name()) {
+            let detail = format!(
+                "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+                AT_ROOT.join(" ")
+            );
+            errors.push(Error::invalid(path, schema.clone(), detail).showing(shown(schema)));
+            break;
         }
     }
     if flag(&schema["nullable"]) {
@@ -295,6 +297,9 @@ fn rules(errors: &mut Errors, path: &Path, rules: &Value) {
         if !of("fieldPath").is_empty() && of("fieldPath").trim().is_empty() {
             errors.push(Error::invalid(at.child("fieldPath"), of("fieldPath"), "must be non-empty if specified"));
         }
+        if of("fieldPath").contains(['\n', '\r']) {
+            errors.push(Error::invalid(at.child("fieldPath"), of("fieldPath"), "must not contain line breaks"));
+        }
     }
 }
 
@@ -317,7 +322,7 @@ fn defaults_of(errors: &mut Errors, path: &Path, schema: &Value, structural: &St
             errors.extend(embedded::validate_value(structural, value, &at));
         }
         if errors.len() == before {
-            errors.extend(values::validate(structural, value, None, &at));
+            errors.extend(values::validate_default(structural, value, &at));
         }
     }
     let properties = path.child("properties");

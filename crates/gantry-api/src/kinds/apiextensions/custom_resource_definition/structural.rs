@@ -28,6 +28,7 @@ pub fn validate(errors: &mut Errors, path: &Path, schema: &Value) -> bool {
 /// Whether a schema has nothing that a structural one has no place for.
 pub fn is_readable(schema: &Value) -> bool {
     let mut good = !UNSUPPORTED.iter().any(|field| is_said(field, &schema[*field]))
+        && text(&schema["$schema"]).is_empty()
         && schema["x-kubernetes-preserve-unknown-fields"] != false
         && list(&schema["items"]).is_empty();
     super::schema::children(schema, |child| good = good && is_readable(child));

@@ -6,7 +6,8 @@
 use super::{conversion, schema, selectable, structural};
 use crate::field::{Error, ErrorKind, Path};
 use crate::formats;
-use crate::kinds::checks::{Errors, one_of};
+use crate::custom_resource::has_condition;
+use crate::kinds::checks::{Errors, immutable, one_of};
 use crate::kinds::values::{entries, flag, given, list, text};
 use crate::structural::Pattern;
 use serde_json::Value;
@@ -28,6 +29,9 @@ pub fn validate(object: &Value, old: Option<&Value>) -> Errors {
         own(&mut errors, &path.child(top), field, spec, &list(&spec["versions"])[0]);
     }
     conversion::validate(&mut errors, &path.child("conversion"), &spec["conversion"]);
+    if let Some(old) = old {
+        fixed(&mut errors, &path, spec, old);
+    }
     errors.extend(status(object));
     stored_versions(&mut errors, object);
     approval(&mut errors, object, old);
@@ -36,6 +40,19 @@ pub fn validate(object: &Value, old: Option<&Value>) -> Errors {
         errors.push(Error::invalid(path.child("preserveUnknownFields"), true, detail));
     }
     errors
+}
+
+/// What an update may not change: where objects are stored, and once they may be there how they are named.
+fn fixed(errors: &mut Errors, path: &Path, spec: &Value, old: &Value) {
+    let (names, before) = (path.child("names"), &old["spec"]);
+    let of_names =
+        |errors: &mut Errors, field| immutable(errors, &names.child(field), &spec["names"][field], &before["names"][field]);
+    if has_condition(old, "Established") {
+        immutable(errors, &path.child("scope"), &spec["scope"], &before["scope"]);
+        of_names(errors, "kind");
+    }
+    immutable(errors, &path.child("group"), &spec["group"], &before["group"]);
+    of_names(errors, "plural");
 }
 
 /// Checks a definition's status.
@@ -158,12 +175,17 @@ fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Va
             let root = &version["schema"]["openAPIV3Schema"];
             if given(root) {
                 let at = path.child("openAPIV3Schema");
+                let before = errors.len();
                 schema::root(errors, &at, root, version["subresources"]["status"].is_object());
                 // What cannot be read as a structural schema is not checked to be one.
                 if structural::is_readable(root) && structural::validate(errors, &at, root) {
                     schema::defaults(errors, &at, root);
                 }
                 schema::validate(errors, &at, root);
+                if errors.len() == before && !structural::is_readable(root) {
+                    // All else that no structural schema has is refused above.
+                    errors.push(Error::invalid(at, "", "OpenAPIV3Schema 'schema' is not supported"));
+                }
             }
         }
         "subresources" => scale(errors, &path.child("scale"), &version["subresources"]["scale"]),
@@ -181,7 +203,10 @@ fn own(errors: &mut Errors, path: &Path, field: &str, spec: &Value, version: &Va
 
 fn deprecation(errors: &mut Errors, path: &Path, version: &Value) {
     let Some(warning) = version["deprecationWarning"].as_str() else { return };
-    let mut problem = |detail: String| errors.push(Error::invalid(path, warning, detail));
+    // Behind a pointer, upstream shows it as JSON.
+    let shown = Value::from(warning).to_string();
+    let mut problem =
+        |detail: String| errors.push(Error::invalid(path, warning, detail).showing(shown.clone()));
     if !flag(&version["deprecated"]) {
         return problem("can only be set for deprecated versions".into());
     }

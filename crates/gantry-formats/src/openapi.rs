@@ -82,7 +82,7 @@ fn fits(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
 }
 
 /// Whether a text has a format; one that nobody knows it has.
-pub(super) fn is(format: &str, text: &str) -> bool {
+pub fn is(format: &str, text: &str) -> bool {
     match plain(format).as_str() {
         "uri" => is_uri(text),
         "email" => fits(&EMAIL, text),

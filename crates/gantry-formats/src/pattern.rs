@@ -34,6 +34,16 @@ impl Pattern {
         compiled.as_ref().is_some_and(|r| r.is_match(text))
     }
 
+    /// The pattern for other uses than [`Pattern::matches`].
+    ///
+    /// # Errors
+    ///
+    /// What [`Pattern::check`] says of it.
+    pub fn compile(text: &str) -> Result<Regex, String> {
+        Pattern::check(text)?;
+        compile(text).map_err(|e| e.to_string())
+    }
+
     /// Says what is wrong with a pattern, if it cannot be used, in Go's words for what is usual.
     pub fn check(text: &str) -> Result<(), String> {
         let mut count = None;
