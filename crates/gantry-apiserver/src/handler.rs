@@ -27,13 +27,16 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Body as HttpBody;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::time::{Instant, timeout_at};
 
 /// Bodies may be this large, as upstream's.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// A request's body, from a connection or from a component of the same process.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Writes metrics.
+pub type MoreMetrics = Box<dyn Fn() -> String + Send + Sync>;
 
 /// Answers requests.
 pub struct Handler {
@@ -45,6 +48,8 @@ pub struct Handler {
     pub connect: Connect,
     /// Counts requests.
     pub requests: Arc<Requests>,
+    /// What else is counted in this process, in Prometheus' format.
+    pub more_metrics: OnceLock<MoreMetrics>,
     /// What is served, as OpenAPI documents.
     pub documents: Documents,
     /// Where the keys of service accounts' tokens are.
@@ -244,7 +249,7 @@ impl Handler {
         let answered = answered::find(&kind);
         let offer = accept::Offer {
             no_protobuf: kind.custom.is_some() && target.subresource.as_deref() != Some("scale"),
-            no_tables: answered.is_some_and(|a| !a.has_tables()),
+            no_tables: answered.is_some_and(|answered| !answered.has_tables()),
         };
         let (format, wanted) = accept::of_objects(accept::header(&head.headers), offer)
             .ok_or_else(|| Status::not_acceptable(&TYPES))?;
@@ -331,7 +336,11 @@ impl Handler {
         let get = head.method == Method::GET;
         match path {
             "/" | "/index.html" => return Ok(respond::json(200, &discovery::paths(&self.api.kinds.now()))),
-            "/metrics" => return Ok(metrics::answer(&self.requests, &self.api, &version()).await),
+            "/metrics" => {
+                return Ok(
+                    metrics::answer(&self.requests, &self.api, self.more_metrics.get(), &version()).await,
+                );
+            }
             "/version" | "/version/" if get && !accept::names(accept::header(&head.headers), &TYPES[..1]) => {
                 return Err(not_acceptable(&TYPES[..1], false));
             }

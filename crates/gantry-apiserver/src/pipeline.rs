@@ -321,10 +321,10 @@ impl Admitted {
         warnings: &Warnings,
     ) -> Result<Validated, Status> {
         let mut errors = meta::validate_object_meta(kind, &self.0);
+        let of_change = meta::validate_object_meta_update(&self.0, old);
         // Upstream checks this for all kinds, and for each.
-        let changes = meta::validate_object_meta_update(&self.0, old);
-        errors.extend(changes.clone());
-        errors.extend(changes);
+        errors.extend(of_change.clone());
+        errors.extend(of_change);
         // A status alone was never refused for the rest of its object.
         if subresource != Some(Subresource::Status) {
             errors.extend(kind.hooks.validate(&self.0));

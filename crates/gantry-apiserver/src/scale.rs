@@ -93,7 +93,7 @@ pub fn seen(kind: &Kind, scale: Value, view: View) -> Value {
     }
 }
 
-/// Refuses a Scale of less than nothing, and what a client sent to a scale and is no Scale, in upstream's words, and tells of
+/// Refuses what a client sent to a scale and is no Scale, or one of less than nothing, in upstream's words, and tells of
 /// fields that none has.
 pub fn check(
     kind: &Kind,
@@ -128,15 +128,12 @@ pub fn check(
         _ => {}
     }
     // A custom resource's own schema says what it may be.
-    if kind.custom.is_none() && sent["spec"]["replicas"].as_i64().is_some_and(|n| n < 0) {
+    let replicas = &sent["spec"]["replicas"];
+    if kind.custom.is_none() && replicas.as_i64().is_some_and(|n| n < 0) {
         let why = "must be greater than or equal to 0";
-        let error = field::Error::invalid("spec.replicas", sent["spec"]["replicas"].clone(), why);
-        return Err(Status::invalid(
-            "autoscaling",
-            "Scale",
-            meta::name(sent),
-            &[error],
-        ));
+        let error = field::Error::invalid("spec.replicas", replicas.clone(), why);
+        let name = meta::name(sent);
+        return Err(Status::invalid("autoscaling", "Scale", name, &[error]));
     }
     Ok(())
 }

@@ -139,6 +139,7 @@ impl Server {
                 ),
                 connect,
                 requests: Default::default(),
+                more_metrics: Default::default(),
                 documents: Default::default(),
                 jwks_uri: format!("https://{}/openid/v1/jwks", config.external_address),
                 api: Api {
@@ -176,6 +177,12 @@ impl Server {
     /// The certificate that new connections are shown, to replace it before it ends.
     pub fn certificate(&self) -> Arc<Certificate> {
         self.certificate.clone()
+    }
+
+    /// Writes what `more` counts behind the server's own metrics: those of components of the same process.
+    pub fn add_metrics(&self, more: impl Fn() -> String + Send + Sync + 'static) {
+        // Called once, before anyone asks.
+        let _ = self.handler.more_metrics.set(Box::new(more));
     }
 
     /// What signs the service accounts' tokens.

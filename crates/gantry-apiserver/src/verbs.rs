@@ -289,9 +289,7 @@ impl Api {
                 Err(status) if kind.custom.is_some() && !is_scale => {
                     return Err(call.of_patch(status, &make(old)?.value.to_string()));
                 }
-                Err(status) => {
-                    return Err(call.of_patch(status, &call.shown_patch()));
-                }
+                Err(status) => return Err(call.of_patch(status, &call.shown_patch())),
             };
             decoded.place(call.namespace(), Some(name))?;
             let uid = meta::text(decoded.object(), "uid");

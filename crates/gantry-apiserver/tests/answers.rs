@@ -564,3 +564,51 @@ async fn the_apis_own_service_comes_back() {
     tokio::time::sleep(Duration::from_secs(11)).await;
     bench.check(ask("GET", &own, JSON, ""), 200, "").await;
 }
+
+#[tokio::test]
+async fn classes_that_are_not_named() {
+    let bench = Bench::start().await;
+    let create = async |path: &str, body: &str, at: &str, expected: Value| {
+        let (code, made, _) = bench.send(&ask("POST", path, JSON, body)).await;
+        let found = made.pointer(at).unwrap_or(&Value::Null);
+        assert_eq!((code, found), (201, &expected), "{made}");
+    };
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let claim = |name: &str, class: &str| {
+        format!(
+            r#"{{"metadata": {{"name": "{name}"}}, "spec": {{{class} "accessModes": ["ReadWriteOnce"],
+                "resources": {{"requests": {{"storage": "1Gi"}}}}}}}}"#
+        )
+    };
+    let class = "/spec/storageClassName";
+    create(claims, &claim("before", ""), class, Value::Null).await;
+    let usual = r#"{"metadata": {"name": "usual", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": "a.b/c", "allowVolumeExpansion": true}"#;
+    create(
+        "/apis/storage.k8s.io/v1/storageclasses",
+        usual,
+        "/provisioner",
+        "a.b/c".into(),
+    )
+    .await;
+    create(claims, &claim("after", ""), class, "usual".into()).await;
+    create(
+        claims,
+        &claim("none", r#""storageClassName": "","#),
+        class,
+        "".into(),
+    )
+    .await;
+    let grow = r#"{"spec": {"resources": {"requests": {"storage": "2Gi"}}}}"#;
+    let why =
+        "persistentvolumeclaims \"after\" is forbidden: Only bound persistent volume claims can be expanded";
+    let after = format!("{claims}/after");
+    bench.check(ask("PATCH", &after, MERGE, grow), 403, why).await;
+    let usual = r#"{"metadata": {"name": "usual", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+        "spec": {"controller": "a.b/c"}}"#;
+    let classes = "/apis/networking.k8s.io/v1/ingressclasses";
+    create(classes, usual, "/metadata/name", "usual".into()).await;
+    let ingress = r#"{"metadata": {"name": "a"}, "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}}"#;
+    let ingresses = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+    create(ingresses, ingress, "/spec/ingressClassName", "usual".into()).await;
+}

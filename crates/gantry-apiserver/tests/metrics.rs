@@ -39,6 +39,7 @@ async fn metrics_are_for_those_who_may() {
     let ann = User::new("ann", &[AUTHENTICATED]);
     assert_eq!(get(&server, ann, "/metrics").await.0, 403);
     assert_eq!(get(&server, root(), "/api/v1/namespaces/none").await.0, 404);
+    server.add_metrics(|| "workqueue_depth{name=\"a\"} 1\n".into());
     let (code, text) = get(&server, root(), "/metrics").await;
     assert_eq!(code, 200);
     for line in [
@@ -54,6 +55,7 @@ async fn metrics_are_for_those_who_may() {
         "# TYPE apiserver_admission_step_admission_duration_seconds histogram",
         "# TYPE apiserver_request_duration_seconds histogram",
         "# TYPE process_resident_memory_bytes gauge",
+        "workqueue_depth{name=\"a\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
     }

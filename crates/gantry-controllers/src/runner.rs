@@ -195,14 +195,13 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// Metrics in the text format of Prometheus.
-    pub fn metrics(&self) -> String {
-        let all: Vec<_> = self
-            .loops
-            .iter()
-            .map(|l| (l.queue_name, l.queue.len(), &l.metrics))
-            .collect();
-        crate::metrics::render(&all)
+    /// Metrics in the text format of Prometheus, as they are when it is called.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+        let loops = self.loops.clone();
+        move || {
+            let all = loops.iter().map(|l| (l.queue_name, l.queue.len(), &l.metrics));
+            crate::metrics::render(&all.collect::<Vec<_>>())
+        }
     }
 
     /// Whether all controllers get on; the error names those that do not.

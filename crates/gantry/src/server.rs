@@ -136,6 +136,7 @@ async fn serve(options: Options) -> Result<(), Error> {
             ..Default::default()
         },
     );
+    server.add_metrics(controllers.metrics());
     let agent = match options.disable_agent {
         true => None,
         false => Some(agent::start(&options, service_range, &pki, &server, informers).await?),

@@ -7,9 +7,12 @@ mod certificate_signing;
 mod certificate_subject_restriction;
 mod cluster_trust_bundle_attest;
 mod custom_resource_terminating;
+mod default_ingress_class;
+mod default_storage_class;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 pub mod node_restriction;
+mod persistent_volume_claim_resize;
 mod pod_group_workload_exists;
 mod priority;
 mod runtime_class;
@@ -81,7 +84,7 @@ pub trait Plugin: Send + Sync {
 
 /// Runs all plugins.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 13] = [
+    let plugins: [&dyn Plugin; 16] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
@@ -89,12 +92,15 @@ pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Stat
         &priority::Priority,
         &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
+        &default_storage_class::DefaultStorageClass,
         &storage_object_in_use_protection::StorageObjectInUseProtection,
+        &persistent_volume_claim_resize::PersistentVolumeClaimResize,
         &runtime_class::RuntimeClass,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
         &cluster_trust_bundle_attest::ClusterTrustBundleAttest,
         &certificate_subject_restriction::CertificateSubjectRestriction,
+        &default_ingress_class::DefaultIngressClass,
     ];
     let operation = if request.old.is_none() { "CREATE" } else { "UPDATE" };
     let note = |name, type_, rejected, took| {

@@ -9,6 +9,7 @@ mod text;
 pub use admissions::{Admissions, Labels as AdmissionLabels};
 pub use requests::{Meter, Requests};
 
+use crate::handler::MoreMetrics;
 use crate::respond::{self, Body};
 use crate::verbs::Api;
 use bytes::Bytes;
@@ -19,8 +20,13 @@ use text::Text;
 
 const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers with all metrics. `version` is what `/version` answers.
-pub async fn answer(requests: &Requests, api: &Api, version: &serde_json::Value) -> Response<Body> {
+/// Answers with all metrics, `more` of them last. `version` is what `/version` answers.
+pub async fn answer(
+    requests: &Requests,
+    api: &Api,
+    more: Option<&MoreMetrics>,
+    version: &serde_json::Value,
+) -> Response<Body> {
     let mut text = Text::default();
     requests.write(&mut text);
     api.admissions.write(&mut text);
@@ -42,6 +48,9 @@ pub async fn answer(requests: &Requests, api: &Api, version: &serde_json::Value)
     text.value(name, &labels, 1.0);
     features(&mut text);
     process::write(&mut text);
+    if let Some(more) = more {
+        text.0.push_str(&more());
+    }
     respond::with_type(200, TYPE, text.0)
 }
 
