@@ -1,7 +1,6 @@
 //! Inputs that nobody would write, for the tests that feed decoders with them.
 
-/// Inputs grow to no more.
-const LARGEST: usize = 4096;
+use crate::harness::LARGEST;
 
 /// Changes inputs at random, from a seed.
 pub struct Mutator(u64);

@@ -1,10 +1,13 @@
 //! Requests that nobody would write: heads and bodies of good ones, changed at random, the same way every time. The server
-//! must say what is wrong with them, and never that something is wrong with itself.
+//! must say what is wrong with them, and never that something is wrong with itself. What reads them is fed by itself, too.
 
+#[path = "../common/mod.rs"]
 mod common;
-
-#[path = "../../gantry-api/tests/mutator/mod.rs"]
-mod mutator;
+#[path = "../../../../fuzz/src/harness.rs"]
+mod harness;
+#[path = "../../../../fuzz/src/short.rs"]
+mod short;
+mod targets;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -17,8 +20,8 @@ use gantry_cluster::pki::{Pki, ServerNames};
 use gantry_store::Memory;
 use http::{HeaderValue, Request, Uri};
 use http_body_util::BodyExt;
-use mutator::Mutator;
 use serde_json::{Value, json};
+use short::mutator::Mutator;
 use std::sync::Arc;
 use std::time::Duration;
 
