@@ -15,8 +15,6 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-/// The longest input. Longer ones find nothing more, and make everything slow.
-pub const LARGEST: usize = 4096;
 /// What a decoder may allocate for one input, all in all: a bound of its memory and, as no clock is asked, of its time.
 const ALLOWED: usize = 256 << 20;
 

@@ -16,7 +16,9 @@ use std::sync::LazyLock;
 
 static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     let name = std::env::var("GANTRY_FUZZ").unwrap_or_default();
-    let mut all = [api::TARGETS, apiserver::TARGETS, cel::TARGETS].into_iter().flatten();
+    let mut all = [api::TARGETS, apiserver::TARGETS, cel::TARGETS]
+        .into_iter()
+        .flatten();
     match all.clone().find(|target| target.name == name) {
         Some(target) => target,
         None => {
@@ -28,7 +30,9 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 
 /// The words as libFuzzer reads them.
 fn write_words() {
-    let Ok(file) = std::env::var("GANTRY_FUZZ_WORDS") else { return };
+    let Ok(file) = std::env::var("GANTRY_FUZZ_WORDS") else {
+        return;
+    };
     let mut dictionary = String::new();
     for word in TARGET.words {
         let escaped = word.bytes().fold(String::new(), |mut text, byte| {

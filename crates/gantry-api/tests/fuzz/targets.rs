@@ -13,93 +13,297 @@ use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 const OF_JSON: &[&str] = &[
-    "null", "true", "9223372036854775808", "-1", "1e400", "1.5", "{}", "[]", "\"\"", "\\ud800", "\":\"", "\",\"", "},{", "\"a\":",
+    "null",
+    "true",
+    "9223372036854775808",
+    "-1",
+    "1e400",
+    "1.5",
+    "{}",
+    "[]",
+    "\"\"",
+    "\\ud800",
+    "\":\"",
+    "\",\"",
+    "},{",
+    "\"a\":",
 ];
 
 /// Decoders to feed.
 pub const TARGETS: &[Target] = &[
-    Target { name: "json", words: OF_JSON, run: json_text },
+    Target {
+        name: "json",
+        words: OF_JSON,
+        run: json_text,
+    },
     Target {
         name: "objects",
         words: &[
-            "null", "true", "9223372036854775808", "-1", "1e400", "1.5", "{}", "[]", "\"\"", "\\ud800", "Pod\"", "Service\"",
-            "Deployment\"", "CronJob\"", "\"spec\":{", "\"status\":{", "\"metadata\":{", "\"template\":{", "\"containers\":[",
+            "null",
+            "true",
+            "9223372036854775808",
+            "-1",
+            "1e400",
+            "1.5",
+            "{}",
+            "[]",
+            "\"\"",
+            "\\ud800",
+            "Pod\"",
+            "Service\"",
+            "Deployment\"",
+            "CronJob\"",
+            "\"spec\":{",
+            "\"status\":{",
+            "\"metadata\":{",
+            "\"template\":{",
+            "\"containers\":[",
         ],
         run: objects,
     },
     Target {
         name: "protobuf",
-        words: &["k8s\0", "\n\0", "v1", "Pod", "Service", "Secret", "apps/v1", "Deployment", "ConfigMap", "List", "Event",
-            "apiextensions.k8s.io/v1", "CustomResourceDefinition", "\u{8}\u{1}", "\u{12}\u{2}"],
+        words: &[
+            "k8s\0",
+            "\n\0",
+            "v1",
+            "Pod",
+            "Service",
+            "Secret",
+            "apps/v1",
+            "Deployment",
+            "ConfigMap",
+            "List",
+            "Event",
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "\u{8}\u{1}",
+            "\u{12}\u{2}",
+        ],
         run: protobuf_body,
     },
     Target {
         name: "json-patch",
-        words: &["/", "~1", "~0", "-", "-1", "99999999999999999999", "\"replace\"", "null", "\"from\"", "/spec/containers/0",
-            "\"copy\"", "\"move\"", "\"test\"", "\"add\"", "\"remove\"", "\"value\":"],
+        words: &[
+            "/",
+            "~1",
+            "~0",
+            "-",
+            "-1",
+            "99999999999999999999",
+            "\"replace\"",
+            "null",
+            "\"from\"",
+            "/spec/containers/0",
+            "\"copy\"",
+            "\"move\"",
+            "\"test\"",
+            "\"add\"",
+            "\"remove\"",
+            "\"value\":",
+        ],
         run: |input| drop(patch::json(pod(), input)),
     },
-    Target { name: "merge-patch", words: OF_JSON, run: merge_patch },
+    Target {
+        name: "merge-patch",
+        words: OF_JSON,
+        run: merge_patch,
+    },
     Target {
         name: "strategic-patch",
-        words: &["$patch", "replace", "merge", "delete", "$retainKeys", "null", "[]", "{}", "[[1]]", "$setElementOrder/",
-            "$deleteFromPrimitiveList/", "containers", "\"name\":\"c\"", "\"env\":", "\"ports\":", "\"containerPort\":80"],
+        words: &[
+            "$patch",
+            "replace",
+            "merge",
+            "delete",
+            "$retainKeys",
+            "null",
+            "[]",
+            "{}",
+            "[[1]]",
+            "$setElementOrder/",
+            "$deleteFromPrimitiveList/",
+            "containers",
+            "\"name\":\"c\"",
+            "\"env\":",
+            "\"ports\":",
+            "\"containerPort\":80",
+        ],
         run: strategic_patch,
     },
     Target {
         name: "apply",
-        words: &["\n", "\"name\":", "\"containers\":[", "\"ports\":[", "null", "[]", "{}", "\"finalizers\":", "\"conditions\":",
-            "\"type\":", "\"metadata\":", "\"labels\":", "\"env\":", "\"limits\":"],
+        words: &[
+            "\n",
+            "\"name\":",
+            "\"containers\":[",
+            "\"ports\":[",
+            "null",
+            "[]",
+            "{}",
+            "\"finalizers\":",
+            "\"conditions\":",
+            "\"type\":",
+            "\"metadata\":",
+            "\"labels\":",
+            "\"env\":",
+            "\"limits\":",
+        ],
         run: apply,
     },
     Target {
         name: "managed-fields",
-        words: &["f:", "k:{", "v:", "i:", "\".\":{}", "\\\"", "null", "\"f:spec\":", "k:{\\\"name\\\":\\\"c\\\"}", "{}"],
+        words: &[
+            "f:",
+            "k:{",
+            "v:",
+            "i:",
+            "\".\":{}",
+            "\\\"",
+            "null",
+            "\"f:spec\":",
+            "k:{\\\"name\\\":\\\"c\\\"}",
+            "{}",
+        ],
         run: managed_fields,
     },
     Target {
         name: "label-selector",
-        words: &["in", "notin", "(", ")", ",", "==", "!=", "!", " ", "é", ">", "<", "a.b/c", " in ("],
+        words: &[
+            "in", "notin", "(", ")", ",", "==", "!=", "!", " ", "é", ">", "<", "a.b/c", " in (",
+        ],
         run: label_selector,
     },
     Target {
         name: "field-selector",
-        words: &["\\", "\\,", "=", "!=", ",", "metadata.name", "status.phase", "spec.nodeName", "=="],
+        words: &[
+            "\\",
+            "\\,",
+            "=",
+            "!=",
+            ",",
+            "metadata.name",
+            "status.phase",
+            "spec.nodeName",
+            "==",
+        ],
         run: field_selector,
     },
     Target {
         name: "quantity",
-        words: &["Ki", "Ei", "m", "n", "e", "E", "999999999999999999999", "0.000000000001", "-", "+", "."],
+        words: &[
+            "Ki",
+            "Ei",
+            "m",
+            "n",
+            "e",
+            "E",
+            "999999999999999999999",
+            "0.000000000001",
+            "-",
+            "+",
+            ".",
+        ],
         run: quantity,
     },
     Target {
         name: "duration",
-        words: &["1.5h", "9999999999999999999999h", "ms", "µs", "ns", "-", ".", "2562047h47m16.854775807s"],
+        words: &[
+            "1.5h",
+            "9999999999999999999999h",
+            "ms",
+            "µs",
+            "ns",
+            "-",
+            ".",
+            "2562047h47m16.854775807s",
+        ],
         run: |input| drop(duration::parse(&text(input))),
     },
     Target {
         name: "cron",
-        words: &["*", "/", "-", ",", "0", "99", "@", "TZ=", "CRON_TZ=UTC ", " ", "?", "JAN", "MON", "@every ", "*/5"],
+        words: &[
+            "*",
+            "/",
+            "-",
+            ",",
+            "0",
+            "99",
+            "@",
+            "TZ=",
+            "CRON_TZ=UTC ",
+            " ",
+            "?",
+            "JAN",
+            "MON",
+            "@every ",
+            "*/5",
+        ],
         run: |input| drop(Schedule::parse(&text(input), |zone| zone == "UTC")),
     },
     Target {
         name: "definition",
-        words: &["\n", "\"type\":\"object\"", "\"properties\":{", "\"items\":{", "\"default\":", "\"additionalProperties\":",
-            "\"x-kubernetes-preserve-unknown-fields\":true", "\"x-kubernetes-int-or-string\":true", "\"pattern\":\"", "\"enum\":[",
-            "\"x-kubernetes-embedded-resource\":true", "\"x-kubernetes-list-type\":\"map\"", "\"x-kubernetes-list-map-keys\":[",
-            "\"allOf\":[", "\"anyOf\":[", "\"not\":{", "\"nullable\":true", "\"format\":\"", "\"multipleOf\":", "\"minimum\":",
-            "\"maxLength\":", "\"required\":[", "\"type\":\"string\"", "\"type\":\"array\"", "\"x-kubernetes-validations\":[{\"rule\":\""],
+        words: &[
+            "\n",
+            "\"type\":\"object\"",
+            "\"properties\":{",
+            "\"items\":{",
+            "\"default\":",
+            "\"additionalProperties\":",
+            "\"x-kubernetes-preserve-unknown-fields\":true",
+            "\"x-kubernetes-int-or-string\":true",
+            "\"pattern\":\"",
+            "\"enum\":[",
+            "\"x-kubernetes-embedded-resource\":true",
+            "\"x-kubernetes-list-type\":\"map\"",
+            "\"x-kubernetes-list-map-keys\":[",
+            "\"allOf\":[",
+            "\"anyOf\":[",
+            "\"not\":{",
+            "\"nullable\":true",
+            "\"format\":\"",
+            "\"multipleOf\":",
+            "\"minimum\":",
+            "\"maxLength\":",
+            "\"required\":[",
+            "\"type\":\"string\"",
+            "\"type\":\"array\"",
+            "\"x-kubernetes-validations\":[{\"rule\":\"",
+        ],
         run: definition,
     },
     Target {
         name: "pattern",
-        words: &["\n", "(?i)", "(?P<a>", "(?:", "[[:alpha:]]", "\\pL", "\\x{10ffff}", "{1,1000}", "*?", "[^", "\\Q", "\\E", "\\z",
-            "\\C", "|", "$", "^", "\\b", "(?s:", "\\d", "[a-z&&[^b]]"],
+        words: &[
+            "\n",
+            "(?i)",
+            "(?P<a>",
+            "(?:",
+            "[[:alpha:]]",
+            "\\pL",
+            "\\x{10ffff}",
+            "{1,1000}",
+            "*?",
+            "[^",
+            "\\Q",
+            "\\E",
+            "\\z",
+            "\\C",
+            "|",
+            "$",
+            "^",
+            "\\b",
+            "(?s:",
+            "\\d",
+            "[a-z&&[^b]]",
+        ],
         run: pattern,
     },
     Target {
         name: "json-path",
-        words: &[".", "[", "]", "'", "\"", "..", "*", "?(@.a==", "[0:2]", "[-1]", "{", "}", "$", "@", "\\."],
+        words: &[
+            ".", "[", "]", "'", "\"", "..", "*", "?(@.a==", "[0:2]", "[-1]", "{", "}", "$", "@", "\\.",
+        ],
         run: json_path,
     },
 ];
@@ -134,12 +338,15 @@ fn pod_message() -> &'static Message {
 static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(kinds::builtin);
 
 fn kind_of(object: &Value) -> &'static Kind {
-    let is = |kind: &&Kind| object["kind"] == kind.kind.as_str() && object["apiVersion"] == kind.api_version();
+    let is =
+        |kind: &&Kind| object["kind"] == kind.kind.as_str() && object["apiVersion"] == kind.api_version();
     KINDS.iter().find(is).unwrap_or_else(|| kind_of(&pod()))
 }
 
 fn json_text(input: &[u8]) {
-    let Ok(mut found) = api_json::read(input) else { return };
+    let Ok(mut found) = api_json::read(input) else {
+        return;
+    };
     api_json::in_order(input, &mut found.duplicates);
     let written = found.value.to_string();
     let again = api_json::read(written.as_bytes()).expect("what was written is read");
@@ -151,7 +358,9 @@ fn json_text(input: &[u8]) {
 
 /// As the server does with what is created: checked, defaulted, validated, and written for the store.
 fn objects(input: &[u8]) {
-    let Some(mut object) = read(input).filter(Value::is_object) else { return };
+    let Some(mut object) = read(input).filter(Value::is_object) else {
+        return;
+    };
     let kind = kind_of(&object);
     let Some(schema) = kind.schema() else { return };
     if schema.check(&mut object).is_err() {
@@ -173,8 +382,12 @@ fn objects(input: &[u8]) {
 }
 
 fn protobuf_body(input: &[u8]) {
-    let Ok(object) = protobuf::decode_object(input, Some(pod_message())) else { return };
-    let Ok(bytes) = protobuf::encode_object(&object) else { return };
+    let Ok(object) = protobuf::decode_object(input, Some(pod_message())) else {
+        return;
+    };
+    let Ok(bytes) = protobuf::encode_object(&object) else {
+        return;
+    };
     let again = protobuf::decode_object(&bytes, Some(pod_message())).expect("what was written is read");
     let twice = protobuf::encode_object(&again).expect("what was read is written");
     assert_eq!(bytes, twice, "{object}");
@@ -209,16 +422,27 @@ fn writer() -> Writer<'static> {
 /// Two appliers, the second over what the first did.
 fn apply(input: &[u8]) {
     let (change, second) = lines(input);
-    let first = Writer { manager: "first", ..writer() };
-    let Some(change) = read(change).filter(Value::is_object) else { return };
-    let Ok(live) = first.apply(Some(&pod()), &change, true) else { return };
-    let Some(change) = read(second).filter(Value::is_object) else { return };
+    let first = Writer {
+        manager: "first",
+        ..writer()
+    };
+    let Some(change) = read(change).filter(Value::is_object) else {
+        return;
+    };
+    let Ok(live) = first.apply(Some(&pod()), &change, true) else {
+        return;
+    };
+    let Some(change) = read(second).filter(Value::is_object) else {
+        return;
+    };
     let writer = writer();
     if let Err(why) = writer.apply(Some(&live), &change, false) {
         drop(format!("{why:?}"));
     }
     if let Ok(applied) = writer.apply(Some(&live), &change, true) {
-        let again = writer.apply(Some(&applied), &change, true).expect("what was applied can be again");
+        let again = writer
+            .apply(Some(&applied), &change, true)
+            .expect("what was applied can be again");
         assert_eq!(again, applied, "twice is once");
     }
     drop(writer.update(Some(&live), &change));
@@ -244,13 +468,15 @@ fn label_selector(input: &[u8]) {
 fn field_selector(input: &[u8]) {
     if let Ok(fields) = Fields::parse(&text(input), kind_of(&pod())) {
         fields.matches(&pod());
-        drop(fields.exact_name());
+        let _ = fields.exact_name();
     }
 }
 
 fn quantity(input: &[u8]) {
     let text = text(input);
-    let Ok(quantity) = Quantity::parse(&text) else { return };
+    let Ok(quantity) = Quantity::parse(&text) else {
+        return;
+    };
     let (_, _, _) = (quantity.value(), quantity.milli_value(), quantity.sign());
     let written = quantity.to_string();
     let again = Quantity::parse(&written).map(|q| q.to_string());
@@ -285,7 +511,9 @@ fn definition(input: &[u8]) {
     };
     let made = custom_resource::kinds(definition);
     let kind = made.first().expect("a good definition makes a kind");
-    let Some(mut object) = read(object).filter(Value::is_object) else { return };
+    let Some(mut object) = read(object).filter(Value::is_object) else {
+        return;
+    };
     let schema = kind.schema().expect("it has one");
     if schema.check(&mut object).is_err() {
         return;
@@ -299,7 +527,12 @@ fn definition(input: &[u8]) {
     if errors.is_empty() {
         assert!(kind.hooks.validate_create(&stored).is_empty(), "{stored}");
     }
-    let writer = Writer { schema: Some(schema), api_version: "example.com/v1", kind: "Foo", ..writer() };
+    let writer = Writer {
+        schema: Some(schema),
+        api_version: "example.com/v1",
+        kind: "Foo",
+        ..writer()
+    };
     drop(writer.apply(None, &object, true));
 }
 
