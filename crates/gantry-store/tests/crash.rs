@@ -1,7 +1,7 @@
 //! kill -9 at random moments: whatever was acknowledged must be there afterwards.
 //!
 //! The writer keeps little history, so that compaction and erasing run under fire as well. SIGKILL shows that the
-//! process loses nothing; it cannot show what a power cut does to the disk.
+//! process loses nothing; what a power cut does to the disk is played through in `embedded/power_cut.rs`.
 
 use bytes::Bytes;
 use gantry_store::{Embedded, Limits, Options, RangeRequest, ReadError, Store};

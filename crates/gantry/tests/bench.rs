@@ -73,7 +73,7 @@ fn every_part_is_measured_and_nothing_is_left() {
     };
     let figures: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let rows = figures.as_array().expect("a list");
-    assert_eq!(rows.len(), 8, "{json}");
+    assert_eq!(rows.len(), 9, "{json}");
     for row in rows {
         assert_eq!(
             (&row["failed"], &row["failure"]),

@@ -1,6 +1,5 @@
 //! A file that refuses to grow beyond what it was given.
 
-use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 use std::io;
 use std::ops::Bound;
@@ -32,10 +31,10 @@ impl Ceiling {
     }
 }
 
-/// redb's own file, below a ceiling.
+/// A file, below a ceiling.
 #[derive(Debug)]
 pub(super) struct Bounded {
-    pub(super) file: FileBackend,
+    pub(super) file: Box<dyn StorageBackend>,
     pub(super) ceiling: Arc<Ceiling>,
 }
 

@@ -8,7 +8,9 @@ use crate::state::State;
 use crate::{Entry, Event, ReadError, Revision};
 use bytes::Bytes;
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
+};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,9 +28,13 @@ pub(super) struct Batch<'a> {
     pub(super) compacted: Revision,
 }
 
+/// How the file is opened; tests watch what is written to it.
+pub(super) type Opener = Box<dyn Fn(&Path) -> Result<Box<dyn StorageBackend>, DatabaseError> + Send + Sync>;
+
 /// The open file; closed while a failed commit is being recovered from.
 pub(super) struct Disk {
     path: PathBuf,
+    opener: Opener,
     limit: u64,
     ceiling: Arc<Ceiling>,
     database: RwLock<Option<Database>>,
@@ -62,10 +68,14 @@ impl Failure {
 
 impl Disk {
     pub(super) fn open(path: &Path, limit: u64) -> Result<Disk, OpenError> {
+        Disk::open_by(Box::new(file), path, limit)
+    }
+
+    pub(super) fn open_by(opener: Opener, path: &Path, limit: u64) -> Result<Disk, OpenError> {
         let name = || path.display().to_string();
         let other = |reason: String| OpenError::Other { path: name(), reason };
         let ceiling = Ceiling::new(u64::MAX);
-        let database = open(path, &ceiling).map_err(|e| match e {
+        let database = open(&opener, path, &ceiling).map_err(|e| match e {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(name()),
             DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
                 OpenError::Permission(name())
@@ -91,6 +101,7 @@ impl Disk {
         }
         Ok(Disk {
             path: path.to_path_buf(),
+            opener,
             // redb grows files by whole powers of two, and needs a little for itself beside them.
             limit: limit.saturating_add(limit / 32),
             ceiling,
@@ -156,7 +167,7 @@ impl Disk {
         // Closing writes, too, and must not fail for want of room.
         self.ceiling.set(u64::MAX);
         *slot = None;
-        let database = open(&self.path, &self.ceiling).map_err(|e| self.say(e.into()))?;
+        let database = open(&self.opener, &self.path, &self.ceiling).map_err(|e| self.say(e.into()))?;
         let read = || -> Result<Vec<Entry>, redb::Error> {
             let newest = meta(&database, "revision")?;
             let rows = database.begin_read()?.open_table(HISTORY)?;
@@ -205,7 +216,7 @@ impl Records for Disk {
     }
 }
 
-fn open(path: &Path, ceiling: &Arc<Ceiling>) -> Result<Database, DatabaseError> {
+fn file(path: &Path) -> Result<Box<dyn StorageBackend>, DatabaseError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -213,8 +224,12 @@ fn open(path: &Path, ceiling: &Arc<Ceiling>) -> Result<Database, DatabaseError> 
         .truncate(false)
         .open(path)
         .map_err(StorageError::Io)?;
+    Ok(Box::new(FileBackend::new(file)?))
+}
+
+fn open(opener: &Opener, path: &Path, ceiling: &Arc<Ceiling>) -> Result<Database, DatabaseError> {
     let backend = Bounded {
-        file: FileBackend::new(file)?,
+        file: opener(path)?,
         ceiling: ceiling.clone(),
     };
     Database::builder()

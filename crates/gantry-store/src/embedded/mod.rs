@@ -6,6 +6,8 @@
 
 mod ceiling;
 mod disk;
+#[cfg(test)]
+mod power_cut;
 mod record;
 mod writer;
 
@@ -96,7 +98,11 @@ impl Embedded {
 
     /// Opens the file, or creates it.
     pub fn open_with(path: &Path, options: Options) -> Result<Embedded, OpenError> {
-        let disk = Arc::new(Disk::open(path, options.limit_bytes)?);
+        Embedded::start(Disk::open(path, options.limit_bytes)?, path, options)
+    }
+
+    fn start(disk: Disk, path: &Path, options: Options) -> Result<Embedded, OpenError> {
+        let disk = Arc::new(disk);
         let (state, doomed) = disk.load(options.limit_bytes / 2)?;
         let core = Core::new(state, Some(disk.clone()));
         let (queue, receiver) = mpsc::channel(QUEUE);
