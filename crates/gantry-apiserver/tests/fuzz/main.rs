@@ -106,6 +106,10 @@ fn text(mutator: &mut Mutator, seeds: &[&str], words: &[&str]) -> String {
 #[tokio::test]
 async fn heads() {
     let cluster = Cluster::start().await;
+    for url in short::corpus("url") {
+        let url = String::from_utf8_lossy(&url);
+        cluster.bears("GET", &url, "", "", b"").await;
+    }
     let mut mutator = Mutator::default();
     let paths = [
         "/api/v1/namespaces/default/configmaps?labelSelector=a%3Db%2Cc+in+(d)&limit=2&resourceVersion=1",
@@ -228,4 +232,9 @@ async fn bodies() {
             cluster.bears(method, &path, type_, "", &body).await;
         }
     }
+}
+
+#[test]
+fn decoders_bear_everything() {
+    short::run(targets::TARGETS, 1_500);
 }
