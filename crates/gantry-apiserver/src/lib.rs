@@ -18,6 +18,7 @@ mod component_status;
 mod compress;
 mod connect;
 mod connection;
+pub mod decoders;
 mod definitions;
 mod deletion;
 mod discovery;

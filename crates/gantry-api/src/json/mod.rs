@@ -5,9 +5,16 @@ mod syntax;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+
+/// Strict decoding says no more than this of an object, as upstream's: a text has the whole path to a field, and a body may
+/// have many fields at the end of a long one.
+pub const MOST: usize = 100;
+
+/// So many bytes of paths are compared to put texts in order: a body may have many fields at the end of a long path.
+const LOOKED_AT: usize = 16 << 20;
 
 /// What was read.
 #[derive(Debug, PartialEq)]
@@ -36,10 +43,13 @@ pub fn read(bytes: &[u8]) -> Result<Read, String> {
     let mut duplicates = Vec::new();
     if again.get() {
         each_field(bytes, &mut |path, again| {
-            let text = duplicate(path);
-            if again && !duplicates.contains(&text) {
-                duplicates.push(text);
+            if again {
+                let text = duplicate(path);
+                if !duplicates.contains(&text) {
+                    duplicates.push(text);
+                }
             }
+            duplicates.len() < MOST
         });
     }
     Ok(Read { value, duplicates })
@@ -65,29 +75,38 @@ fn duplicate(path: &str) -> String {
 }
 
 /// Puts what strict decoding says of fields, unknown ones and duplicates, in the order in which they stand in the text.
-/// What it says of others comes last.
-pub fn in_order(bytes: &[u8], texts: &mut [String]) {
-    let mut places: HashMap<String, usize> = HashMap::new();
+/// What it says of others comes last, and what is too much of it is left out.
+pub fn in_order(bytes: &[u8], texts: &mut Vec<String>) {
+    let mut places: HashMap<&str, Option<usize>> = texts.iter().map(|text| (text.as_str(), None)).collect();
+    let (mut found, mut looked) = (0, 0);
     each_field(bytes, &mut |path, again| {
-        let next = places.len();
         let text = match again {
             true => duplicate(path),
             false => format!("unknown field {path:?}"),
         };
-        places.entry(text).or_insert(next);
+        if let Some(place @ None) = places.get_mut(text.as_str()) {
+            *place = Some(found);
+            found += 1;
+        }
+        looked += path.len();
+        found < texts.len() && looked < LOOKED_AT
     });
-    texts.sort_by_key(|text| places.get(text).copied().unwrap_or(usize::MAX));
+    let place = |text: &String| places.get(text.as_str()).copied().flatten().unwrap_or(usize::MAX);
+    let mut placed: Vec<(usize, String)> = texts.iter().map(|text| (place(text), text.clone())).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    *texts = placed.into_iter().map(|(_, text)| text).take(MOST).collect();
 }
 
-/// Tells the path of each field, and whether it appeared before in its object. Of a text that was read already.
+/// Tells the path of each field, and whether it appeared before in its object, which it says once; until there is enough.
+/// Of a text that was read already.
 fn each_field<'a>(bytes: &[u8], tell: &'a mut Tell<'a>) {
-    let tell = RefCell::new(tell);
-    let named = Named {
+    let mut way = Way {
         path: String::new(),
-        tell: &tell,
+        tell,
+        enough: false,
     };
     // What is wrong with the text was told to whoever read it.
-    drop(whole(bytes, named));
+    drop(whole(bytes, Named(&mut way)));
 }
 
 fn whole<'de, S: DeserializeSeed<'de>>(bytes: &'de [u8], seed: S) -> serde_json::Result<S::Value> {
@@ -193,14 +212,18 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// What is told of each field; see [`each_field`].
-type Tell<'a> = dyn FnMut(&str, bool) + 'a;
+/// What is told of each field, and whether to go on; see [`each_field`].
+type Tell<'a> = dyn FnMut(&str, bool) -> bool + 'a;
+
+/// Where in the text we are.
+struct Way<'a> {
+    path: String,
+    tell: &'a mut Tell<'a>,
+    enough: bool,
+}
 
 /// Tells of the fields below a path.
-struct Named<'a, 'b> {
-    path: String,
-    tell: &'a RefCell<&'b mut Tell<'b>>,
-}
+struct Named<'a, 'b>(&'a mut Way<'b>);
 
 impl<'de> DeserializeSeed<'de> for Named<'_, '_> {
     type Value = ();
@@ -242,33 +265,35 @@ impl<'de> Visitor<'de> for Named<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let below = |at: usize| Named {
-            path: format!("{}[{at}]", self.path),
-            tell: self.tell,
-        };
-        let mut at = 0;
-        while items.next_element_seed(below(at))?.is_some() {
-            at += 1;
+        let above = self.0.path.len();
+        for at in 0.. {
+            self.0.path.push_str(&format!("[{at}]"));
+            let item = items.next_element_seed(Named(self.0))?;
+            self.0.path.truncate(above);
+            if item.is_none() {
+                break;
+            }
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let mut seen = Vec::new();
+        let way = self.0;
+        let above = way.path.len();
+        // How often each field was seen.
+        let mut seen: HashMap<String, usize> = HashMap::new();
         while let Some(key) = fields.next_key_seed(Key)? {
-            let path = match self.path.as_str() {
-                "" => key.clone(),
-                path => format!("{path}.{key}"),
-            };
-            let again = seen.contains(&key);
-            (self.tell.borrow_mut())(&path, again);
-            if !again {
-                seen.push(key);
+            if above > 0 {
+                way.path.push('.');
             }
-            fields.next_value_seed(Named {
-                path,
-                tell: self.tell,
-            })?;
+            way.path.push_str(&key);
+            let times = seen.entry(key).or_default();
+            *times += 1;
+            if *times <= 2 && !way.enough {
+                way.enough = !(way.tell)(&way.path, *times == 2);
+            }
+            fields.next_value_seed(Named(way))?;
+            way.path.truncate(above);
         }
         Ok(())
     }
@@ -302,6 +327,7 @@ mod tests {
         ];
         let mut texts = expected.map(String::from);
         texts.sort();
+        let mut texts = texts.to_vec();
         in_order(text.as_bytes(), &mut texts);
         assert_eq!(texts, expected);
     }
@@ -330,6 +356,32 @@ mod tests {
             json!({"s": {"c": [{"n": 1}, {"n": 3}], "d": 2}}),
             &["duplicate field \"s.c[1].n\"", "duplicate field \"s.d\""],
         );
+    }
+
+    /// Quadratic time and memory would take minutes, and more memory than there is.
+    #[test]
+    fn many_fields_at_the_end_of_a_long_path() {
+        let fields: String = (0..20_000).map(|i| format!("\"{i}\":0,\"{i}\":0,")).collect();
+        let text = format!("{{\"{}\":{{{}\"x\":1}}}}", "a".repeat(1 << 16), fields);
+        let mut found = read(text.as_bytes()).unwrap().duplicates;
+        assert_eq!(found.len(), MOST);
+        found.reverse();
+        found.push("something else".into());
+        in_order(text.as_bytes(), &mut found);
+        assert!(found.len() == MOST && found[0].ends_with("aaa.0\""));
+    }
+
+    #[test]
+    fn numbers_are_read_to_the_nearest() {
+        let check = |text: &str, number: f64| {
+            assert_eq!(
+                read(text.as_bytes()).unwrap().value.as_f64(),
+                Some(number),
+                "{text}"
+            )
+        };
+        check("9222223372036854775808", 9_222_223_372_036_854_775_808.0);
+        check("9.222223372036856e+21", 9.222_223_372_036_856e21);
     }
 
     #[test]
