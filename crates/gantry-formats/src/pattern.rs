@@ -30,7 +30,10 @@ impl Pattern {
 
     /// Whether a text has a match. A pattern that cannot be compiled matches nothing.
     pub fn matches(&self, text: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| compile(&self.text).ok());
+        let compiled = self.compiled.get_or_init(|| {
+            taken_by_go(&self.text).ok()?;
+            compile(&self.text).ok()
+        });
         compiled.as_ref().is_some_and(|r| r.is_match(text))
     }
 
@@ -46,20 +49,26 @@ impl Pattern {
 
     /// Says what is wrong with a pattern, if it cannot be used, in Go's words for what is usual.
     pub fn check(text: &str) -> Result<(), String> {
-        let mut count = None;
-        translated(text, &mut count);
-        if let Some(count) = count {
-            return Err(format!("error parsing regexp: invalid repeat count: `{count}`"));
-        }
-        if let Some(operators) = stacked(text) {
-            return Err(format!(
-                "error parsing regexp: invalid nested repetition operator: `{operators}`"
-            ));
-        }
+        taken_by_go(text)?;
         compile(text).map(drop).map_err(|e| match e {
             regex::Error::CompiledTooBig(_) => "expression too large".to_string(),
             other => format!("error parsing regexp: {}", explain(text, &other.to_string())),
         })
+    }
+}
+
+/// Says what is wrong with a pattern that the regex crate takes and Go does not.
+fn taken_by_go(text: &str) -> Result<(), String> {
+    let mut count = None;
+    translated(text, &mut count);
+    if let Some(count) = count {
+        return Err(format!("error parsing regexp: invalid repeat count: `{count}`"));
+    }
+    match stacked(text) {
+        Some(operators) => Err(format!(
+            "error parsing regexp: invalid nested repetition operator: `{operators}`"
+        )),
+        None => Ok(()),
     }
 }
 
@@ -306,7 +315,10 @@ mod tests {
         check(r"^\/a\/$", "/a/", true);
         check(r"^\{2000}$", "{2000}", true);
         check(r"^[{2000}]+$", "{0}", true);
-        let refused = |pattern: &str, why: &str| assert_eq!(Pattern::check(pattern), Err(why.to_string()));
+        let refused = |pattern: &str, why: &str| {
+            assert_eq!(Pattern::check(pattern), Err(why.to_string()));
+            assert!(!Pattern::new(pattern).matches("xxxxxxx"), "{pattern}");
+        };
         refused(r"(\pL{1000}){1000}", "expression too large");
         refused("a(", "error parsing regexp: missing closing ): `a(`");
         refused("a)", "error parsing regexp: unexpected ): `a)`");
