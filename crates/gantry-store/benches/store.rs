@@ -67,7 +67,13 @@ fn megabytes(bytes: u64) -> f64 {
 }
 
 fn used(path: &Path) -> f64 {
-    megabytes(std::fs::metadata(path).map_or(0, |m| m.blocks() * 512))
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+    megabytes(
+        files
+            .filter_map(|f| f.metadata().ok())
+            .map(|m| m.blocks() * 512)
+            .sum(),
+    )
 }
 
 /// This process's memory that is no file's.
@@ -140,7 +146,7 @@ async fn churn(dir: &Path) {
     }
     println!(
         "{:<46}{:>10} MB after each 50000 overwrites of 500 keys",
-        "file size under churn",
+        "size of the files under churn",
         sizes.join(", ")
     );
 }

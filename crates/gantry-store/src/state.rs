@@ -9,11 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// A page of the backend's file, and what of it is its own.
-const PAGE: u64 = 4096;
-const PAGE_HEAD: u64 = 32;
-/// What a record has besides key and value, on its page.
-const RECORD_HEAD: u64 = 49;
+/// What a version takes on disk besides key and value.
+const RECORD_HEAD: usize = 45;
 
 /// One version of a key; `version == 0` is a tombstone.
 struct Version {
@@ -75,13 +72,9 @@ pub(crate) struct State {
     keep_old: bool,
 }
 
-/// About what a record takes on disk. A page holds whole records; a larger record takes a power of two of pages.
-fn cost(key: usize, value: usize) -> u64 {
-    let record = (key + value) as u64 + RECORD_HEAD;
-    match (PAGE - PAGE_HEAD) / record {
-        0 => (record + PAGE_HEAD).next_power_of_two(),
-        fit => PAGE / fit,
-    }
+/// What a version takes on disk.
+pub(crate) fn cost(key: usize, value: usize) -> u64 {
+    (RECORD_HEAD + key + value).next_multiple_of(8) as u64
 }
 
 impl State {

@@ -39,10 +39,10 @@ pub enum DatastoreError {
 }
 
 impl Datastore {
-    /// Opens the store that was chosen; the file is in `data`.
+    /// Opens the store that was chosen; its folder is in `data`.
     pub async fn open(&self, data: &Path) -> Result<Arc<dyn Store>, DatastoreError> {
         if self.datastore_endpoint.is_empty() {
-            return Ok(Arc::new(Embedded::open(&data.join("store.redb"), LIMIT)?));
+            return Ok(Arc::new(Embedded::open(&data.join("store"), LIMIT)?));
         }
         let certificate = read("certfile", self.datastore_certfile.as_deref())?;
         let key = read("keyfile", self.datastore_keyfile.as_deref())?;

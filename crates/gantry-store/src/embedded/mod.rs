@@ -1,14 +1,17 @@
-//! The durable backend: one redb file holds every kept version by revision; memory holds the newest ones and the index.
+//! The durable backend: a log on disk holds every kept version; memory holds the newest ones and the index.
 //!
-//! One thread writes (`writer.rs`). It takes what has queued up, decides it in order, commits it in one durable
-//! transaction, and only then shows it to readers and acknowledges it; so nothing visible can be lost. Readers never
-//! wait for a commit. `disk.rs` is all that knows redb, `record.rs` how it holds a key, `ceiling.rs` keeps the file from growing beyond its limit.
+//! One thread writes (`writer.rs`). It takes what has queued up, decides it in order, appends it to the log, waits until
+//! that is durable, and only then shows it to readers and acknowledges it; so nothing visible can be lost. Readers never
+//! wait for a commit. `log.rs` keeps the log and its size, `segment.rs` knows what is in its files, `record.rs` how a key is
+//! held, `folder.rs` is what touches the disk, and `import.rs` takes over the stores of earlier versions.
 
-mod ceiling;
-mod disk;
+mod folder;
+mod import;
+mod log;
 #[cfg(test)]
 mod power_cut;
 mod record;
+mod segment;
 mod writer;
 
 use crate::plan::Op;
@@ -19,7 +22,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use disk::Disk;
+use folder::{Directory, Folder};
+use log::Appender;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -34,12 +38,12 @@ pub enum OpenError {
     /// The file system refused.
     #[error("no permission to open {0}: run as the user who owns it, or change its mode")]
     Permission(String),
-    /// The file was written in a format this version does not know.
+    /// It was written in a format this version does not know.
     #[error(
         "{path} has store format {found}, and this gantry knows {oldest} to {known}: use the gantry that wrote it"
     )]
     Format {
-        /// The file.
+        /// The folder, or the file.
         path: String,
         /// The format it declares; 0 if none.
         found: u64,
@@ -51,9 +55,9 @@ pub enum OpenError {
     /// Anything else.
     #[error("cannot open {path}: {reason}; check the disk, or restore the file from a backup")]
     Other {
-        /// The file.
+        /// The folder, or the file.
         path: String,
-        /// What redb said.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -61,8 +65,8 @@ pub enum OpenError {
 /// How a store is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The file grows no longer than this. Objects and history get half of it, so that room is left for redb's copies of
-    /// pages and for pages that are not full; deletions are always taken.
+    /// The files grow no longer than this altogether. Objects and history get half of it, so that room is left for what
+    /// waits to be swept; deletions are always taken.
     pub limit_bytes: u64,
     /// How much history is kept.
     pub history: Limits,
@@ -77,7 +81,7 @@ impl Default for Options {
     }
 }
 
-/// A store in one file.
+/// A store in a folder.
 pub struct Embedded {
     core: Arc<Core>,
     queue: Option<mpsc::Sender<Request>>,
@@ -85,7 +89,7 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the file, or creates it. `limit_bytes` bounds it.
+    /// Opens the folder, or creates it. `limit_bytes` bounds its files.
     pub fn open(path: &Path, limit_bytes: u64) -> Result<Embedded, OpenError> {
         Embedded::open_with(
             path,
@@ -96,17 +100,25 @@ impl Embedded {
         )
     }
 
-    /// Opens the file, or creates it.
+    /// Opens the folder, or creates it. A store of an earlier version, in a file beside it that ends in `.redb`, is taken
+    /// over.
     pub fn open_with(path: &Path, options: Options) -> Result<Embedded, OpenError> {
-        Embedded::start(Disk::open(path, options.limit_bytes)?, path, options)
+        import::import(path)?;
+        Embedded::start(Box::new(Directory::open(path)?), path, options)
     }
 
-    fn start(disk: Disk, path: &Path, options: Options) -> Result<Embedded, OpenError> {
-        let disk = Arc::new(disk);
-        let (state, doomed) = disk.load(options.limit_bytes / 2)?;
-        let core = Core::new(state, Some(disk.clone()));
+    fn start(folder: Box<dyn Folder>, path: &Path, options: Options) -> Result<Embedded, OpenError> {
+        let limit = options.limit_bytes;
+        let opened = Appender::open(folder, path, limit, limit / 2)?;
+        let core = Core::new(opened.state, Some(opened.log));
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let writer = Writer::new(core.clone(), disk, receiver, doomed, options.history);
+        let writer = Writer::new(
+            core.clone(),
+            opened.appender,
+            receiver,
+            opened.doomed,
+            options.history,
+        );
         let writer = std::thread::Builder::new()
             .name("gantry-store".into())
             .spawn(move || writer.run())

@@ -1,21 +1,17 @@
 //! A power cut at any moment: what was acknowledged is there afterwards, whatever became of writes that no fsync had
 //! confirmed. The disk may keep any of those, in any order, and tear them between sectors.
 //!
-//! A run is recorded as what the store asked of its file. For many moments of it a file is made as a disk could hold it
-//! then, and opened.
+//! A run is recorded as what the store asked of its folder. For many moments of it a folder is made as a disk could hold
+//! it then, and opened.
 
-use super::disk::Disk;
+use super::folder::{Directory, Folder, LogFile};
 use super::{Embedded, Options};
 use crate::{Limits, RangeRequest, Store};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use redb::backends::FileBackend;
-use redb::{BackendError, StorageBackend};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::OpenOptions;
 use std::io;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -23,86 +19,104 @@ use std::sync::{Arc, Mutex};
 const SECTOR: usize = 512;
 const CUTS: usize = 150;
 const WRITERS: usize = 4;
-const WRITES: usize = 150;
+const WRITES: usize = 400;
 const KEYS: usize = 12;
 
-/// What was asked of the file.
+/// What was asked of the disk.
 #[derive(Clone, Debug)]
 enum Asked {
-    Write(u64, Vec<u8>),
-    Length(u64),
-    /// An fsync that succeeded: all before it stays.
-    Sync,
+    Create(u64),
+    Remove(u64),
+    Write(u64, u64, Vec<u8>),
+    Length(u64, u64),
+    /// An fsync of a file that succeeded: all before it stays.
+    Sync(u64),
+    /// An fsync of the folder that succeeded.
+    SyncFolder,
     /// A write of this key was acknowledged, with the revision and the value; none if it was deleted.
     Acknowledged(String, u64, Option<String>),
 }
 
 type Journal = Arc<Mutex<Vec<Asked>>>;
 
-/// A file that notes what is asked of it.
-#[derive(Debug)]
+/// A folder that notes what is asked of it.
 struct Recorder {
-    file: FileBackend,
+    directory: Directory,
+    journal: Journal,
+}
+
+struct RecordedFile {
+    file: Arc<dyn LogFile>,
+    number: u64,
     journal: Journal,
 }
 
 impl Recorder {
+    fn recorded(&self, number: u64, file: Arc<dyn LogFile>) -> Arc<dyn LogFile> {
+        let journal = self.journal.clone();
+        Arc::new(RecordedFile {
+            file,
+            number,
+            journal,
+        })
+    }
+}
+
+impl Folder for Recorder {
+    fn list(&self) -> io::Result<Vec<u64>> {
+        self.directory.list()
+    }
+
+    fn open(&self, number: u64) -> io::Result<Arc<dyn LogFile>> {
+        Ok(self.recorded(number, self.directory.open(number)?))
+    }
+
+    fn create(&self, number: u64) -> io::Result<Arc<dyn LogFile>> {
+        self.journal.lock().unwrap().push(Asked::Create(number));
+        Ok(self.recorded(number, self.directory.create(number)?))
+    }
+
+    fn remove(&self, number: u64) -> io::Result<()> {
+        self.journal.lock().unwrap().push(Asked::Remove(number));
+        self.directory.remove(number)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.directory.sync()?;
+        self.journal.lock().unwrap().push(Asked::SyncFolder);
+        Ok(())
+    }
+}
+
+impl RecordedFile {
     fn note(&self, asked: Asked) {
         self.journal.lock().unwrap().push(asked);
     }
 }
 
-impl StorageBackend for Recorder {
+impl LogFile for RecordedFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.note(Asked::Write(self.number, offset, bytes.to_vec()));
+        self.file.write_at(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.note(Asked::Length(len));
+        self.note(Asked::Length(self.number, len));
         self.file.set_len(len)
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.note(Asked::Sync);
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()?;
+        self.note(Asked::Sync(self.number));
         Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.note(Asked::Write(offset, data.to_vec()));
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
     }
 }
 
@@ -113,23 +127,19 @@ fn options() -> Options {
             events: 100,
             ..Limits::default()
         },
-        ..Options::default()
+        // Files of 64 KB, so that many are begun, swept and removed.
+        limit_bytes: 4 << 20,
     }
 }
 
-/// Puts and deletes by several writers, and all that was asked of the file meanwhile.
+/// Puts and deletes by several writers, and all that was asked of the folder meanwhile.
 async fn record(folder: &Path) -> Vec<Asked> {
-    let (path, journal) = (folder.join("store.redb"), Journal::default());
-    let noted = journal.clone();
-    let opener = move |path: &Path| {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(redb::StorageError::Io)?;
-        let (file, journal) = (FileBackend::new(file)?, noted.clone());
-        Ok(Box::new(Recorder { file, journal }) as Box<dyn StorageBackend>)
+    let (path, journal) = (folder.join("store"), Journal::default());
+    let recorder = Recorder {
+        directory: Directory::open(&path).unwrap(),
+        journal: journal.clone(),
     };
-    let disk = Disk::open_by(Box::new(opener), &path, options().limit_bytes).unwrap();
-    let store = Arc::new(Embedded::start(disk, &path, options()).unwrap());
+    let store = Arc::new(Embedded::start(Box::new(recorder), &path, options()).unwrap());
     let writers = (0..WRITERS).map(|writer| {
         let (store, journal) = (store.clone(), journal.clone());
         tokio::spawn(async move {
@@ -164,39 +174,64 @@ async fn record(folder: &Path) -> Vec<Asked> {
     Arc::into_inner(journal).map_or_else(Vec::new, |j| j.into_inner().unwrap())
 }
 
-/// A file as a disk could hold it if the power failed after these requests.
-fn image(asked: &[Asked], rng: &mut StdRng) -> Vec<u8> {
-    let synced = asked.iter().rposition(|a| matches!(a, Asked::Sync)).unwrap_or(0);
-    let mut file: Vec<u8> = Vec::new();
+/// Whether any such request comes later.
+fn is_followed(asked: &[Asked], n: usize, sync: impl Fn(&Asked) -> bool) -> bool {
+    asked[n..].iter().any(sync)
+}
+
+/// The files as a disk could hold them if the power failed after these requests.
+fn image(asked: &[Asked], rng: &mut StdRng) -> BTreeMap<u64, Vec<u8>> {
+    let mut files: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     let put = |offset: u64, data: &[u8], file: &mut Vec<u8>| {
         let offset = usize::try_from(offset).unwrap();
-        // What was cut off or never allotted takes no data.
-        let end = (offset + data.len()).min(file.len());
-        if offset < end {
-            file[offset..end].copy_from_slice(&data[..end - offset]);
-        }
+        let end = offset + data.len();
+        file.resize(file.len().max(end), 0);
+        file[offset..end].copy_from_slice(data);
     };
     // Of what no fsync confirmed, whole requests or single sectors are lost.
     let (loses, tears) = (rng.random_range(0.0..1.0), rng.random_bool(0.5));
+    let (mut never_made, mut still_there) = (Vec::new(), Vec::new());
     for (n, request) in asked.iter().enumerate() {
-        let lost = n > synced && rng.random_bool(loses);
+        let mut lost = |confirmed: bool| !confirmed && rng.random_bool(loses);
         match request {
-            Asked::Length(length) if n <= synced || !lost => {
-                file.resize(usize::try_from(*length).unwrap(), 0);
+            Asked::Create(number) => {
+                if lost(is_followed(asked, n, |a| matches!(a, Asked::SyncFolder))) {
+                    never_made.push(*number);
+                }
+                files.insert(*number, Vec::new());
             }
-            Asked::Write(offset, data) if n <= synced => put(*offset, data, &mut file),
-            Asked::Write(offset, data) if tears => {
-                for (at, sector) in data.chunks(SECTOR).enumerate() {
-                    if !rng.random_bool(loses) {
-                        put(offset + (at * SECTOR) as u64, sector, &mut file);
-                    }
+            Asked::Remove(number) => {
+                if lost(is_followed(asked, n, |a| matches!(a, Asked::SyncFolder))) {
+                    still_there.push(*number);
+                } else {
+                    files.remove(number);
                 }
             }
-            Asked::Write(offset, data) if !lost => put(*offset, data, &mut file),
+            Asked::Length(number, _) | Asked::Write(number, ..) => {
+                let synced = is_followed(asked, n, |a| matches!(a, Asked::Sync(s) if s == number));
+                let Some(file) = files.get_mut(number) else {
+                    continue;
+                };
+                match request {
+                    Asked::Length(_, length) if !lost(synced) => {
+                        file.resize(usize::try_from(*length).unwrap(), 0);
+                    }
+                    Asked::Write(_, offset, data) if tears && !synced => {
+                        for (at, sector) in data.chunks(SECTOR).enumerate() {
+                            if !lost(false) {
+                                put(offset + (at * SECTOR) as u64, sector, file);
+                            }
+                        }
+                    }
+                    Asked::Write(_, offset, data) if !lost(synced) => put(*offset, data, file),
+                    _ => {}
+                }
+            }
             _ => {}
         }
     }
-    file
+    files.retain(|number, _| !never_made.contains(number));
+    files
 }
 
 /// What must stand at least: the newest acknowledged write of each key.
@@ -226,11 +261,16 @@ async fn what_was_acknowledged_survives() {
         .iter()
         .position(|a| matches!(a, Asked::Acknowledged(..)))
         .unwrap();
-    let path = folder.path().join("cut.redb");
+    let removed = asked.iter().filter(|a| matches!(a, Asked::Remove(_))).count();
+    assert!(removed > 3, "files were swept: {removed}");
     for seed in 0..CUTS as u64 {
         let mut rng = StdRng::seed_from_u64(seed);
         let cut = rng.random_range(first..asked.len());
-        std::fs::write(&path, image(&asked[..cut], &mut rng)).unwrap();
+        let path = folder.path().join(format!("cut-{seed}"));
+        std::fs::create_dir(&path).unwrap();
+        for (number, bytes) in image(&asked[..cut], &mut rng) {
+            std::fs::write(path.join(format!("{number:016}.log")), bytes).unwrap();
+        }
         let store =
             Embedded::open_with(&path, options()).unwrap_or_else(|e| panic!("seed {seed}, cut {cut}: {e}"));
         let found = store.range(RangeRequest::all(b"k/")).await.unwrap();

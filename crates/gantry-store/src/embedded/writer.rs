@@ -1,14 +1,15 @@
 //! The writer thread: group commit, compaction, and what happens when the disk refuses.
 //!
-//! After a failed commit the writes that waited for it fail, and the file is opened anew before the next one: only
-//! then is it known what the disk holds. If the commit did take effect after all, what it wrote becomes visible. The
-//! store goes on by itself once the disk does; until then it can be read, and every write is told why it fails.
+//! After a failed commit the writes that waited for it fail, and what it may have left on the disk is cut off before the
+//! next one. The store goes on by itself once the disk does; until then it can be read, and every write is told why it
+//! fails.
 
-use super::disk::{Batch, Disk, Failure};
+use super::log::{Appender, Batch, Failure};
 use crate::plan::{Op, Plan};
 use crate::reader::Core;
 use crate::retention::{Limits, Retention};
-use crate::{Entry, Event, EventKind, ReadError, Revision, WriteError};
+use crate::state::cost;
+use crate::{Event, ReadError, Revision, WriteError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,8 +26,8 @@ const GATHER: Duration = Duration::from_micros(200);
 /// It waits no longer than this.
 const GATHER_LONGEST: Duration = Duration::from_micros(1500);
 /// Records of history erased with one commit, so that compaction delays no write for long.
-const ERASE: usize = 512;
-/// The file is opened anew at most this often.
+const ERASE: usize = 4096;
+/// A disk that refused is tried again at most this often.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a write came to.
@@ -49,7 +50,7 @@ struct Broken {
 
 pub(super) struct Writer {
     core: Arc<Core>,
-    disk: Arc<Disk>,
+    appender: Appender,
     queue: mpsc::Receiver<Request>,
     /// Revisions whose records are to be erased, in order.
     doomed: VecDeque<Revision>,
@@ -57,14 +58,14 @@ pub(super) struct Writer {
     broken: Option<Broken>,
     /// The compaction that the disk knows of.
     compacted: Revision,
-    /// What was in use when the file last reached its limit; nothing is put until some of it is gone.
+    /// What was in use when the files last reached their limit; nothing is put until some of it is gone.
     full: Option<u64>,
 }
 
 impl Writer {
     pub(super) fn new(
         core: Arc<Core>,
-        disk: Arc<Disk>,
+        appender: Appender,
         queue: mpsc::Receiver<Request>,
         doomed: Vec<Revision>,
         limits: Limits,
@@ -73,7 +74,7 @@ impl Writer {
         Writer {
             compacted,
             core,
-            disk,
+            appender,
             queue,
             doomed: doomed.into(),
             retention: Retention::new(limits, Instant::now()),
@@ -129,7 +130,8 @@ impl Writer {
     /// The next request; erases history while there is none.
     fn wait(&mut self) -> Option<Request> {
         loop {
-            if self.doomed.is_empty() || self.broken.is_some() {
+            let is_tidy = self.doomed.is_empty() && !self.appender.should_sweep(self.core.read().size());
+            if is_tidy || self.broken.is_some() {
                 return self.queue.blocking_recv();
             }
             match self.queue.try_recv() {
@@ -187,11 +189,10 @@ impl Writer {
         (plan, outcomes)
     }
 
-    /// A commit would have made the file too large. At first history that still waits to be erased goes, and pages that
-    /// redb held back are found when the file is opened anew, so the writes are decided again. When that did not help, the
-    /// puts are refused and the deletions decided again.
+    /// A commit would have made the files too large. At first history that still waits to be erased goes, and files are
+    /// swept, so the writes are decided again. When that did not help, the puts are refused and the deletions decided again.
     fn make_room(&mut self, outcomes: Vec<(Reply, Outcome, Op)>, attempt: u32) {
-        let again = attempt == 0 && self.erase().is_ok();
+        let again = attempt == 0 && self.squeeze(&outcomes).is_ok();
         let mut writes = Vec::new();
         for (reply, outcome, op) in outcomes {
             if outcome.is_err() {
@@ -210,35 +211,57 @@ impl Writer {
         }
     }
 
+    /// Makes room for what is to be written, as far as there is any to be made.
+    fn squeeze(&mut self, outcomes: &[(Reply, Outcome, Op)]) -> Result<(), ReadError> {
+        self.erase()?;
+        let room = outcomes.iter().map(|(_, _, op)| cost(op.len(), 0)).sum();
+        let batch = {
+            let state = self.core.read();
+            Batch {
+                events: &[],
+                erase: &[],
+                newest: state.revision,
+                compacted: state.compacted,
+                used: state.size(),
+            }
+        };
+        let done = self.appender.squeeze(room, &batch);
+        self.note(done)
+            .map_err(|failure| ReadError::Backend(failure.why()))
+    }
+
     /// Commits events, and erases a part of what history no longer needs.
     fn commit(&mut self, events: &[Arc<Event>]) -> Result<(), Failure> {
         let erase: Vec<Revision> = self.doomed.iter().copied().take(ERASE).collect();
-        let compacted = self.core.read().compacted;
-        if events.is_empty() && erase.is_empty() && compacted == self.compacted {
-            return Ok(());
-        }
-        let batch = Batch {
+        let (newest, compacted, used) = {
+            let state = self.core.read();
+            (state.revision, state.compacted, state.size())
+        };
+        let done = self.appender.commit(&Batch {
             events,
             erase: &erase,
+            newest,
             compacted,
-        };
-        match self.disk.commit(batch) {
-            Ok(()) => {
-                self.doomed.drain(..erase.len());
-                self.compacted = compacted;
-                Ok(())
-            }
-            Err(failure) => {
-                self.broken = Some(Broken {
-                    why: failure.why(),
-                    tried: None,
-                });
-                Err(failure)
-            }
-        }
+            used,
+        });
+        self.note(done)?;
+        self.doomed.drain(..erase.len());
+        self.compacted = compacted;
+        Ok(())
     }
 
-    /// Opens the file anew if the last commit failed.
+    /// Remembers that the disk refused.
+    fn note(&mut self, done: Result<(), Failure>) -> Result<(), Failure> {
+        if let Err(Failure::Other(why)) = &done {
+            self.broken = Some(Broken {
+                why: why.clone(),
+                tried: None,
+            });
+        }
+        done
+    }
+
+    /// After a failed commit, cuts off what it may have left.
     fn mend(&mut self) -> Result<(), String> {
         let Some(broken) = &mut self.broken else {
             return Ok(());
@@ -246,11 +269,9 @@ impl Writer {
         if broken.tried.is_some_and(|at| at.elapsed() < PAUSE) {
             return Err(broken.why.clone());
         }
-        let known = self.core.read().revision;
-        match self.disk.reopen(known) {
-            Ok(late) => {
+        match self.appender.recover() {
+            Ok(()) => {
                 self.broken = None;
-                self.show(late);
                 Ok(())
             }
             Err(why) => {
@@ -258,18 +279,6 @@ impl Writer {
                 broken.tried = Some(Instant::now());
                 Err(why)
             }
-        }
-    }
-
-    /// Makes visible what turned out to be durable.
-    fn show(&self, late: Vec<Entry>) {
-        for entry in late {
-            let kind = match entry.version {
-                0 => EventKind::Delete,
-                _ => EventKind::Put,
-            };
-            let prev = self.core.get(&entry.key);
-            self.core.apply(&[Arc::new(Event::new(kind, entry, prev))]);
         }
     }
 
@@ -285,13 +294,11 @@ impl Writer {
     /// Makes compaction durable, and erases all that nobody can read any more.
     fn erase(&mut self) -> Result<(), ReadError> {
         self.mend().map_err(ReadError::Backend)?;
-        loop {
+        while !self.doomed.is_empty() || self.compacted < self.core.read().compacted {
             self.commit(&[])
                 .map_err(|failure| ReadError::Backend(failure.why()))?;
-            if self.doomed.is_empty() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// From here on what is older cannot be read; its records go with the commits that follow.
