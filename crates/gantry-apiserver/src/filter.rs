@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The selectors of a request.
 pub struct Filter {
@@ -18,6 +19,7 @@ pub struct Filter {
     fields: Fields,
     name: Option<String>,
     picker: Picker,
+    text: Arc<str>,
 }
 
 impl Filter {
@@ -34,12 +36,24 @@ impl Filter {
             (Some(name), _) => Some(name.clone()),
             (None, name) => name.map(str::to_string),
         };
+        let text = format!(
+            "{}\n{}\n{}",
+            call.options.text("labelSelector"),
+            call.options.text("fieldSelector"),
+            call.target.name.as_deref().unwrap_or_default()
+        );
         Ok(Filter {
+            text: text.into(),
             labels: Labels::parse(call.options.text("labelSelector"))?,
             fields,
             name,
             picker,
         })
+    }
+
+    /// What it was made of: filters of the same text select the same of a kind.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
     }
 
     /// The one name it selects, if it demands one.

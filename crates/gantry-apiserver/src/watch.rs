@@ -22,14 +22,14 @@ use event::{Encoder, FieldIndex, Reader, memo};
 use gantry_api::protobuf;
 use gantry_api::status::Status;
 use gantry_client::{SharedEvent, SharedEvents};
-use gantry_store::{Event, EventKind, Only, ReadError, Revision, Store, Watch};
+use gantry_store::{Event, Only, ReadError, Revision, Store, Watch};
 use http::Response;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use pace::Counted;
 pub use pace::Watches;
 use rand::Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,7 +229,7 @@ impl Stream {
         match next {
             Ok(Ok(Some(events))) => {
                 self.told = Instant::now();
-                for event in &events {
+                for event in events.iter() {
                     self.seen = event.entry.mod_revision;
                     self.push(event, told)?;
                 }
@@ -257,23 +257,11 @@ impl Stream {
         };
     }
 
-    /// An object that comes to match is ADDED and one that no longer does is DELETED, whatever happened to it.
     fn push(&self, event: &Event, told: &mut impl Told) -> Result<(), Status> {
-        let (old, new) = match self.filter.is_empty() {
-            true => (event.prev.is_some(), event.kind == EventKind::Put),
-            false => {
-                let picked = memo(event).picked(&self.encoder.reader, event)?;
-                let wanted = |o: &Option<Value>| o.as_ref().is_some_and(|o| self.filter.matches(o));
-                (wanted(&picked.old), wanted(&picked.new))
-            }
-        };
-        let type_ = match (old, new) {
-            (false, false) => return Ok(()),
-            (false, true) => "ADDED",
-            (true, true) => "MODIFIED",
-            (true, false) => "DELETED",
-        };
-        told.event(type_, &self.encoder, event)
+        match memo(event).type_for(&self.encoder.reader, &self.filter, event)? {
+            Some(type_) => told.event(type_, &self.encoder, event),
+            None => Ok(()),
+        }
     }
 }
 

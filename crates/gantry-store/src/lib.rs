@@ -93,6 +93,37 @@ pub enum EventKind {
     Delete,
 }
 
+/// Events in order, shared by all who are told the same.
+#[derive(Clone, Debug, Default)]
+pub struct Events(pub(crate) Vec<Arc<[Arc<Event>]>>);
+
+impl Events {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|some| some.is_empty())
+    }
+
+    /// Each in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.0.iter().flat_map(|some| some.iter())
+    }
+}
+
+impl From<Vec<Arc<Event>>> for Events {
+    fn from(events: Vec<Arc<Event>>) -> Events {
+        Events(vec![events.into()])
+    }
+}
+
+impl IntoIterator for Events {
+    type Item = Arc<Event>;
+    type IntoIter = std::vec::IntoIter<Arc<Event>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter().cloned().collect::<Vec<_>>().into_iter()
+    }
+}
+
 /// Which keys to read, and as of when.
 #[derive(Clone, Debug)]
 pub struct RangeRequest {
@@ -157,7 +188,7 @@ pub struct Only {
 #[async_trait]
 pub trait Watch: Send {
     /// The next events, all of one or more whole revisions, in order. `Ok(None)` when the store closed.
-    async fn next(&mut self) -> Result<Option<Vec<Arc<Event>>>, ReadError>;
+    async fn next(&mut self) -> Result<Option<Events>, ReadError>;
 
     /// The store's newest revision, if everything up to it was yielded: nobody need ask for what came before.
     fn progress(&self) -> Option<Revision>;

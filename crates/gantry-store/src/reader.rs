@@ -2,7 +2,7 @@
 
 use crate::hub::{Hub, Registered, covers};
 use crate::state::{Side, State};
-use crate::{Entry, Event, Only, RangeRequest, RangeResult, ReadError, Revision, Watch};
+use crate::{Entry, Event, Events, Only, RangeRequest, RangeResult, ReadError, Revision, Watch};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -150,32 +150,22 @@ struct Stream {
 
 #[async_trait]
 impl Watch for Stream {
-    async fn next(&mut self) -> Result<Option<Vec<Arc<Event>>>, ReadError> {
+    async fn next(&mut self) -> Result<Option<Events>, ReadError> {
         while self.cursor < self.until {
             let (events, seen) = self.core.past(&self.registered.prefix, self.cursor, self.until)?;
             self.cursor = seen;
             if !events.is_empty() {
-                return Ok(Some(events));
+                return Ok(Some(events.into()));
             }
             tokio::task::yield_now().await;
         }
-        let mut events = Vec::new();
-        let registered = &mut self.registered;
-        if registered.receiver.recv_many(&mut events, CHUNK).await == 0 {
-            return match registered.load.lagged() {
-                true => Err(ReadError::Lagged),
-                false => Ok(None),
-            };
-        }
-        events.iter().for_each(|e| registered.load.taken(e));
-        Ok(Some(events))
+        self.registered.next(CHUNK).await
     }
 
     fn progress(&self) -> Option<Revision> {
         // Nothing is published while the lock is held, so none is on its way.
         let hub = self.core.hub();
-        let ready = &self.registered.receiver;
-        let idle = self.cursor >= self.until && ready.is_empty() && !ready.is_closed();
+        let idle = self.cursor >= self.until && self.registered.is_idle();
         idle.then(|| hub.published())
     }
 }

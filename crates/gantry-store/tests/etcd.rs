@@ -186,7 +186,7 @@ async fn broken_connections() {
     direct.compact(missed).await.unwrap();
     way.open.send_replace(true);
     let after = tokio::time::timeout(LIMIT, watch.next()).await.unwrap();
-    assert_eq!(after.unwrap(), None, "nothing comes after a gap");
+    assert!(after.unwrap().is_none(), "nothing comes after a gap");
     assert!(matches!(
         store.watch(b(""), missed - 1).await,
         Err(ReadError::Compacted { .. })

@@ -1,6 +1,6 @@
 //! What all watchers of an event share: the fields that selectors read, and its encodings, each made once.
 
-use crate::filter::Picker;
+use crate::filter::{Filter, Picker};
 use crate::negotiate::Format;
 use crate::stored::{Head, decode_as};
 use crate::view::{self, View};
@@ -11,13 +11,69 @@ use gantry_api::status::Status;
 use gantry_store::{Entry, Event, EventKind, Index, Revision};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What was made of an event so far.
 #[derive(Default)]
 pub struct Memo {
-    picked: Mutex<Vec<(SmolStr, Arc<Picked>)>>,
-    frames: Mutex<Vec<(FrameKey, Bytes)>>,
+    picked: Made<SmolStr, Arc<Picked>>,
+    types: Made<(SmolStr, Arc<str>), Option<&'static str>>,
+    frames: Made<FrameKey, Bytes>,
+}
+
+/// What is made but once for all who want the same. Mostly all do, so the first is found without a lock.
+struct Made<K, V> {
+    first: OnceLock<(K, V)>,
+    others: Mutex<Vec<(K, V)>>,
+}
+
+/// So many others are kept; to look through more would take longer than to make them.
+const OTHERS: usize = 16;
+
+impl<K, V> Default for Made<K, V> {
+    fn default() -> Self {
+        Made {
+            first: OnceLock::new(),
+            others: Mutex::default(),
+        }
+    }
+}
+
+impl<K: PartialEq + Clone, V: Clone> Made<K, V> {
+    fn get(&self, key: &K, make: impl FnOnce() -> Result<V, Status>) -> Result<V, Status> {
+        self.with(key, make, V::clone)
+    }
+
+    /// Uses it where it is: to count a reference to what a thousand use at a time costs more than to use it.
+    fn with<R>(
+        &self,
+        key: &K,
+        make: impl FnOnce() -> Result<V, Status>,
+        act: impl FnOnce(&V) -> R,
+    ) -> Result<R, Status> {
+        if let Some((_, made)) = self.first.get().filter(|(k, _)| k == key) {
+            return Ok(act(made));
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another may have made it meanwhile.
+        let known = self
+            .first
+            .get()
+            .into_iter()
+            .chain(&*others)
+            .find(|(k, _)| k == key);
+        if let Some((_, made)) = known {
+            return Ok(act(made));
+        }
+        let made = make()?;
+        let done = act(&made);
+        if let Err(entry) = self.first.set((key.clone(), made))
+            && others.len() < OTHERS
+        {
+            others.push(entry);
+        }
+        Ok(done)
+    }
 }
 
 /// An event's selectable fields.
@@ -31,6 +87,8 @@ pub struct Picked {
 /// How events of a kind are read.
 pub struct Reader {
     kind: Arc<Kind>,
+    /// Kinds of several groups and versions may share stored objects.
+    version: SmolStr,
     head: Head,
     picker: Picker,
 }
@@ -50,6 +108,7 @@ impl Reader {
     pub fn of(kind: &Arc<Kind>) -> Self {
         Reader {
             kind: kind.clone(),
+            version: kind.api_version().into(),
             head: Head::of(kind),
             picker: Picker::of(kind),
         }
@@ -99,46 +158,72 @@ pub fn memo(event: &Event) -> &Memo {
 impl Memo {
     /// Its selectable fields.
     pub fn picked(&self, reader: &Reader, event: &Event) -> Result<Arc<Picked>, Status> {
-        // Kinds of several groups and versions may share stored objects.
-        let key = SmolStr::from(reader.kind.api_version());
-        let mut all = self.picked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, picked)) = all.iter().find(|(k, _)| *k == key) {
-            return Ok(picked.clone());
-        }
-        let pick = |entry: &Entry| reader.picker.pick(&reader.kind, &reader.head, entry);
-        let picked = Arc::new(Picked {
-            old: event.prev.as_ref().map(pick).transpose()?,
-            new: match event.kind {
-                EventKind::Put => Some(pick(&event.entry)?),
-                EventKind::Delete => None,
-            },
-        });
-        all.push((key, picked.clone()));
-        Ok(picked)
+        self.picked.get(&reader.version, || {
+            let pick = |entry: &Entry| reader.picker.pick(&reader.kind, &reader.head, entry);
+            Ok(Arc::new(Picked {
+                old: event.prev.as_ref().map(pick).transpose()?,
+                new: match event.kind {
+                    EventKind::Put => Some(pick(&event.entry)?),
+                    EventKind::Delete => None,
+                },
+            }))
+        })
     }
 
-    /// It as a client is told of it.
-    pub fn frame(&self, type_: &'static str, encoder: &Encoder, event: &Event) -> Result<Bytes, Status> {
+    /// What it is to those who select by a filter: an object that comes to match is ADDED and one that no longer does is
+    /// DELETED, whatever happened to it. None if it does not concern them.
+    pub fn type_for(
+        &self,
+        reader: &Reader,
+        filter: &Filter,
+        event: &Event,
+    ) -> Result<Option<&'static str>, Status> {
+        if filter.is_empty() {
+            return Ok(type_of(event.prev.is_some(), event.kind == EventKind::Put));
+        }
+        let key = (reader.version.clone(), filter.text().clone());
+        self.types.get(&key, || {
+            let picked = self.picked(reader, event)?;
+            let wanted = |o: &Option<Value>| o.as_ref().is_some_and(|o| filter.matches(o));
+            Ok(type_of(wanted(&picked.old), wanted(&picked.new)))
+        })
+    }
+
+    /// Appends it as a client is told of it.
+    pub fn frame(
+        &self,
+        type_: &'static str,
+        encoder: &Encoder,
+        event: &Event,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         let key = FrameKey {
             type_,
-            version: encoder.reader.kind.api_version().into(),
+            version: encoder.reader.version.clone(),
             format: encoder.format,
             view: encoder.view,
         };
-        let mut all = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, frame)) = all.iter().find(|(k, _)| *k == key) {
-            return Ok(frame.clone());
-        }
-        let mut frame = Vec::new();
-        // An object that is gone is told as it was last, at the revision at which it went.
-        let entry = Entry {
-            mod_revision: event.entry.mod_revision,
-            ..object(type_, event).clone()
+        let make = || {
+            let mut frame = Vec::new();
+            // An object that is gone is told as it was last, at the revision at which it went.
+            let entry = Entry {
+                mod_revision: event.entry.mod_revision,
+                ..object(type_, event).clone()
+            };
+            encoder.frame(type_, &entry, &mut frame)?;
+            Ok(Bytes::from(frame))
         };
-        encoder.frame(type_, &entry, &mut frame)?;
-        let frame = Bytes::from(frame);
-        all.push((key, frame.clone()));
-        Ok(frame)
+        self.frames.with(&key, make, |frame| out.extend_from_slice(frame))
+    }
+}
+
+/// What an event is to those who want the object as it was before, or as it is after.
+fn type_of(old: bool, new: bool) -> Option<&'static str> {
+    match (old, new) {
+        (false, false) => None,
+        (false, true) => Some("ADDED"),
+        (true, true) => Some("MODIFIED"),
+        (true, false) => Some("DELETED"),
     }
 }
 

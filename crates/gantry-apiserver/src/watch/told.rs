@@ -42,8 +42,7 @@ impl Told for Vec<u8> {
     }
 
     fn event(&mut self, type_: &'static str, encoder: &Encoder, event: &Event) -> Result<(), Status> {
-        self.extend_from_slice(&memo(event).frame(type_, encoder, event)?);
-        Ok(())
+        memo(event).frame(type_, encoder, event, self)
     }
 
     fn exists(&mut self, encoder: &Encoder, entry: &Entry) -> Result<(), Status> {
