@@ -115,7 +115,7 @@ fn every_part_is_measured_and_nothing_is_left() {
         .arg("--pid")
         .arg(server.0.id().to_string())
         .arg("--store")
-        .arg(&file);
+        .arg(data.path().join("store"));
     let output = churn.output().expect("gantry runs");
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(table.lines().count(), 4, "{table}{output:?}");
