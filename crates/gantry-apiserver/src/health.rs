@@ -27,18 +27,29 @@ enum Check {
     Begun(&'static str),
 }
 
+/// Lines of the log never wait for one another.
+const LOG: Check = Check::Begun("log");
+
 /// What upstream's server does once it listens, by upstream's names, for what waits for one of them.
-const BEGUN: [&str; 15] = [
+const BEGUN: [&str; 23] = [
+    "poststarthook/start-apiserver-admission-initializer",
     "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/start-apiextensions-informers",
     "poststarthook/start-apiextensions-controllers",
     "poststarthook/crd-informer-synced",
     "poststarthook/start-system-namespaces-controller",
+    "poststarthook/start-cluster-authentication-info-controller",
     "poststarthook/storage-readiness",
     "poststarthook/start-service-ip-repair-controllers",
     "poststarthook/rbac/bootstrap-roles",
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
     "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-wait-for-first-sync",
     "poststarthook/apiservice-discovery-controller",
     "poststarthook/kube-apiserver-autoregistration",
     "autoregister-completion",
@@ -49,10 +60,11 @@ const BEGUN: [&str; 15] = [
 /// The checks of a group, in upstream's order; none for what is no group of checks.
 fn checks(group: &str) -> Option<Vec<Check>> {
     let (before, after): (&[Check], &[Check]) = match group {
-        "livez" | "healthz" => (&[Check::Ping, Check::Etcd], &[]),
+        "livez" | "healthz" => (&[Check::Ping, LOG, Check::Etcd], &[]),
         "readyz" => (
             &[
                 Check::Ping,
+                LOG,
                 Check::Etcd,
                 Check::EtcdReadiness,
                 Check::Begun("informer-sync"),

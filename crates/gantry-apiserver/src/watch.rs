@@ -81,6 +81,7 @@ pub async fn start(
         reader,
         format: if plain { Format::Json } else { call.format },
         view,
+        columns_told: false,
     };
     let (start, _) = keys.range();
     let mut stream = Stream {
@@ -202,10 +203,12 @@ impl Stream {
             let Some(entry) = objects.next().await? else {
                 if self.bookmarks {
                     told.bookmark(&self.encoder, self.seen, true);
+                    self.encoder.columns_told = true;
                 }
                 return self.live().await;
             };
             told.exists(&self.encoder, &entry)?;
+            self.encoder.columns_told = true;
         }
         Ok(Stage::Initial(objects))
     }
@@ -241,6 +244,7 @@ impl Stream {
             Err(_) => {
                 self.seen = watch.progress().unwrap_or(self.seen);
                 told.bookmark(&self.encoder, self.seen, false);
+                self.encoder.columns_told = true;
                 self.next_bookmark();
             }
         }
@@ -258,7 +262,7 @@ impl Stream {
     }
 
     /// An object that comes to match is ADDED and one that no longer does is DELETED, whatever happened to it.
-    fn push(&self, event: &Event, told: &mut impl Told) -> Result<(), Status> {
+    fn push(&mut self, event: &Event, told: &mut impl Told) -> Result<(), Status> {
         let (old, new) = match self.filter.is_empty() {
             true => (event.prev.is_some(), event.kind == EventKind::Put),
             false => {
@@ -273,7 +277,9 @@ impl Stream {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        told.event(type_, &self.encoder, event)
+        told.event(type_, &self.encoder, event)?;
+        self.encoder.columns_told = true;
+        Ok(())
     }
 }
 
