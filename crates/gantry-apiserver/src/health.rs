@@ -57,11 +57,13 @@ const BEGUN: [&str; 23] = [
     "poststarthook/apiservice-openapiv3-controller",
 ];
 
-/// The checks of a group, in upstream's order; none for what is no group of checks.
-fn checks(group: &str) -> Option<Vec<Check>> {
+const GROUPS: [&str; 3] = ["healthz", "livez", "readyz"];
+
+/// The checks of a group, in upstream's order.
+fn checks(group: &str) -> Vec<Check> {
     let (before, after): (&[Check], &[Check]) = match group {
         "livez" | "healthz" => (&[Check::Ping, LOG, Check::Etcd], &[]),
-        "readyz" => (
+        _ => (
             &[
                 Check::Ping,
                 LOG,
@@ -71,16 +73,15 @@ fn checks(group: &str) -> Option<Vec<Check>> {
             ],
             &[Check::Shutdown],
         ),
-        _ => return None,
     };
     let begun = BEGUN.map(Check::Begun);
-    Some([before, &begun, after].concat())
+    [before, &begun, after].concat()
 }
 
 /// The paths of all checks.
 pub fn paths() -> impl Iterator<Item = String> {
-    ["healthz", "livez", "readyz"].into_iter().flat_map(|group| {
-        let own = checks(group).into_iter().flatten();
+    GROUPS.into_iter().flat_map(|group| {
+        let own = checks(group).into_iter();
         let own = own.map(move |check| format!("/{group}/{}", check.name()));
         [format!("/{group}")].into_iter().chain(own)
     })
@@ -135,7 +136,8 @@ pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Resp
         Some((group, one)) => (group, Some(one)),
         None => (path, None),
     };
-    let checks = checks(group)?;
+    let group = GROUPS.into_iter().find(|g| *g == group)?;
+    let checks = checks(group);
     let query = Query::parse(query);
     match one {
         None => Some(all(server, group, &checks, &query).await),
@@ -149,7 +151,7 @@ pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Resp
     }
 }
 
-async fn all(server: &Server<'_>, group: &str, checks: &[Check], query: &Query) -> Response<Body> {
+async fn all(server: &Server<'_>, group: &'static str, checks: &[Check], query: &Query) -> Response<Body> {
     let mut lines = String::new();
     let mut failed = false;
     let mut unknown: Vec<&str> = query.all("exclude").collect();
@@ -158,17 +160,20 @@ async fn all(server: &Server<'_>, group: &str, checks: &[Check], query: &Query) 
         let before = unknown.len();
         unknown.retain(|excluded| *excluded != name);
         // Writing to a String cannot fail.
-        let _ = match unknown.len() < before {
-            true => writeln!(lines, "[+]{name} excluded: ok"),
-            false => match check.run(server).await {
-                Ok(()) => writeln!(lines, "[+]{name} ok"),
-                Err(why) => {
-                    tracing::warn!("the {group} check {name} failed: {why}");
-                    failed = true;
-                    // Anyone may ask; why is told to those who may ask for the one check.
-                    writeln!(lines, "[-]{name} failed: reason withheld")
-                }
-            },
+        if unknown.len() < before {
+            let _ = writeln!(lines, "[+]{name} excluded: ok");
+            continue;
+        }
+        let result = check.run(server).await;
+        server.api.healthchecks.note(name, group, result.is_err());
+        let _ = match result {
+            Ok(()) => writeln!(lines, "[+]{name} ok"),
+            Err(why) => {
+                tracing::warn!("the {group} check {name} failed: {why}");
+                failed = true;
+                // Anyone may ask; why is told to those who may ask for the one check.
+                writeln!(lines, "[-]{name} failed: reason withheld")
+            }
         };
     }
     if !unknown.is_empty() {

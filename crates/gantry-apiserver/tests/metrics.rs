@@ -116,4 +116,21 @@ async fn health_one_by_one() {
     )
     .await;
     check("/livez", 200, "ok").await;
+
+    // How all this went. What was excluded, or asked for alone, does not count.
+    let (code, found) = get(&server, root(), "/metrics/slis").await;
+    assert_eq!(code, 200);
+    for line in [
+        "kubernetes_healthcheck{name=\"etcd\",type=\"livez\"} 1",
+        "kubernetes_healthcheck{name=\"shutdown\",type=\"readyz\"} 0",
+        "kubernetes_healthchecks_total{name=\"shutdown\",status=\"error\",type=\"readyz\"} 1",
+        "kubernetes_healthchecks_total{name=\"shutdown\",status=\"success\",type=\"readyz\"} 1",
+        "kubernetes_healthchecks_total{name=\"etcd\",status=\"success\",type=\"readyz\"} 1",
+        "kubernetes_healthchecks_total{name=\"ping\",status=\"success\",type=\"livez\"} 3",
+        "# TYPE process_start_time_seconds gauge",
+    ] {
+        assert!(found.lines().any(|l| l == line), "no {line} in\n{found}");
+    }
+    assert!(!found.contains("healthz"), "{found}");
+    assert_eq!(get(&server, User::anonymous(), "/metrics/slis").await.0, 403);
 }
