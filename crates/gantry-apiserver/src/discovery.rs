@@ -46,6 +46,7 @@ pub fn paths(kinds: &Kinds) -> Value {
         "/apis",
         "/apis/",
         "/metrics",
+        "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
         "/openapi/v3/",

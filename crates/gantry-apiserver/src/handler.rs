@@ -341,6 +341,7 @@ impl Handler {
                     metrics::answer(&self.requests, &self.api, self.more_metrics.get(), &version()).await,
                 );
             }
+            "/metrics/slis" => return Ok(self.api.healthchecks.answer()),
             "/version" | "/version/" if get && !accept::names(accept::header(&head.headers), &TYPES[..1]) => {
                 return Err(not_acceptable(&TYPES[..1], false));
             }

@@ -27,18 +27,29 @@ enum Check {
     Begun(&'static str),
 }
 
+/// Lines of the log never wait for one another.
+const LOG: Check = Check::Begun("log");
+
 /// What upstream's server does once it listens, by upstream's names, for what waits for one of them.
-const BEGUN: [&str; 15] = [
+const BEGUN: [&str; 23] = [
+    "poststarthook/start-apiserver-admission-initializer",
     "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/start-apiextensions-informers",
     "poststarthook/start-apiextensions-controllers",
     "poststarthook/crd-informer-synced",
     "poststarthook/start-system-namespaces-controller",
+    "poststarthook/start-cluster-authentication-info-controller",
     "poststarthook/storage-readiness",
     "poststarthook/start-service-ip-repair-controllers",
     "poststarthook/rbac/bootstrap-roles",
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
     "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-wait-for-first-sync",
     "poststarthook/apiservice-discovery-controller",
     "poststarthook/kube-apiserver-autoregistration",
     "autoregister-completion",
@@ -46,29 +57,31 @@ const BEGUN: [&str; 15] = [
     "poststarthook/apiservice-openapiv3-controller",
 ];
 
-/// The checks of a group, in upstream's order; none for what is no group of checks.
-fn checks(group: &str) -> Option<Vec<Check>> {
+const GROUPS: [&str; 3] = ["healthz", "livez", "readyz"];
+
+/// The checks of a group, in upstream's order.
+fn checks(group: &str) -> Vec<Check> {
     let (before, after): (&[Check], &[Check]) = match group {
-        "livez" | "healthz" => (&[Check::Ping, Check::Etcd], &[]),
-        "readyz" => (
+        "livez" | "healthz" => (&[Check::Ping, LOG, Check::Etcd], &[]),
+        _ => (
             &[
                 Check::Ping,
+                LOG,
                 Check::Etcd,
                 Check::EtcdReadiness,
                 Check::Begun("informer-sync"),
             ],
             &[Check::Shutdown],
         ),
-        _ => return None,
     };
     let begun = BEGUN.map(Check::Begun);
-    Some([before, &begun, after].concat())
+    [before, &begun, after].concat()
 }
 
 /// The paths of all checks.
 pub fn paths() -> impl Iterator<Item = String> {
-    ["healthz", "livez", "readyz"].into_iter().flat_map(|group| {
-        let own = checks(group).into_iter().flatten();
+    GROUPS.into_iter().flat_map(|group| {
+        let own = checks(group).into_iter();
         let own = own.map(move |check| format!("/{group}/{}", check.name()));
         [format!("/{group}")].into_iter().chain(own)
     })
@@ -123,7 +136,8 @@ pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Resp
         Some((group, one)) => (group, Some(one)),
         None => (path, None),
     };
-    let checks = checks(group)?;
+    let group = GROUPS.into_iter().find(|g| *g == group)?;
+    let checks = checks(group);
     let query = Query::parse(query);
     match one {
         None => Some(all(server, group, &checks, &query).await),
@@ -137,7 +151,7 @@ pub async fn answer(server: &Server<'_>, path: &str, query: &str) -> Option<Resp
     }
 }
 
-async fn all(server: &Server<'_>, group: &str, checks: &[Check], query: &Query) -> Response<Body> {
+async fn all(server: &Server<'_>, group: &'static str, checks: &[Check], query: &Query) -> Response<Body> {
     let mut lines = String::new();
     let mut failed = false;
     let mut unknown: Vec<&str> = query.all("exclude").collect();
@@ -146,17 +160,20 @@ async fn all(server: &Server<'_>, group: &str, checks: &[Check], query: &Query) 
         let before = unknown.len();
         unknown.retain(|excluded| *excluded != name);
         // Writing to a String cannot fail.
-        let _ = match unknown.len() < before {
-            true => writeln!(lines, "[+]{name} excluded: ok"),
-            false => match check.run(server).await {
-                Ok(()) => writeln!(lines, "[+]{name} ok"),
-                Err(why) => {
-                    tracing::warn!("the {group} check {name} failed: {why}");
-                    failed = true;
-                    // Anyone may ask; why is told to those who may ask for the one check.
-                    writeln!(lines, "[-]{name} failed: reason withheld")
-                }
-            },
+        if unknown.len() < before {
+            let _ = writeln!(lines, "[+]{name} excluded: ok");
+            continue;
+        }
+        let result = check.run(server).await;
+        server.api.healthchecks.note(name, group, result.is_err());
+        let _ = match result {
+            Ok(()) => writeln!(lines, "[+]{name} ok"),
+            Err(why) => {
+                tracing::warn!("the {group} check {name} failed: {why}");
+                failed = true;
+                // Anyone may ask; why is told to those who may ask for the one check.
+                writeln!(lines, "[-]{name} failed: reason withheld")
+            }
         };
     }
     if !unknown.is_empty() {

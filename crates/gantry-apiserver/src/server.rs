@@ -149,6 +149,7 @@ impl Server {
                     services,
                     tokens,
                     admissions: Default::default(),
+                    healthchecks: Default::default(),
                     watches: Default::default(),
                     definitions: definitions.clone(),
                 },

@@ -7,7 +7,7 @@ use crate::body::Sent;
 use crate::call::{CUSTOM_PATCH_TYPES, Call};
 use crate::definitions::Definitions;
 use crate::list_options;
-use crate::metrics::Admissions;
+use crate::metrics::{Admissions, Healthchecks};
 use crate::pipeline::{self, Decoded, keep};
 use crate::registry::{self, Registry};
 use crate::request::Served;
@@ -43,6 +43,8 @@ pub struct Api {
     pub tokens: Arc<Tokens>,
     /// How long admission takes.
     pub admissions: Admissions,
+    /// How health checks went.
+    pub healthchecks: Healthchecks,
     /// The watches under way.
     pub watches: crate::watch::Watches,
     /// How far CustomResourceDefinitions have been taken in.

@@ -16,6 +16,7 @@ use crate::registry::read_error;
 use crate::request::Served;
 use crate::respond::{self, Body};
 use crate::verbs::Api;
+use crate::view::View;
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::{Encoder, FieldIndex, Reader, memo};
@@ -81,6 +82,7 @@ pub async fn start(
         reader,
         format: if plain { Format::Json } else { call.format },
         view,
+        columns_told: !matches!(view, View::Table(..)),
     };
     let (start, _) = keys.range();
     let mut stream = Stream {
@@ -202,10 +204,12 @@ impl Stream {
             let Some(entry) = objects.next().await? else {
                 if self.bookmarks {
                     told.bookmark(&self.encoder, self.seen, true);
+                    self.encoder.columns_told = true;
                 }
                 return self.live().await;
             };
             told.exists(&self.encoder, &entry)?;
+            self.encoder.columns_told = true;
         }
         Ok(Stage::Initial(objects))
     }
@@ -241,6 +245,7 @@ impl Stream {
             Err(_) => {
                 self.seen = watch.progress().unwrap_or(self.seen);
                 told.bookmark(&self.encoder, self.seen, false);
+                self.encoder.columns_told = true;
                 self.next_bookmark();
             }
         }
@@ -257,11 +262,12 @@ impl Stream {
         };
     }
 
-    fn push(&self, event: &Event, told: &mut impl Told) -> Result<(), Status> {
-        match memo(event).type_for(&self.encoder.reader, &self.filter, event)? {
-            Some(type_) => told.event(type_, &self.encoder, event),
-            None => Ok(()),
+    fn push(&mut self, event: &Event, told: &mut impl Told) -> Result<(), Status> {
+        if let Some(type_) = memo(event).type_for(&self.encoder.reader, &self.filter, event)? {
+            told.event(type_, &self.encoder, event)?;
+            self.encoder.columns_told = true;
         }
+        Ok(())
     }
 }
 

@@ -78,11 +78,29 @@ async fn health_one_by_one() {
         assert!(code == 200 && fits, "{path}: {found}");
     };
     let end = "[+]poststarthook/apiservice-openapiv3-controller ok\nlivez check passed\n";
-    verbose("/livez?verbose", "[+]ping ok\n[+]etcd ok\n[+]poststarthook/", end).await;
-    let start = "[+]ping ok\n[+]etcd excluded: ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n";
+    verbose(
+        "/livez?verbose",
+        "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]poststarthook/",
+        end,
+    )
+    .await;
+    let start = "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\n[+]etcd-readiness ok\n[+]informer-sync ok\n";
     let end = "[+]shutdown ok\nwarn: some health checks cannot be excluded: no matches for \"x\"\n\
                readyz check passed\n";
     verbose("/readyz?verbose=1&exclude=etcd&exclude=x", start, end).await;
+    // What upstream's end-to-end test of these paths asks for.
+    for group in ["healthz", "livez", "readyz"] {
+        for name in [
+            "start-apiserver-admission-initializer",
+            "start-apiextensions-informers",
+            "start-cluster-authentication-info-controller",
+            "start-kube-aggregator-informers",
+            "apiservice-status-local-available-controller",
+            "apiservice-status-remote-available-controller",
+        ] {
+            check(&format!("/{group}/poststarthook/{name}"), 200, "ok").await;
+        }
+    }
     assert_eq!(get(&server, root(), "/livez/none").await.0, 404);
     assert_eq!(get(&server, User::anonymous(), "/livez/etcd").await.0, 403);
 
@@ -98,4 +116,21 @@ async fn health_one_by_one() {
     )
     .await;
     check("/livez", 200, "ok").await;
+
+    // How all this went. What was excluded, or asked for alone, does not count.
+    let (code, found) = get(&server, root(), "/metrics/slis").await;
+    assert_eq!(code, 200);
+    for line in [
+        "kubernetes_healthcheck{name=\"etcd\",type=\"livez\"} 1",
+        "kubernetes_healthcheck{name=\"shutdown\",type=\"readyz\"} 0",
+        "kubernetes_healthchecks_total{name=\"shutdown\",status=\"error\",type=\"readyz\"} 1",
+        "kubernetes_healthchecks_total{name=\"shutdown\",status=\"success\",type=\"readyz\"} 1",
+        "kubernetes_healthchecks_total{name=\"etcd\",status=\"success\",type=\"readyz\"} 1",
+        "kubernetes_healthchecks_total{name=\"ping\",status=\"success\",type=\"livez\"} 3",
+        "# TYPE process_start_time_seconds gauge",
+    ] {
+        assert!(found.lines().any(|l| l == line), "no {line} in\n{found}");
+    }
+    assert!(!found.contains("healthz"), "{found}");
+    assert_eq!(get(&server, User::anonymous(), "/metrics/slis").await.0, 403);
 }

@@ -1,12 +1,14 @@
-//! `/metrics`: what the server counts, in Prometheus' text format, under upstream's names.
+//! `/metrics` and `/metrics/slis`: what the server counts, in Prometheus' text format, under upstream's names.
 
 mod admissions;
 mod distribution;
+mod healthchecks;
 mod process;
 mod requests;
 mod text;
 
 pub use admissions::{Admissions, Labels as AdmissionLabels};
+pub use healthchecks::Healthchecks;
 pub use requests::{Meter, Requests};
 
 use crate::handler::MoreMetrics;

@@ -8,18 +8,10 @@ const TICKS: f64 = 100.0;
 
 /// Writes what the system knows about this process. What it does not tell is left out.
 pub fn write(text: &mut Text) {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let stat = read("/proc/self/stat");
     let cpu = field(&stat, 14)
         .zip(field(&stat, 15))
         .map(|(user, system)| (user + system) / TICKS);
-    let system = read("/proc/stat");
-    let boot = system
-        .lines()
-        .find_map(|l| l.strip_prefix("btime ")?.trim().parse::<f64>().ok());
-    let started = boot
-        .zip(field(&stat, 22))
-        .map(|(boot, after)| boot + after / TICKS);
     let status = read("/proc/self/status");
     let kibibytes = |name: &str| {
         let line = status.lines().find_map(|l| l.strip_prefix(name))?;
@@ -79,12 +71,6 @@ pub fn write(text: &mut Text) {
             kibibytes("VmRSS:"),
         ),
         (
-            "process_start_time_seconds",
-            "gauge",
-            "Start time of the process since unix epoch in seconds.",
-            started,
-        ),
-        (
             "process_virtual_memory_bytes",
             "gauge",
             "Virtual memory size in bytes.",
@@ -96,6 +82,24 @@ pub fn write(text: &mut Text) {
             text.one(name, type_, help, value);
         }
     }
+    write_start(text);
+}
+
+/// Writes when the process began.
+pub fn write_start(text: &mut Text) {
+    let stat = read("/proc/self/stat");
+    let system = read("/proc/stat");
+    let boot = system
+        .lines()
+        .find_map(|l| l.strip_prefix("btime ")?.trim().parse::<f64>().ok());
+    if let (Some(boot), Some(after)) = (boot, field(&stat, 22)) {
+        let help = "Start time of the process since unix epoch in seconds.";
+        text.one("process_start_time_seconds", "gauge", help, boot + after / TICKS);
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
 }
 
 /// A field of /proc/self/stat by its number in proc(5). The second, a name in parentheses, may hold anything.

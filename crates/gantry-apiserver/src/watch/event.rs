@@ -3,7 +3,7 @@
 use crate::filter::{Filter, Picker};
 use crate::negotiate::Format;
 use crate::stored::{Head, decode_as};
-use crate::view::{self, View};
+use crate::view::{self, Include, View};
 use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::selector::text_at;
@@ -11,6 +11,7 @@ use gantry_api::status::Status;
 use gantry_store::{Entry, Event, EventKind, Index, Revision};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What was made of an event so far.
@@ -144,6 +145,7 @@ struct FrameKey {
     version: SmolStr,
     format: Format,
     view: View,
+    columns_told: bool,
 }
 
 /// What was made of an event so far.
@@ -202,6 +204,7 @@ impl Memo {
             version: encoder.reader.version.clone(),
             format: encoder.format,
             view: encoder.view,
+            columns_told: encoder.columns_told,
         };
         let make = || {
             let mut frame = Vec::new();
@@ -243,6 +246,8 @@ pub struct Encoder {
     pub format: Format,
     /// The objects' look.
     pub view: View,
+    /// Whether a table told its columns, which it does once.
+    pub columns_told: bool,
 }
 
 impl Encoder {
@@ -258,9 +263,18 @@ impl Encoder {
             return Ok(());
         }
         let object = decode_as(kind, entry)?;
-        let frame = self.format.frame(type_, &self.view.one(kind, &object));
+        let frame = self.format.frame(type_, &self.shown(&object));
         out.extend_from_slice(&frame);
         Ok(())
+    }
+
+    /// An object as the client wants to see it.
+    pub fn shown<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        let mut shown = self.view.one(&self.reader.kind, object);
+        if self.columns_told && matches!(self.view, View::Table(..)) {
+            shown.to_mut()["columnDefinitions"] = Value::Null;
+        }
+        shown
     }
 
     /// The news that everything up to a revision was told; perhaps that this was what existed first.
@@ -273,9 +287,13 @@ impl Encoder {
         if initial_end {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        if let View::Metadata(meta) = self.view {
-            object = view::metadata(&object, meta);
+        let mut shown = self.shown(&object).into_owned();
+        if let View::Table(Include::None, meta) = self.view
+            && initial_end
+        {
+            // Rows without objects would not tell what the annotation does.
+            shown["rows"][0]["object"] = view::metadata(&object, meta);
         }
-        object
+        shown
     }
 }

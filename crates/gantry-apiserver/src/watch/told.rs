@@ -93,7 +93,7 @@ impl Objects {
                     ..entry.clone()
                 };
                 let object = decode_as(kind, &entry)?;
-                Shared::complete(encoder.view.one(kind, &object).to_string())
+                Shared::complete(encoder.shown(&object).to_string())
             }
         };
         self.push(type_, object);

@@ -1,10 +1,10 @@
 //! Removes what a pod has left behind while it goes on: of each container, one instance that ended is kept, for its log
-//! and for what its status tells.
+//! and for what its status tells, and the one before for as long as the status names it.
 
 use crate::cri::CriError;
 use crate::logs::rotate;
-use crate::pod::container;
 use crate::pod::state::{Container, Phase, PodState, Sandbox};
+use crate::pod::{container, status};
 use crate::shared::Shared;
 use serde_json::Value;
 use std::path::Path;
@@ -23,9 +23,14 @@ pub enum GarbageError {
     File(String, #[source] std::io::Error),
 }
 
-/// Removes what is not kept, with its logs.
-pub async fn collect(shared: &Shared, pod: &Value, state: &PodState) -> Result<(), GarbageError> {
-    let containers = containers(state);
+/// Removes what is not kept, with its logs. `of_pod` is the status that was made last.
+pub async fn collect(
+    shared: &Shared,
+    pod: &Value,
+    state: &PodState,
+    of_pod: &Value,
+) -> Result<(), GarbageError> {
+    let containers = containers(state, of_pod);
     for container in &containers {
         let log = Path::new(&container.log_path);
         let failed = |path: &Path, e| GarbageError::File(path.display().to_string(), e);
@@ -46,8 +51,13 @@ pub async fn collect(shared: &Shared, pod: &Value, state: &PodState) -> Result<(
     Ok(())
 }
 
-/// Containers that ended, but for the newest of each name.
-fn containers(state: &PodState) -> Vec<&Container> {
+/// Containers that ended, but for the newest of each name, and those that are the last that their status tells of: one
+/// that ended as soon as it was started is newer than these, and their logs are still asked for.
+fn containers<'a>(state: &'a PodState, of_pod: &Value) -> Vec<&'a Container> {
+    let named = |container: &Container| {
+        let id = status::container_id(container);
+        status::of_containers(of_pod).any(|s| s["lastState"]["terminated"]["containerID"] == *id)
+    };
     let ended: Vec<&Container> = state
         .containers
         .iter()
@@ -57,6 +67,7 @@ fn containers(state: &PodState) -> Vec<&Container> {
     (0..ended.len())
         .filter(|at| newer(*at) >= KEPT)
         .map(|at| ended[at])
+        .filter(|container| !named(container))
         .collect()
 }
 
@@ -76,6 +87,7 @@ fn sandboxes<'a>(state: &'a PodState, removed: &[&Container]) -> Vec<&'a Sandbox
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn one_of_each_is_kept() {
@@ -102,9 +114,16 @@ mod tests {
                 container("a1", "a", Phase::Exited, "s1"),
             ],
         };
-        let removed = containers(&state);
-        let ids: Vec<&str> = removed.iter().map(|c| c.id.as_str()).collect();
-        assert_eq!(ids, ["a2", "a1"]);
+        let check = |last: &str, expected: &[&str]| {
+            let last = json!({"terminated": {"containerID": format!("containerd://{last}")}});
+            let status = json!({"containerStatuses": [{"name": "a", "state": {}, "lastState": last}]});
+            let removed = containers(&state, &status);
+            let ids: Vec<&str> = removed.iter().map(|c| c.id.as_str()).collect();
+            assert_eq!(ids, expected, "{status}");
+        };
+        check("a3", &["a2", "a1"]);
+        check("a2", &["a1"]);
+        let removed = containers(&state, &json!({}));
         let ids: Vec<&str> = sandboxes(&state, &removed)
             .iter()
             .map(|s| s.id.as_str())

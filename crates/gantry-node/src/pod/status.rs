@@ -264,6 +264,16 @@ fn terminated(container: &Container) -> Value {
     state
 }
 
+/// The statuses of all containers that a pod's status tells of.
+pub fn of_containers(status: &Value) -> impl Iterator<Item = &Value> {
+    let lists = [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ];
+    lists.into_iter().flat_map(|field| spec::list(status, field))
+}
+
 /// A container's id as the API shows it.
 pub fn container_id(container: &Container) -> String {
     format!("containerd://{}", container.id)

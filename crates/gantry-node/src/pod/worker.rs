@@ -219,8 +219,9 @@ impl Worker {
             host_ip: &host_ip,
             now: clock::now(),
         });
-        self.writer.write(pod, made.clone());
+        // Who reads it in the API may ask the node about it at once.
         self.view().status = Some(made.clone());
+        self.writer.write(pod, made.clone());
         self.status = Some(made);
     }
 
@@ -264,7 +265,8 @@ impl Worker {
         };
         let plan = plan(pod, &self.state, &Judge(&self.probes));
         self.carry_out(pod, plan, &volumes).await?;
-        Ok(garbage::collect(&self.shared, pod, &self.state).await?)
+        let status = self.status.as_ref().unwrap_or(&pod["status"]);
+        Ok(garbage::collect(&self.shared, pod, &self.state, status).await?)
     }
 
     async fn carry_out(

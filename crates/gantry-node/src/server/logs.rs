@@ -7,7 +7,7 @@ use crate::clock;
 use crate::cri::{CriError, Runtime, v1};
 use crate::logs::read::{Follow, Log};
 use crate::logs::{Options, Stream};
-use crate::pod::spec;
+use crate::pod::{spec, status};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -44,11 +44,11 @@ pub async fn answer(
         .split_once("://")
         .map_or(id.as_str(), |(_, short)| short)
         .to_string();
-    let status = runtime.container_status(&short).await.map_err(|error| {
+    let found = runtime.container_status(&short).await.map_err(|error| {
         tracing::debug!("the log of {id} is not known: {error}");
         bad(format!("unable to retrieve container logs for {id}"))
     })?;
-    let log = Log::open(status.log_path.into(), options)
+    let log = Log::open(found.log_path.into(), options)
         .await
         .map_err(|e| bad(e.to_string()))?;
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
@@ -137,16 +137,8 @@ fn options(query: &Query, now: i64) -> Result<(Options, bool), Refusal> {
 }
 
 /// The id of the instance of a container whose log is asked for; else upstream's text that says why there is none.
-fn instance(status: &Value, pod: &str, name: &str, previous: bool) -> Result<String, String> {
-    let lists = [
-        "containerStatuses",
-        "initContainerStatuses",
-        "ephemeralContainerStatuses",
-    ];
-    let found = lists
-        .iter()
-        .flat_map(|field| spec::list(status, field))
-        .find(|s| spec::text(s, "name") == name);
+fn instance(of_pod: &Value, pod: &str, name: &str, previous: bool) -> Result<String, String> {
+    let found = status::of_containers(of_pod).find(|s| spec::text(s, "name") == name);
     let what = format!("container {name:?} in pod {pod:?}");
     let Some(found) = found else {
         return Err(format!("{what} is not available"));
