@@ -7,6 +7,7 @@ mod requests;
 mod text;
 
 pub use admissions::{Admissions, Labels as AdmissionLabels};
+pub use process::most_files;
 pub use requests::{Meter, Requests};
 
 use crate::handler::MoreMetrics;
