@@ -37,6 +37,8 @@ const HEAD_LIMIT: u32 = 1 << 20;
 /// A request may have so many headers. Upstream counts none: whoever acts as another sends one for each of its groups,
 /// of which directories allow about a thousand. Some hundred thousand empty ones would cost more than they say.
 const HEADERS: usize = 2_000;
+/// Over HTTP/1.1, room for so many is made anew for each head: what is still cheap.
+const HEADERS_OVER_HTTP1: usize = 1_000;
 /// Requests under way at once on one HTTP/2 connection, as upstream's.
 const STREAMS: u32 = 100;
 /// Requests that may be taken back before they are looked at; then the connection ends, as it does upstream.
@@ -140,7 +142,7 @@ fn http1_settings() -> http1::Builder {
         .timer(TokioTimer::new())
         // `Patience` has it, which tells a head that does not end from a connection without a request.
         .header_read_timeout(None)
-        .max_headers(HEADERS);
+        .max_headers(HEADERS_OVER_HTTP1);
     builder
 }
 

@@ -23,8 +23,8 @@ async fn heads_over_http1() {
     };
     let long = "x".repeat(70_000);
     check(get(&format!("/api/{long}"), ""), "414 ").await;
-    check(get("/api", &"X-A: b\r\n".repeat(1_900)), "200 ").await;
-    check(get("/api", &"X-A: b\r\n".repeat(2_100)), "431 ").await;
+    check(get("/api", &"X-A: b\r\n".repeat(900)), "200 ").await;
+    check(get("/api", &"X-A: b\r\n".repeat(1_100)), "431 ").await;
     check(get("/api", &format!("X-A: {}\r\n", "x".repeat(300_000))), "200 ").await;
     check(get("/api", &format!("X-A: {}\r\n", "x".repeat(2 << 20))), "431 ").await;
     check("GET / HTTP/9.9\r\n\r\n".into(), "400 ").await;
