@@ -114,8 +114,8 @@ fn every_part_is_measured_and_nothing_is_left() {
         .arg(&kubeconfig)
         .arg("--pid")
         .arg(server.0.id().to_string())
-        .arg("--file")
-        .arg(&file);
+        .arg("--store")
+        .arg(data.path().join("store"));
     let output = churn.output().expect("gantry runs");
     let table = String::from_utf8_lossy(&output.stdout);
     assert_eq!(table.lines().count(), 4, "{table}{output:?}");
@@ -123,7 +123,7 @@ fn every_part_is_measured_and_nothing_is_left() {
         table
             .lines()
             .next()
-            .is_some_and(|l| l.ends_with("MOST MB   FILE MB"))
+            .is_some_and(|l| l.ends_with("MOST MB   STORE MB"))
     );
     assert!(table.contains("round 2         40        0"), "{table}");
     let (done, _, error) = bench(&["--only", "get", "--kubeconfig", "/nowhere"]);

@@ -20,11 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) const QUEUE: usize = 1024;
 /// A commit takes no further request once it holds this many bytes.
 const COMMIT_BYTES: usize = 16 << 20;
-/// A commit that several wait for waits for more of them, as long as some come within each such time: a commit costs much
-/// the same whatever is in it.
-const GATHER: Duration = Duration::from_micros(200);
-/// It waits no longer than this.
-const GATHER_LONGEST: Duration = Duration::from_micros(1500);
+/// After a commit of several the writer rests for as long as that took, but no longer than this: a commit costs much the
+/// same whatever is in it, and who is to be served next needs the processor, too.
+const REST: Duration = Duration::from_micros(1500);
 /// Records of history erased with one commit, so that compaction delays no write for long.
 const ERASE: usize = 4096;
 /// A disk that refused is tried again at most this often.
@@ -56,6 +54,8 @@ pub(super) struct Writer {
     doomed: VecDeque<Revision>,
     retention: Retention,
     broken: Option<Broken>,
+    /// Until when it rests.
+    rested: Instant,
     /// The compaction that the disk knows of.
     compacted: Revision,
     /// What was in use when the files last reached their limit; nothing is put until some of it is gone.
@@ -79,6 +79,7 @@ impl Writer {
             doomed: doomed.into(),
             retention: Retention::new(limits, Instant::now()),
             broken: None,
+            rested: Instant::now(),
             full: None,
         }
     }
@@ -95,7 +96,11 @@ impl Writer {
                 Request::Write(op, reply) => {
                     let (writes, other) = self.gather((op, reply));
                     next = other;
+                    let (several, start) = (writes.len() > 1, Instant::now());
                     self.write(writes, 0);
+                    if several {
+                        self.rested = Instant::now() + start.elapsed().min(REST);
+                    }
                 }
             }
             self.retain();
@@ -105,26 +110,23 @@ impl Writer {
 
     /// The writes that go into one commit with a first one, and the request that comes after them if it is none.
     fn gather(&mut self, first: (Op, Reply)) -> (Vec<(Op, Reply)>, Option<Request>) {
-        let (start, mut bytes) = (Instant::now(), first.0.len());
-        let mut writes = vec![first];
-        loop {
-            let before = writes.len();
-            while writes.len() < QUEUE && bytes < COMMIT_BYTES {
-                match self.queue.try_recv() {
-                    Ok(Request::Write(op, reply)) => {
-                        bytes += op.len();
-                        writes.push((op, reply));
-                    }
-                    Ok(other) => return (writes, Some(other)),
-                    Err(_) => break,
-                }
-            }
-            // Who is alone is not made to wait.
-            if writes.len() == before || start.elapsed() >= GATHER_LONGEST {
-                return (writes, None);
-            }
-            std::thread::sleep(GATHER);
+        let rest = self.rested.saturating_duration_since(Instant::now());
+        if !rest.is_zero() {
+            std::thread::sleep(rest);
         }
+        let mut bytes = first.0.len();
+        let mut writes = vec![first];
+        while writes.len() < QUEUE && bytes < COMMIT_BYTES {
+            match self.queue.try_recv() {
+                Ok(Request::Write(op, reply)) => {
+                    bytes += op.len();
+                    writes.push((op, reply));
+                }
+                Ok(other) => return (writes, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (writes, None)
     }
 
     /// The next request; erases history while there is none.

@@ -8,7 +8,7 @@ use crate::kubeconfig;
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `gantry bench churn`.
 #[derive(clap::Args)]
@@ -31,9 +31,9 @@ pub struct Options {
     /// The server's process on this machine, whose memory is shown.
     #[arg(long)]
     pid: Option<u32>,
-    /// The server's file on this machine, whose size is shown.
+    /// The folder of the server's store on this machine, whose size is shown.
     #[arg(long)]
-    file: Option<PathBuf>,
+    store: Option<PathBuf>,
 }
 
 /// Few enough that an object's create is answered long before its delete is sent.
@@ -85,9 +85,17 @@ fn load(name: &str, count: u32, rate: Option<u32>) -> Load {
 fn take(options: &Options, found: &mut [Figures]) {
     if let Some(figures) = found.last_mut() {
         figures.memory = options.pid.and_then(memory_of);
-        let file = options.file.as_ref().and_then(|path| path.metadata().ok());
-        figures.file = file.map(|f| f.len() as f64 / 1e6);
+        figures.store = options.store.as_ref().and_then(|folder| size_of(folder).ok());
     }
+}
+
+/// How long the files in a folder are, in MB.
+fn size_of(folder: &Path) -> std::io::Result<f64> {
+    let mut bytes = 0;
+    for file in std::fs::read_dir(folder)? {
+        bytes += file?.metadata()?.len();
+    }
+    Ok(bytes as f64 / 1e6)
 }
 
 /// Where an object is; ConfigMaps and Pods by turns.

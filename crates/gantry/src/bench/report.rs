@@ -22,9 +22,9 @@ pub struct Figures {
     /// The server's resident memory afterwards, and the most it had, in megabytes, if it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<[f64; 2]>,
-    /// The size of the server's file afterwards, in megabytes, if it was asked for.
+    /// The size of the server's store afterwards, in megabytes, if it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<f64>,
+    pub store: Option<f64>,
 }
 
 impl Figures {
@@ -74,9 +74,9 @@ pub fn table(figures: &[Figures], other: Option<&[Figures]>) -> String {
     if memory {
         rows[0].extend(["MEMORY MB".into(), "MOST MB".into()]);
     }
-    let file = figures.iter().any(|f| f.file.is_some());
-    if file {
-        rows[0].push("FILE MB".into());
+    let store = figures.iter().any(|f| f.store.is_some());
+    if store {
+        rows[0].push("STORE MB".into());
     }
     if other.is_some() {
         rows[0].extend(["TIMES".into(), "P99 TIMES".into()]);
@@ -99,8 +99,8 @@ pub fn table(figures: &[Figures], other: Option<&[Figures]>) -> String {
                 None => ["-".into(), "-".into()],
             });
         }
-        if file {
-            row.push(f.file.map_or("-".into(), |mb| format!("{mb:.0}")));
+        if store {
+            row.push(f.store.map_or("-".into(), |mb| format!("{mb:.0}")));
         }
         if let Some(other) = other {
             match other.iter().find(|o| o.name == f.name) {
@@ -162,12 +162,12 @@ mod tests {
         );
         assert!(table(&mine, None).starts_with("WORK       REQUESTS   FAILED   PER SECOND   MB/S   P50 MS"));
         mine[0].memory = Some([123.4, 150.0]);
-        mine[0].file = Some(77.7);
+        mine[0].store = Some(77.7);
         let text = table(&mine[..1], None);
         assert!(
             text.lines()
                 .next()
-                .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB   FILE MB")),
+                .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB   STORE MB")),
             "{text}"
         );
         assert!(text.trim_end().ends_with("123       150        78"), "{text}");
