@@ -2,15 +2,19 @@
 //!
 //! Source: k8s.io/apimachinery/pkg/runtime/serializer and k8s.io/apiserver/pkg/endpoints/handlers/rest.go.
 
+use crate::handler::RequestBody;
 use crate::negotiate::{Format, TYPES};
 use crate::yaml;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use gantry_api::kind::Kind;
 use gantry_api::schema::Schema;
 use gantry_api::status::Status;
 use gantry_api::{json, protobuf};
+use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
+/// Bodies may be this large, as upstream's.
+pub const LIMIT: usize = 3 * 1024 * 1024;
 /// Bytes of a body that an error shows.
 const SHOWN: usize = 30;
 /// What Go reads an object's kind and version into.
@@ -38,6 +42,21 @@ impl From<Value> for Sent {
             ..Sent::default()
         }
     }
+}
+
+/// A body, once all of it has come.
+pub async fn receive(mut body: RequestBody) -> Result<Bytes, Status> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|e| Status::bad_request(format!("the request's body could not be read: {e}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > LIMIT {
+            return Err(Status::too_large(LIMIT));
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
 }
 
 /// A request's body as a tree. `expected` names the kind that it should be; `kind` is what a protobuf body is when it

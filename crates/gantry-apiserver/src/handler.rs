@@ -3,7 +3,9 @@
 use crate::accept;
 use crate::answered;
 use crate::apply;
+use crate::aside;
 use crate::authenticate::{Authenticator, OPEN_PATHS};
+use crate::body;
 use crate::call::Call;
 use crate::compress;
 use crate::connect::{self, Connect};
@@ -15,23 +17,22 @@ use crate::limits::{self, Class, Limits};
 use crate::metrics::{self, Requests};
 use crate::negotiate::{Format, STREAMS, TYPES};
 use crate::options::Options;
+use crate::outgoing::{self, PassedOn};
 use crate::request::{self, Kinds, Parsed, Target};
 use crate::respond::{self, Body};
 use crate::verbs::Api;
 use crate::warnings::Warnings;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Body as HttpBody;
 use serde_json::json;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use tokio::time::{Instant, timeout_at};
 
-/// Bodies may be this large, as upstream's.
-const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// A request's body, from a connection or from a component of the same process.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -92,7 +93,7 @@ impl Handler {
         class: Class,
         user: Arc<User>,
         parsed: Parsed,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Response<Body> {
         let end = match (class, limits::time(request.uri().query().unwrap_or(""))) {
             (Class::Long, _) => None,
@@ -106,12 +107,15 @@ impl Handler {
             .and_then(|n| usize::try_from(n).ok());
         let bytes = match class {
             Class::Long => 0,
-            _ => announced.unwrap_or(BODY_LIMIT).min(BODY_LIMIT),
+            _ => announced.unwrap_or(body::LIMIT).min(body::LIMIT),
         };
         let seat = match limits.enter(&user, class, bytes).await {
             Ok(seat) => seat,
             Err(busy) => return busy.respond(),
         };
+        if let Some(turn) = seat.turn() {
+            request.extensions_mut().insert(turn);
+        }
         let format = accept::plain(accept::header(request.headers())).unwrap_or_default();
         let answer = self.answer_parsed(user, parsed, request);
         let answer = match end {
@@ -121,7 +125,7 @@ impl Handler {
                 Err(_) => respond::error(&limits::timed_out(), format),
             },
         };
-        limits::keep(answer, end, seat)
+        outgoing::keep(answer, end, seat)
     }
 
     async fn answer_parsed(
@@ -220,7 +224,11 @@ impl Handler {
                 head,
                 body,
             };
-            return self.connect.answer(&self.api, subresource, request).await;
+            let answer = self.connect.answer(&self.api, subresource, request).await;
+            return answer.map(|mut answer| {
+                answer.extensions_mut().insert(PassedOn);
+                answer
+            });
         }
         let text = |name| {
             head.headers
@@ -245,7 +253,11 @@ impl Handler {
                 .err(),
             false => None,
         };
-        let body = read(body).await?;
+        // Who reads sends none that matters.
+        let body = match verb {
+            "get" | "list" | "watch" => Bytes::new(),
+            _ => body::receive(body).await?,
+        };
         let answered = answered::find(&kind);
         let offer = accept::Offer {
             no_protobuf: kind.custom.is_some() && target.subresource.as_deref() != Some("scale"),
@@ -284,16 +296,20 @@ impl Handler {
         if let Some(kind) = options {
             call.options.check(kind, call.is_apply())?;
         }
-        let answer = match (answered, verb) {
-            (Some(answered), _) => answered.answer(&self.api, &self.authenticator, call).await,
-            (None, "get") => self.api.get(&call).await,
-            (None, "create") => self.api.create(&call).await,
-            (None, "update") => self.api.update(&call).await,
-            (None, "patch") => self.api.patch(&call).await,
-            (None, "delete") => deletion::delete(&self.api, &call).await,
-            (None, "deletecollection") => deletion::delete_collection(&self.api, &call).await,
-            (None, _) => self.api.list(&call).await,
-        };
+        let bytes = call.body.len();
+        let work = pin!(async {
+            match (answered, verb) {
+                (Some(answered), _) => answered.answer(&self.api, &self.authenticator, call).await,
+                (None, "get") => self.api.get(&call).await,
+                (None, "create") => self.api.create(&call).await,
+                (None, "update") => self.api.update(&call).await,
+                (None, "patch") => self.api.patch(&call).await,
+                (None, "delete") => deletion::delete(&self.api, &call).await,
+                (None, "deletecollection") => deletion::delete_collection(&self.api, &call).await,
+                (None, _) => self.api.list(&call).await,
+            }
+        });
+        let answer = aside::run(bytes, head.extensions.get(), work).await;
         // Those who are refused are told, too.
         let mut answer = answer.unwrap_or_else(|status| respond::error(&status, refusals));
         warnings.tell(&mut answer);
@@ -426,20 +442,6 @@ fn not_acceptable(types: &[&str], of_list: bool) -> Status {
     status.message = format!("406: Not Acceptable\n\nAvailable representations: {types}");
     status.details = Some(json!({}));
     status
-}
-
-async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|e| Status::bad_request(format!("the request's body could not be read: {e}")))?;
-        let Some(data) = frame.data_ref() else { continue };
-        if whole.len() + data.len() > BODY_LIMIT {
-            return Err(Status::too_large(BODY_LIMIT));
-        }
-        whole.extend_from_slice(data);
-    }
-    Ok(whole.freeze())
 }
 
 fn version() -> serde_json::Value {

@@ -4,22 +4,17 @@
 //! The numbers of requests are those of k8s.io/apiserver/pkg/server/filters/maxinflight.go. As with upstream's priority
 //! and fairness, a request that finds no place waits a while in line before it is turned away.
 
-use crate::respond::{self, Body, BodyError};
-use bytes::Bytes;
+use crate::respond::{self, Body};
 use gantry_api::duration;
 use gantry_api::status::Status;
 use gantry_auth::{MASTERS, User};
 use http::{HeaderValue, Response, header};
-use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Frame};
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::timeout;
 
 /// Requests under way at once that change nothing, and that change something, unless options say otherwise.
 pub const REQUESTS: usize = 400;
@@ -77,7 +72,21 @@ struct Share {
     mutating: Option<Arc<Semaphore>>,
     long: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    /// Who works on a large request.
+    turn: Arc<Semaphore>,
     waiting: AtomicUsize,
+}
+
+/// Goes with a request whose user's large requests are worked on one after the other.
+#[derive(Clone)]
+pub struct Turn(Arc<Semaphore>);
+
+impl Turn {
+    /// Waits for the user's other large requests.
+    pub async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.0.clone().acquire_owned().await.ok()
+    }
 }
 
 /// The server has no place for a request.
@@ -88,7 +97,14 @@ pub struct Busy;
 pub struct Seat {
     // The permits go before the share, which is forgotten with its last seat.
     _places: Vec<OwnedSemaphorePermit>,
-    _share: Option<Held>,
+    share: Option<Held>,
+}
+
+impl Seat {
+    /// What the user's large requests wait for; none for those who have no limits.
+    pub fn turn(&self) -> Option<Turn> {
+        self.share.as_ref().map(|held| Turn(held.share.turn.clone()))
+    }
 }
 
 /// A user's share for as long as it is used.
@@ -124,7 +140,7 @@ impl Limits {
         if user.in_group(MASTERS) {
             return Ok(Seat {
                 _places: Vec::new(),
-                _share: None,
+                share: None,
             });
         }
         let held = self.hold(&user.name);
@@ -137,7 +153,7 @@ impl Limits {
         share.waiting.fetch_sub(1, Ordering::Relaxed);
         Ok(Seat {
             _places: places.map_err(|_| Busy)??,
-            _share: Some(held),
+            share: Some(held),
         })
     }
 
@@ -189,6 +205,7 @@ impl Share {
             mutating: places.mutating.map(some),
             long: some(places.long),
             bytes: some(places.bytes),
+            turn: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -221,7 +238,7 @@ async fn take(shares: [&Share; 2], class: Class, bytes: usize) -> Result<Vec<Own
 impl Busy {
     /// What upstream answers, in its form.
     pub fn respond(self) -> Response<Body> {
-        let mut response = respond::text(429, "Too many requests, please try again later.\n");
+        let mut response = respond::plain_error(429, "Too many requests, please try again later.\n");
         let second = HeaderValue::from_static("1");
         response.headers_mut().insert(header::RETRY_AFTER, second);
         response
@@ -258,61 +275,10 @@ pub fn timed_out() -> Status {
     status
 }
 
-/// Keeps `kept` for as long as an answer is streamed, which breaks off at `end`.
-pub fn keep<T: Send + Unpin + 'static>(
-    response: Response<Body>,
-    end: Option<Instant>,
-    kept: T,
-) -> Response<Body> {
-    // What is known whole is out of hand already.
-    if response.body().size_hint().exact().is_some() {
-        return response;
-    }
-    response.map(|body| {
-        let end = end.map(|at| Box::pin(tokio::time::sleep_until(at)));
-        Kept {
-            body,
-            end,
-            _kept: kept,
-        }
-        .boxed_unsync()
-    })
-}
-
-struct Kept<T> {
-    body: Body,
-    end: Option<Pin<Box<Sleep>>>,
-    _kept: T,
-}
-
-impl<T: Unpin> HttpBody for Kept<T> {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(end) = &mut self.end
-            && end.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err("the answer was not taken in the time allotted".into())));
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
 
     fn limits() -> Arc<Limits> {
         Arc::new(Limits::of(Places {
@@ -363,6 +329,16 @@ mod tests {
         assert_eq!(known(), 1);
         drop(one);
         assert_eq!(known(), 0);
+    }
+
+    #[test]
+    fn busy_is_said_as_upstream_says_it() {
+        let response = Busy.respond();
+        assert_eq!(response.status(), 429);
+        let header = |name: &str| response.headers()[name].to_str().unwrap();
+        assert_eq!(header("retry-after"), "1");
+        assert_eq!(header("content-type"), "text/plain; charset=utf-8");
+        assert_eq!(header("x-content-type-options"), "nosniff");
     }
 
     #[test]

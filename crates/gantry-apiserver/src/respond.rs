@@ -32,7 +32,12 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
 
 /// What a browser is told where nothing is.
 pub fn no_such_page() -> Response<Body> {
-    let mut response = text(404, "404 page not found\n");
+    plain_error(404, "404 page not found\n")
+}
+
+/// An error outside of the API, as Go's server has it.
+pub fn plain_error(code: u16, why: &'static str) -> Response<Body> {
+    let mut response = text(code, why);
     let guess_nothing = header::HeaderValue::from_static("nosniff");
     response
         .headers_mut()

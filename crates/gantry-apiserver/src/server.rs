@@ -1,51 +1,29 @@
 //! Listening: TLS, HTTP/1.1 and HTTP/2, and who is at the other end.
 
-use crate::authenticate::{self, Authenticator};
+use crate::authenticate::Authenticator;
 use crate::authz::Authorizer;
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
-use crate::connection::{Connection, Connections};
+use crate::connection::{Connections, Patience};
 use crate::definitions::{self, Definitions};
 use crate::handler::Handler;
-use crate::limits::{self, Limits, MUTATING_REQUESTS, REQUESTS};
+use crate::limits::{Limits, MUTATING_REQUESTS, REQUESTS};
 use crate::local::Local;
-use crate::negotiate::Format;
 use crate::registry::Registry;
 use crate::request::Served;
-use crate::respond::{self, Body};
 use crate::runtime_config::{RuntimeConfig, RuntimeConfigError};
 use crate::tls::{self, Certificate, TlsError, TlsFiles};
 use crate::verbs::Api;
+use crate::wire::{self, Way};
 use crate::{answered, api_services, bootstrap, kubernetes_service, services};
 use gantry_api::status::Status;
+use gantry_auth::User;
 use gantry_auth::service_account::{KeyError, Keys, Tokens};
-use gantry_auth::{User, x509};
 use gantry_store::Store;
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-/// A TLS handshake must be done after this long.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A request's head must have arrived after this long, as upstream has it. Over HTTP/1.1 the time runs from the end of
-/// the request before, so that idle connections end too.
-const HEAD_TIME: Duration = Duration::from_secs(32);
-/// A request's head may be this large, as upstream's.
-const HEAD_LIMIT: u32 = 1 << 20;
-/// Requests under way at once on one HTTP/2 connection, as upstream's.
-const STREAMS: u32 = 100;
-/// What a client may send of one request's body before it is read, as upstream's.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// What it may send so of all requests' bodies together.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
 /// What a server is started with.
 pub struct Config<'a> {
@@ -175,6 +153,15 @@ impl Server {
         }
     }
 
+    /// Has another patience with clients.
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> Self {
+        Server {
+            connections: Arc::new(Connections::with(patience)),
+            ..self
+        }
+    }
+
     /// The certificate that new connections are shown, to replace it before it ends.
     pub fn certificate(&self) -> Arc<Certificate> {
         self.certificate.clone()
@@ -200,10 +187,12 @@ impl Server {
     /// dropped with the runtime.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let accept = async {
+            let mut failing = false;
             loop {
                 let place = self.connections.place().await;
                 match listener.accept().await {
                     Ok((stream, peer)) => {
+                        failing = false;
                         // Who has half of all connections already gets no more: the others need theirs.
                         let Some(connection) = place.of(peer.ip()) else {
                             continue;
@@ -213,10 +202,20 @@ impl Server {
                             limits: self.limits.clone(),
                             peer: Peer(peer.ip()),
                         };
-                        tokio::spawn(serve(way, self.acceptor.clone(), stream, connection));
+                        let patience = self.connections.patience();
+                        tokio::spawn(wire::serve(
+                            way,
+                            self.acceptor.clone(),
+                            stream,
+                            connection,
+                            patience,
+                        ));
                     }
+                    // Who comes waits for a moment in which there are files again, or whatever else is short.
                     Err(error) => {
-                        tracing::warn!("a connection could not be accepted: {error}");
+                        if !std::mem::replace(&mut failing, true) {
+                            tracing::warn!("connections cannot be accepted, which is tried again: {error}");
+                        }
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 }
@@ -228,86 +227,4 @@ impl Server {
         }
         self.handler.connect.end();
     }
-}
-
-/// What a connection's requests need.
-#[derive(Clone)]
-struct Way {
-    handler: Arc<Handler>,
-    limits: Arc<Limits>,
-    peer: Peer,
-}
-
-async fn serve(way: Way, acceptor: TlsAcceptor, stream: TcpStream, connection: Connection) {
-    let _ = stream.set_nodelay(true);
-    // Whoever cannot finish a handshake learns why from TLS itself.
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
-        return;
-    };
-    let certificate = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(|chain| chain.first());
-    let user: Option<Arc<User>> = match certificate.map(|c| x509::user_from_certificate(c)) {
-        None => None,
-        Some(Ok(user)) => Some(Arc::new(user)),
-        Some(Err(error)) => {
-            tracing::warn!("a client certificate names no user: {error}");
-            None
-        }
-    };
-    let activity = connection.activity();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(way.peer);
-        let (way, user, busy) = (way.clone(), user.clone(), activity.begin());
-        async move {
-            let answer = answer(&way, user.as_ref(), request).await;
-            let mut answer = answer.unwrap_or_else(|status| respond::error(&status, Format::Json));
-            // What only some may read is not for caches between here and them.
-            let private = HeaderValue::from_static("no-cache, private");
-            answer.headers_mut().entry(CACHE_CONTROL).or_insert(private);
-            Ok::<_, Infallible>(limits::keep(answer, None, busy))
-        }
-    });
-    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_LIMIT)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(Duration::from_secs(30));
-    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = connection.idle() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended: {error}");
-    }
-}
-
-/// Finds out who asks, and answers.
-async fn answer(
-    way: &Way,
-    certificate: Option<&Arc<User>>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Status> {
-    let handler = &way.handler;
-    let (mut head, body) = request.into_parts();
-    let user = handler.authenticator.authenticate(certificate, &mut head).await?;
-    let user = authenticate::impersonate(user, &mut head.headers, &handler.api.authorizer)?;
-    let body = body.map_err(Into::into).boxed_unsync();
-    let request = Request::from_parts(head, body);
-    Ok(handler.answer(user, request, Some(&way.limits)).await)
 }

@@ -59,8 +59,22 @@ pub enum Error {
     Runtime(std::io::Error),
 }
 
+/// Allows this process as many open files as it may allow itself: the common limit of 1,024 is for programs that cannot
+/// do with more. Connections take no more than half of them.
+fn allow_files() {
+    // SAFETY: both calls read or write the value they are given and change only this process's own settings.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<(), Error> {
+    allow_files();
     features::set(Gates::new(&options.feature_gates)?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -4,11 +4,11 @@
 
 use super::checks::{Errors, format, label_selector, one_of, optional_one_of, required, required_format};
 use super::columns::label_selector as selector_text;
-use super::values::{
-    default_to, drop_zero, field_mut, given, joined, list, list_mut, map_of, same, size, text,
-};
 use crate::field::{Error, Path};
 use crate::formats;
+use crate::kinds::values::{
+    default_to, drop_zero, field_mut, given, joined, list, list_mut, map_of, repeats, same, size, text,
+};
 use serde_json::{Value, json};
 
 pub const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
@@ -136,6 +136,7 @@ pub fn match_conditions(errors: &mut Errors, path: &Path, conditions: &Value) {
     if conditions.len() > MOST_CONDITIONS {
         errors.push(Error::too_many(path, conditions.len(), MOST_CONDITIONS));
     }
+    let repeated = repeats(conditions, |c| &c["name"]);
     for (i, condition) in conditions.iter().enumerate() {
         let at = path.index(i);
         if text(&condition["expression"]).trim().is_empty() {
@@ -143,7 +144,7 @@ pub fn match_conditions(errors: &mut Errors, path: &Path, conditions: &Value) {
         }
         let name = text(&condition["name"]);
         required_format(errors, &at.child("name"), name, formats::qualified_name);
-        if !name.is_empty() && conditions[..i].iter().any(|c| c["name"] == name) {
+        if !name.is_empty() && repeated[i] {
             errors.push(Error::duplicate(at.child("name"), name));
         }
     }
@@ -165,9 +166,10 @@ pub fn match_resources(errors: &mut Errors, path: &Path, resources: &Value) {
         for (i, entry) in list(&resources[field]).iter().enumerate() {
             let at = at.index(i);
             let (at_names, names) = (at.child("resourceNames"), list(&entry["resourceNames"]));
+            let repeated = repeats(names, |name| name);
             for (i, name) in names.iter().enumerate() {
                 format(errors, &at_names.index(i), text(name), formats::path_segment);
-                if names[..i].contains(name) {
+                if repeated[i] {
                     errors.push(Error::duplicate(at_names.index(i), name.clone()));
                 }
             }

@@ -1,9 +1,9 @@
 //! Conditions as many kinds' status has them. Source: k8s.io/apimachinery/pkg/apis/meta/v1/validation.
 
 use super::checks::{Errors, format};
-use super::values::{given, number, text};
 use crate::field::{Error, Path};
 use crate::formats;
+use crate::kinds::values::{given, number, repeats, text};
 use serde_json::Value;
 
 /// A value a condition's status may have.
@@ -11,10 +11,11 @@ pub const STATUSES: [&str; 3] = ["False", "True", "Unknown"];
 
 /// Conditions must be well formed, and of different types.
 pub fn conditions(errors: &mut Errors, path: &Path, conditions: &[Value]) {
+    let repeated = repeats(conditions, |c| text(&c["type"]));
     for (i, condition) in conditions.iter().enumerate() {
         let path = path.index(i);
         let type_ = text(&condition["type"]);
-        if conditions[..i].iter().any(|c| text(&c["type"]) == type_) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.child("type"), type_));
         }
         one(errors, &path, condition);

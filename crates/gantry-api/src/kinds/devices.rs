@@ -4,9 +4,9 @@
 
 use super::checks::{Errors, format};
 use super::core::pod::csi_driver_name as driver_name;
-use super::values::{given, list, text};
 use crate::field::{Error, Path};
 use crate::formats;
+use crate::kinds::values::{given, list, repeats, text};
 use serde_json::Value;
 
 /// How many requests, constraints and configurations a claim may have, and how many devices an allocation.
@@ -60,8 +60,9 @@ pub fn each_of_set(
     each(errors, path, items, most, rule);
     let items = list(items);
     if items.len() <= most {
+        let repeated = repeats(items, key);
         for (i, item) in items.iter().enumerate() {
-            if items[..i].iter().any(|other| key(other) == key(item)) {
+            if repeated[i] {
                 errors.push(Error::duplicate(path.index(i), key(item)));
             }
         }

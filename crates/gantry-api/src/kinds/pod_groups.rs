@@ -3,10 +3,10 @@
 
 use super::checks::{Errors, format, optional_bounds, optional_format, optional_one_of, required_format};
 use super::devices::{each, fits, name};
-use super::values::{given, list, remove, text};
 use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
+use crate::kinds::values::{given, list, remove, repeats, text};
 use serde_json::Value;
 
 /// The highest priority that is not the system's.
@@ -172,8 +172,9 @@ fn claims(errors: &mut Errors, path: &Path, claims: &Value) {
 
 /// No two items have the same name. The whole item is shown.
 pub fn unique(errors: &mut Errors, path: &Path, items: &[Value]) {
+    let repeated = repeats(items, name);
     for (i, item) in items.iter().enumerate() {
-        if items[..i].iter().any(|other| name(other) == name(item)) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.index(i), item.clone()));
         }
     }

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
+use std::hash::Hash;
 
 /// A text, or nothing.
 pub fn text(value: &Value) -> &str {
@@ -32,6 +34,13 @@ pub fn given(value: &Value) -> bool {
 /// A list's items; none when absent.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or(&[])
+}
+
+/// Of each item, whether one before it has the same key. A look at all that came before would take as long as somebody
+/// likes who sends a hundred thousand.
+pub fn repeats<'a, T, K: Eq + Hash>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<bool> {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().map(|item| !seen.insert(key(item))).collect()
 }
 
 /// A list's items, to change.

@@ -322,7 +322,7 @@ mod tests {
                 head,
                 body,
             };
-            let response = pass_on(backend, request, holds.take(None).unwrap()).await?;
+            let response = pass_on(backend, request, holds.take("ann", None).unwrap()).await?;
             let (head, body) = response.into_parts();
             let text = body.collect().await.unwrap().to_bytes();
             Ok::<_, Status>((head, String::from_utf8_lossy(&text).into_owned()))

@@ -1,4 +1,5 @@
-//! Requests that stay open: how many there are, and their end when the server stops.
+//! Requests that stay open: how many there are, of one user no more than half of them, and their end when the server
+//! stops.
 
 use crate::metrics::Meter;
 use crate::respond::{Body, BodyError};
@@ -6,8 +7,9 @@ use bytes::Bytes;
 use gantry_api::status::Status;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame};
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -17,22 +19,52 @@ const MOST: usize = 4_000;
 /// The places for requests that are passed on.
 pub struct Holds {
     free: Arc<Semaphore>,
+    each: usize,
+    by_user: Arc<Users>,
     ended: watch::Sender<bool>,
 }
 
-impl Default for Holds {
-    fn default() -> Self {
-        Holds {
-            free: Arc::new(Semaphore::new(MOST)),
-            ended: watch::Sender::new(false),
+/// How many places each user has.
+type Users = Mutex<HashMap<String, usize>>;
+
+/// One request's place.
+struct Place {
+    user: String,
+    by_user: Arc<Users>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut users = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.user);
+            }
         }
     }
 }
 
+impl Default for Holds {
+    fn default() -> Self {
+        Holds::of(MOST)
+    }
+}
+
 impl Holds {
-    /// Takes a place for one request, which `meter` measures until the place is given back.
-    pub fn take(&self, meter: Option<Meter>) -> Result<Hold, Status> {
-        let place = self.free.clone().try_acquire_owned().map_err(|_| {
+    fn of(most: usize) -> Self {
+        Holds {
+            free: Arc::new(Semaphore::new(most)),
+            each: most.div_ceil(2),
+            by_user: Arc::default(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// Takes a place for one request of `user`, which `meter` measures until the place is given back.
+    pub fn take(&self, user: &str, meter: Option<Meter>) -> Result<Hold, Status> {
+        let place = self.place(user).ok_or_else(|| {
             Status::new(
                 429,
                 "TooManyRequests",
@@ -43,6 +75,21 @@ impl Holds {
             _place: Arc::new(place),
             _meter: meter,
             ended: self.ended.subscribe(),
+        })
+    }
+
+    fn place(&self, user: &str) -> Option<Place> {
+        let permit = self.free.clone().try_acquire_owned().ok()?;
+        let mut users = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = users.entry(user.to_string()).or_insert(0);
+        if *count >= self.each {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            user: user.to_string(),
+            by_user: self.by_user.clone(),
+            _permit: permit,
         })
     }
 
@@ -60,7 +107,7 @@ impl Holds {
 /// One request's place, held until the last clone is dropped.
 #[derive(Clone)]
 pub struct Hold {
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<Place>,
     _meter: Option<Meter>,
     ended: watch::Receiver<bool>,
 }
@@ -124,26 +171,36 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_bounded_and_end_with_the_server() {
-        let holds = Holds {
-            free: Arc::new(Semaphore::new(1)),
-            ..Holds::default()
-        };
-        let hold = holds.take(None).unwrap();
-        assert_eq!(holds.take(None).err().map(|s| s.code), Some(429));
+        let holds = Holds::of(1);
+        let hold = holds.take("ann", None).unwrap();
+        assert_eq!(holds.take("ann", None).err().map(|s| s.code), Some(429));
         let body = hold.around(Full::new(Bytes::from_static(b"text")));
         assert_eq!(
-            holds.take(None).err().map(|s| s.code),
+            holds.take("ann", None).err().map(|s| s.code),
             Some(429),
             "a body holds the place"
         );
         assert_eq!(body.collect().await.unwrap().to_bytes(), "text");
-        let hold = holds.take(None).unwrap();
+        let hold = holds.take("ann", None).unwrap();
         drop(hold.around(Empty::new()));
 
-        let hold = holds.take(None).unwrap();
+        let hold = holds.take("ann", None).unwrap();
         let silent = futures::stream::pending::<Result<Frame<Bytes>, Infallible>>();
         let body = tokio::spawn(hold.around(StreamBody::new(silent)).collect());
         holds.end();
         assert!(body.await.unwrap().is_err());
+    }
+
+    #[test]
+    fn a_user_takes_no_more_than_half() {
+        let holds = Holds::of(4);
+        let two = [holds.take("ann", None), holds.take("ann", None)];
+        assert!(two.iter().all(Result::is_ok));
+        assert!(holds.take("ann", None).is_err());
+        let bobs = holds.take("bob", None).unwrap();
+        drop(two);
+        assert!(holds.take("ann", None).is_ok());
+        drop(bobs);
+        assert!(holds.by_user.lock().unwrap().is_empty());
     }
 }

@@ -119,7 +119,8 @@ impl Connect {
         subresource: Subresource,
         request: Request,
     ) -> Result<Response<Body>, Status> {
-        let hold = self.holds.take(request.head.extensions.get().cloned())?;
+        let meter = request.head.extensions.get().cloned();
+        let hold = self.holds.take(&request.user.name, meter)?;
         if subresource == Subresource::Log {
             return log::answer(self, api, request, hold).await;
         }

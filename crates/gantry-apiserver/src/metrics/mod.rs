@@ -9,6 +9,7 @@ mod text;
 
 pub use admissions::{Admissions, Labels as AdmissionLabels};
 pub use healthchecks::Healthchecks;
+pub use process::most_files;
 pub use requests::{Meter, Requests};
 
 use crate::handler::MoreMetrics;

@@ -6,6 +6,13 @@ use std::fs;
 /// The kernel counts CPU time in hundredths of a second for programs, whatever its own clock is.
 const TICKS: f64 = 100.0;
 
+/// How many files the process may have open.
+pub fn most_files() -> Option<usize> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Writes what the system knows about this process. What it does not tell is left out.
 pub fn write(text: &mut Text) {
     let stat = read("/proc/self/stat");
@@ -17,11 +24,6 @@ pub fn write(text: &mut Text) {
         let line = status.lines().find_map(|l| l.strip_prefix(name))?;
         Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
     };
-    let limits = read("/proc/self/limits");
-    let most_files = limits.lines().find_map(|l| {
-        let line = l.strip_prefix("Max open files")?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    });
     let files = fs::read_dir("/proc/self/fd")
         .ok()
         .map(|files| files.count() as f64);
@@ -56,7 +58,7 @@ pub fn write(text: &mut Text) {
             "process_max_fds",
             "gauge",
             "Maximum number of open file descriptors.",
-            most_files,
+            most_files().map(|most| most as f64),
         ),
         (
             "process_open_fds",

@@ -6,6 +6,7 @@ use crate::apply;
 use crate::limits::Class;
 use crate::metrics::distribution::Distribution;
 use crate::metrics::text::Text;
+use crate::options::Options;
 use crate::request::Parsed;
 use crate::respond::{Body, BodyError};
 use bytes::Bytes;
@@ -94,9 +95,10 @@ impl Labels {
             (None, Some(_), _) => "namespace",
             (None, None, _) => "cluster",
         };
+        // As the handler reads it: a list that passes for a watch would have no limits.
         let watches = || {
-            let watch = parameters().find_map(|p| p.strip_prefix("watch"));
-            watch.is_some_and(|value| !matches!(value, "=0" | "=false"))
+            let query = request.uri().query().unwrap_or("");
+            query.contains(['w', '%']) && Options::parse(query).flag("watch")
         };
         let applies = || {
             let type_ = request.headers().get(header::CONTENT_TYPE);
@@ -414,6 +416,12 @@ mod tests {
             "/api/v1/namespaces/n/pods?watch=0",
             ["LIST", "pods", "", "namespace"],
         );
+        check(
+            "GET",
+            "/api/v1/pods?watches=1&awatch=1",
+            ["LIST", "pods", "", "cluster"],
+        );
+        check("GET", "/api/v1/pods?w%61tch=1", ["WATCH", "pods", "", "cluster"]);
         check(
             "GET",
             "/api/v1/namespaces/n/pods/p",

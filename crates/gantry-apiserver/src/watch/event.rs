@@ -246,7 +246,7 @@ pub struct Encoder {
     pub format: Format,
     /// The objects' look.
     pub view: View,
-    /// Whether a table told its columns, which it does once.
+    /// Whether no columns need be told: a table tells them once.
     pub columns_told: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::admission_rules::{default_policy, policy, shown_param_kind};
 use crate::kinds::checks::{Errors, format, optional_one_of, required};
 use crate::kinds::columns::{age_column, column, name_column};
-use crate::kinds::values::{list, map_of, size, text};
+use crate::kinds::values::{list, map_of, repeats, size, text};
 use crate::kinds::{count_generation, start_generation, usual};
 use crate::meta;
 use serde_json::Value;
@@ -96,6 +96,7 @@ fn whole(object: &Value, old: Option<&Value>) -> Errors {
         let detail = format!("must not have more than {MOST_ANNOTATIONS} auditAnnotations");
         errors.push(Error::invalid(at_annotations, annotations.to_vec(), detail));
     }
+    let repeated = repeats(annotations, |a| text(&a["key"]));
     for (i, annotation) in annotations.iter().enumerate() {
         let (at, key) = (at_annotations.index(i), text(&annotation["key"]));
         let whole = format!("{}/{key}", meta::name(object));
@@ -106,7 +107,7 @@ fn whole(object: &Value, old: Option<&Value>) -> Errors {
         } else if value.len() > LONGEST_VALUE {
             errors.push(Error::required(at_value, format!("must not exceed {LONGEST_VALUE} bytes in length")));
         }
-        if annotations[..i].iter().any(|a| text(&a["key"]) == key) {
+        if repeated[i] {
             errors.push(Error::duplicate(at.child("key"), key));
         }
     }

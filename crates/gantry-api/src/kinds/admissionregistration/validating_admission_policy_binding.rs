@@ -5,7 +5,7 @@ use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::admission_rules::{binding, default_binding, only_mutating_operations, shown_param_ref};
 use crate::kinds::checks::{Errors, optional_one_of};
 use crate::kinds::columns::{age_column, column, name_column};
-use crate::kinds::values::{list, text};
+use crate::kinds::values::{list, repeats, text};
 use crate::kinds::{count_generation, usual};
 use serde_json::Value;
 
@@ -59,9 +59,10 @@ impl Hooks for BindingHooks {
 }
 
 fn actions(errors: &mut Errors, path: &Path, actions: &[Value]) {
+    let repeated = repeats(actions, |action| action);
     for (i, action) in actions.iter().enumerate() {
         optional_one_of(errors, &path.index(i), action, &["Audit", "Deny", "Warn"]);
-        if actions[..i].contains(action) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.index(i), action.clone()));
         }
     }

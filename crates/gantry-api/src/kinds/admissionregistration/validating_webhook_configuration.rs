@@ -7,7 +7,9 @@ use crate::kinds::admission_rules::{self, FAILURE_POLICIES, REINVOCATION_POLICIE
 use crate::kinds::checks::{Errors, label_selector, optional_one_of, required};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::usual;
-use crate::kinds::values::{default_to, field_mut, given, joined, list, list_mut, map_of, number, same, size, text};
+use crate::kinds::values::{
+    default_to, field_mut, given, joined, list, list_mut, map_of, number, repeats, same, size, text,
+};
 use serde_json::Value;
 
 /// The kind.
@@ -161,8 +163,9 @@ fn review_versions(errors: &mut Errors, path: &Path, versions: &[Value], strict:
         errors.push(Error::required(path, format!("must specify one of {known}")));
         return;
     }
+    let repeated = repeats(versions, |version| version);
     for (i, version) in versions.iter().enumerate() {
-        if versions[..i].contains(version) {
+        if repeated[i] {
             errors.push(Error::invalid(path.index(i), version.clone(), "duplicate version"));
             continue;
         }

@@ -8,7 +8,9 @@ use crate::kinds::diff::diff;
 use crate::kinds::signer_name::signer_name;
 use crate::schema::{Internal, Type};
 use crate::kinds::{selectable, usual};
-use crate::kinds::values::{bytes, drop_zero, given, keep, list, list_mut, map_of, number, remove, same, text};
+use crate::kinds::values::{
+    bytes, drop_zero, given, keep, list, list_mut, map_of, number, remove, repeats, same, text,
+};
 use crate::meta;
 use crate::x509::{self, Request};
 use serde_json::{Value, json};
@@ -172,7 +174,7 @@ fn note_times(object: &mut Value, old: &Value) {
 }
 
 fn has_twice(items: &[Value], key: impl Fn(&Value) -> &str) -> bool {
-    (1..items.len()).any(|i| items[..i].iter().any(|other| key(other) == key(&items[i])))
+    repeats(items, key).contains(&true)
 }
 
 /// Checks a whole request. What is wrong in `old` already is let be.

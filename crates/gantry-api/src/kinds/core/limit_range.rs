@@ -7,7 +7,7 @@ use crate::kinds::checks::{Errors, format, quantity};
 use crate::kinds::columns::{created_column, name_column};
 use crate::kinds::resource_names;
 use crate::kinds::usual;
-use crate::kinds::values::{default_to, entries, given, list, list_mut, map_of, size, text};
+use crate::kinds::values::{default_to, entries, given, list, list_mut, map_of, repeats, size, text};
 use crate::quantity::Quantity;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -49,10 +49,11 @@ impl Hooks for LimitRangeHooks {
         let path = Path::new("spec");
         let path = path.child("limits");
         let limits = list(&object["spec"]["limits"]);
+        let repeated = repeats(limits, |limit| &limit["type"]);
         for (i, limit) in limits.iter().enumerate() {
             let path = path.index(i);
             kind_of_limit(&mut errors, &path.child("type"), text(&limit["type"]));
-            if limits[..i].iter().any(|l| l["type"] == limit["type"]) {
+            if repeated[i] {
                 errors.push(Error::duplicate(path.child("type"), limit["type"].clone()));
             }
             names(&mut errors, &path, limit);

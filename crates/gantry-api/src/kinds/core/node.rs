@@ -6,7 +6,9 @@ use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, POSITIVE, format, resource_value};
 use crate::kinds::columns::{age_column, column, name_column, or_none, wide};
-use crate::kinds::values::{drop_zero, entries, field_mut, flag, given, list, map_of, number, remove, text};
+use crate::kinds::values::{
+    drop_zero, entries, field_mut, flag, given, list, map_of, number, remove, repeats, text,
+};
 use crate::kinds::{selectable, usual};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -231,8 +233,9 @@ fn features(errors: &mut Errors, path: &Path, features: &[Value]) {
 fn duplicate_addresses(node: &Value) -> Errors {
     let mut errors = Vec::new();
     let addresses = list(&node["status"]["addresses"]);
+    let repeated = repeats(addresses, |address| address);
     for (i, address) in addresses.iter().enumerate() {
-        if addresses[..i].contains(address) {
+        if repeated[i] {
             errors.push(Error::duplicate(format!("status.addresses[{i}]"), address.clone()));
         }
     }
@@ -240,6 +243,7 @@ fn duplicate_addresses(node: &Value) -> Errors {
 }
 
 fn taints(errors: &mut Errors, path: &Path, taints: &[Value]) {
+    let repeated = repeats(taints, |taint| (&taint["key"], &taint["effect"]));
     for (i, taint) in taints.iter().enumerate() {
         let path = path.index(i);
         format(errors, &path.child("key"), text(&taint["key"]), formats::qualified_name);
@@ -249,8 +253,7 @@ fn taints(errors: &mut Errors, path: &Path, taints: &[Value]) {
             errors.push(Error::invalid(path.child("value"), value, problems.join(";")));
         }
         taint_effect(errors, &path.child("effect"), &taint["effect"]);
-        let same = |t: &Value| t["key"] == taint["key"] && t["effect"] == taint["effect"];
-        if taints[..i].iter().any(same) {
+        if repeated[i] {
             let mut error = Error::duplicate(path, taint.clone());
             error.detail = "taints must be unique by key and effect pair".into();
             errors.push(error);

@@ -9,7 +9,8 @@ use crate::kinds::checks::{
 use crate::kinds::columns::{self, age_column, column, name_column, or_none, wide};
 use crate::kinds::{selectable, usual};
 use crate::kinds::values::{
-    default_if_zero, default_to, drop_zero, given, joined, list, list_mut, map_of, number, remove, size, text,
+    default_if_zero, default_to, drop_zero, given, joined, list, list_mut, map_of, number, remove, repeats, size,
+    text,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -372,12 +373,13 @@ fn own_addresses(errors: &mut Errors, path: &Path, spec: &Value) {
             errors.push(Error::invalid(at, ips.to_vec(), detail));
         }
         let (families, at_families) = (list(&spec["ipFamilies"]), path.child("ipFamilies"));
+        let repeated = repeats(families, |family| family);
         for (i, family) in families.iter().enumerate() {
             if !["IPv4", "IPv6"].contains(&text(family)) {
                 let families = &["IPv4", "IPv6"];
                 errors.push(Error::not_supported(at_families.index(i), text(family), families));
             }
-            if families[..i].contains(family) {
+            if repeated[i] {
                 errors.push(Error::duplicate(at_families.index(i), family.clone()));
             }
         }
@@ -417,7 +419,9 @@ fn own_addresses(errors: &mut Errors, path: &Path, spec: &Value) {
 /// No port is given twice, and node ports only where there are some.
 fn twice(errors: &mut Errors, path: &Path, spec: &Value) {
     let ports = list(&spec["ports"]);
-    let same = |a: &Value, b: &Value, field: &str| a["protocol"] == b["protocol"] && a[field] == b[field];
+    // Those without a node port differ from all that have one.
+    let same_node_port = repeats(ports, |port| (&port["protocol"], &port["nodePort"]));
+    let same_port = repeats(ports, |port| (&port["protocol"], &port["port"]));
     for (i, port) in ports.iter().enumerate() {
         if number(&port["nodePort"]) == 0 {
             continue;
@@ -428,12 +432,12 @@ fn twice(errors: &mut Errors, path: &Path, spec: &Value) {
             let detail = "may not be used when `type` is 'ClusterIP'";
             errors.push(Error::forbidden(at, detail));
         }
-        if ports[..i].iter().any(|p| same(p, port, "nodePort")) {
+        if same_node_port[i] {
             errors.push(Error::duplicate(at, port["nodePort"].clone()));
         }
     }
     for (i, port) in ports.iter().enumerate() {
-        if ports[..i].iter().any(|p| same(p, port, "port")) {
+        if same_port[i] {
             let key = json!({"port": port["port"], "protocol": port["protocol"]});
             errors.push(Error::duplicate(path.index(i), key));
         }

@@ -7,7 +7,7 @@ use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, format, required};
 use crate::kinds::columns::{age_column, column, name_column, or_none};
 use crate::kinds::values::{
-    default_if_zero, drop_zero, flag, given, list, list_mut, map_of, number, same, size, text,
+    default_if_zero, drop_zero, flag, given, list, list_mut, map_of, number, repeats, same, size, text,
 };
 use crate::kinds::{count_generation, start_generation, usual};
 use crate::meta;
@@ -115,9 +115,10 @@ pub fn conditions(errors: &mut Errors, object: &Value) {
     let path = Path::new("status");
     let path = path.child("conditions");
     let conditions = list(&object["status"]["conditions"]);
+    let repeated = repeats(conditions, |c| text(&c["type"]));
     for (i, condition) in conditions.iter().enumerate() {
         let (at, type_) = (path.index(i), text(&condition["type"]));
-        if conditions[..i].iter().any(|c| text(&c["type"]) == type_) {
+        if repeated[i] {
             errors.push(Error::duplicate(at.child("type"), type_));
         }
         required(errors, &at.child("type"), &condition["type"]);

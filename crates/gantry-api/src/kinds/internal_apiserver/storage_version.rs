@@ -6,7 +6,7 @@ use crate::kind::{Hooks, Kind, Scope, Subresource};
 use crate::kinds::checks::{Errors, format, required};
 use crate::kinds::columns::{age_column, column, first_three, name_column};
 use crate::kinds::usual;
-use crate::kinds::values::{given, joined, keep, list, map_of, text};
+use crate::kinds::values::{given, joined, keep, list, map_of, repeats, text};
 use serde_json::{Value, json};
 
 /// The kind.
@@ -75,9 +75,10 @@ fn status(status: &Value) -> Errors {
     let mut errors = Vec::new();
     let path = Path::new("status");
     let (at, servers) = (path.child("storageVersions"), list(&status["storageVersions"]));
+    let repeated = repeats(servers, |server| &server["apiServerID"]);
     for (i, server) in servers.iter().enumerate() {
         let at = at.index(i);
-        if servers[..i].iter().any(|other| other["apiServerID"] == server["apiServerID"]) {
+        if repeated[i] {
             errors.push(Error::duplicate(at.child("apiServerID"), server["apiServerID"].clone()));
         }
         versions(&mut errors, &at, server);

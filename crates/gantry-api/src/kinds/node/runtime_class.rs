@@ -7,7 +7,7 @@ use crate::kinds::checks::{Errors, immutable, labels, required_format};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::core::pod;
 use crate::kinds::usual;
-use crate::kinds::values::{given, list, text};
+use crate::kinds::values::{given, list, repeats, text};
 use serde_json::Value;
 
 /// The kind.
@@ -59,9 +59,9 @@ fn scheduling(errors: &mut Errors, path: &Path, scheduling: &Value) {
     labels(errors, &path.child("nodeSelector"), &scheduling["nodeSelector"]);
     let (path, tolerations) = (path.child("tolerations"), list(&scheduling["tolerations"]));
     pod::tolerations(errors, &path, tolerations);
-    let alike = |a: &Value, b: &Value| ["key", "operator", "value", "effect"].iter().all(|f| text(&a[*f]) == text(&b[*f]));
+    let repeated = repeats(tolerations, |t| ["key", "operator", "value", "effect"].map(|f| text(&t[f])));
     for (i, toleration) in tolerations.iter().enumerate() {
-        if tolerations[..i].iter().any(|t| alike(t, toleration)) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.index(i), toleration.clone()));
         }
     }

@@ -6,7 +6,9 @@ use crate::kind::{Hooks, Kind, Scope};
 use crate::kinds::checks::{Errors, immutable, optional_one_of};
 use crate::kinds::columns::{age_column, column, name_column, or_none};
 use crate::kinds::usual;
-use crate::kinds::values::{default_to, flag, given, joined, list, map_of, number, remove, same, size, text};
+use crate::kinds::values::{
+    default_to, flag, given, joined, list, map_of, number, remove, repeats, same, size, text,
+};
 use serde_json::{Value, json};
 
 /// The kind.
@@ -124,10 +126,11 @@ fn drop_disabled(object: &mut Value) {
 }
 
 fn token_requests(errors: &mut Errors, path: &Path, requests: &[Value]) {
+    let repeated = repeats(requests, |r| text(&r["audience"]));
     for (i, request) in requests.iter().enumerate() {
         let path = path.index(i);
         let audience = text(&request["audience"]);
-        if requests[..i].iter().any(|r| text(&r["audience"]) == audience) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.child("audience"), audience));
             continue;
         }

@@ -7,7 +7,7 @@ use crate::kinds::checks::{Errors, format, immutable, nonnegative};
 use crate::kinds::columns::{age_column, column, name_column};
 use crate::kinds::core::pod;
 use crate::kinds::usual;
-use crate::kinds::values::{list, map_of, remove, size, text};
+use crate::kinds::values::{list, map_of, remove, repeats, size, text};
 use serde_json::Value;
 
 /// The kind.
@@ -42,12 +42,13 @@ impl Hooks for NodeHooks {
         let path = Path::new("spec");
         let path = path.child("drivers");
         let drivers = list(&object["spec"]["drivers"]);
+        let repeated = repeats(drivers, |driver| &driver["name"]);
         for (i, driver) in drivers.iter().enumerate() {
             let path = path.index(i);
             pod::csi_driver_name(&mut errors, &path.child("name"), text(&driver["name"]));
             node_id(&mut errors, &path.child("nodeID"), text(&driver["nodeID"]));
             nonnegative(&mut errors, &path.child("allocatable").child("count"), &driver["allocatable"]["count"]);
-            if drivers[..i].iter().any(|d| d["name"] == driver["name"]) {
+            if repeated[i] {
                 errors.push(Error::duplicate(path.child("name"), driver["name"].clone()));
             }
             topology_keys(&mut errors, &path, list(&driver["topologyKeys"]));
@@ -84,11 +85,12 @@ fn node_id(errors: &mut Errors, path: &Path, id: &str) {
 }
 
 fn topology_keys(errors: &mut Errors, path: &Path, keys: &[Value]) {
+    let repeated = repeats(keys, |key| key);
     for (i, key) in keys.iter().enumerate() {
         if text(key).is_empty() {
             errors.push(Error::required(path, ""));
         }
-        if keys[..i].contains(key) {
+        if repeated[i] {
             errors.push(Error::duplicate(path, key.clone()));
         }
         format(errors, path, text(key), formats::qualified_name);

@@ -4,7 +4,7 @@ use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::admissionregistration::validating_webhook_configuration as webhooks;
 use crate::kinds::checks::{Errors, one_of};
-use crate::kinds::values::{given, list, text};
+use crate::kinds::values::{given, list, repeats, text};
 use serde_json::Value;
 
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
@@ -47,8 +47,9 @@ fn review_versions(errors: &mut Errors, path: &Path, reviews: &Value) {
         errors.push(Error::required(path, ""));
         return;
     }
+    let repeated = repeats(versions, |version| version);
     for (i, version) in versions.iter().enumerate() {
-        if versions[..i].contains(version) {
+        if repeated[i] {
             errors.push(Error::invalid(path.index(i), version.clone(), "duplicate version"));
             continue;
         }

@@ -5,7 +5,7 @@ use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{Errors, format, nonnegative, optional_one_of};
 use crate::kinds::core::pod;
-use crate::kinds::values::{given, list, number, text};
+use crate::kinds::values::{given, list, number, repeats, text};
 use serde_json::Value;
 
 const MOST_INDEXES: i64 = 100_000;
@@ -235,11 +235,12 @@ fn exit_codes(errors: &mut Errors, path: &Path, codes: &Value, containers: &[&st
     } else if values.len() > MOST {
         errors.push(Error::too_many(at, values.len(), MOST));
     }
+    let repeated = repeats(values, |value| value);
     for (i, value) in values.iter().enumerate() {
         if operator == "In" && value == 0 {
             errors.push(Error::invalid(at.index(i), 0, "must not be 0 for the In operator"));
         }
-        if values[..i].contains(value) {
+        if repeated[i] {
             errors.push(Error::duplicate(at.index(i), value.clone()));
         }
     }

@@ -7,12 +7,18 @@ use crate::kinds::checks::{
     Errors, format, one_of, optional_one_of, port, quantity, required, required_format, resource_value,
 };
 use crate::kinds::resource_names;
-use crate::kinds::values::{entries, flag, given, list, number, text};
+use crate::kinds::values::{entries, flag, given, list, number, repeats, text};
 use serde_json::Value;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+
+/// Nobody reads so many errors.
+const MANY: usize = 100;
 
 /// The pod around a container.
 pub struct Around<'a> {
     spec: &'a Value,
+    volumes: OnceCell<HashMap<&'a str, &'a Value>>,
     /// Seconds the pod has to end.
     pub grace: Option<i64>,
     host_users: bool,
@@ -23,6 +29,7 @@ impl<'a> Around<'a> {
     pub fn of(spec: &'a Value) -> Self {
         Around {
             spec,
+            volumes: OnceCell::new(),
             grace: spec["terminationGracePeriodSeconds"].as_i64(),
             host_users: spec["hostUsers"] != false,
         }
@@ -34,7 +41,12 @@ impl<'a> Around<'a> {
 
     /// The volume of a name.
     pub fn volume(&self, name: &str) -> Option<&'a Value> {
-        list(&self.spec["volumes"]).iter().find(|v| v["name"] == name)
+        let by_name = || {
+            // The first of a name counts.
+            let volumes = list(&self.spec["volumes"]).iter().rev();
+            volumes.filter_map(|volume| Some((volume["name"].as_str()?, volume))).collect()
+        };
+        self.volumes.get_or_init(by_name).get(name).copied()
     }
 
     /// The pod's operating system, when it is named.
@@ -50,11 +62,12 @@ pub fn containers(errors: &mut Errors, path: &Path, around: &Around) {
         errors.push(Error::required(path, ""));
         return;
     }
+    let repeated = repeats(containers, |c| &c["name"]);
     for (i, container) in containers.iter().enumerate() {
         let path = path.index(i);
         common(errors, &path, container, around);
         let name = &container["name"];
-        if containers[..i].iter().any(|c| c["name"] == *name) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.child("name"), name.clone()));
         }
         handlers::lifecycle(errors, &path.child("lifecycle"), &container["lifecycle"], around);
@@ -67,13 +80,13 @@ pub fn containers(errors: &mut Errors, path: &Path, around: &Around) {
 /// The rules for init containers, some of which keep running as sidecars.
 pub fn init_containers(errors: &mut Errors, path: &Path, around: &Around) {
     let containers = around.containers("initContainers");
+    let mut taken: HashSet<&Value> = around.containers("containers").iter().map(|c| &c["name"]).collect();
     for (i, container) in containers.iter().enumerate() {
         let at = path.index(i);
         common(errors, &at, container, around);
         init_restart_policy(errors, &at, container);
         let name = &container["name"];
-        let others = around.containers("containers").iter().chain(&containers[..i]);
-        if !text(name).is_empty() && others.into_iter().any(|c| c["name"] == *name) {
+        if !taken.insert(name) && !text(name).is_empty() {
             errors.push(Error::duplicate(at.child("name"), name.clone()));
         }
         // One runs after the other, so only one's own ports can collide.
@@ -122,17 +135,19 @@ pub fn ephemeral_containers(errors: &mut Errors, path: &Path, around: &Around) {
         "targetContainerName",
     ];
     let containers = around.containers("ephemeralContainers");
-    let lasting = || around.containers("containers").iter().chain(around.containers("initContainers"));
+    let lasting = around.containers("containers").iter().chain(around.containers("initContainers"));
+    let lasting: HashSet<&Value> = lasting.map(|c| &c["name"]).collect();
+    let mut taken = lasting.clone();
     for (i, container) in containers.iter().enumerate() {
         let path = path.index(i);
         common(errors, &path, container, around);
         image_without_spaces(errors, &path, container);
         let name = &container["name"];
-        if lasting().chain(&containers[..i]).any(|c| c["name"] == *name) {
+        if !taken.insert(name) {
             errors.push(Error::duplicate(path.child("name"), name.clone()));
         }
         let target = text(&container["targetContainerName"]);
-        if !target.is_empty() && !lasting().any(|c| c["name"] == target) {
+        if !target.is_empty() && !lasting.contains(&container["targetContainerName"]) {
             errors.push(Error::not_found(path.child("targetContainerName"), target));
         }
         for (field, value) in entries(container) {
@@ -241,12 +256,13 @@ fn restart_policy(errors: &mut Errors, path: &Path, container: &Value) {
 }
 
 fn ports(errors: &mut Errors, path: &Path, ports: &[Value]) {
+    let repeated = repeats(ports, |p| &p["name"]);
     for (i, entry) in ports.iter().enumerate() {
         let path = path.index(i);
         let name = text(&entry["name"]);
         if !name.is_empty() {
             let problems = formats::port_name(name);
-            if problems.is_empty() && ports[..i].iter().any(|p| p["name"] == name) {
+            if problems.is_empty() && repeated[i] {
                 errors.push(Error::duplicate(path.child("name"), name));
             }
             for problem in problems {
@@ -272,7 +288,7 @@ fn ports(errors: &mut Errors, path: &Path, ports: &[Value]) {
 
 /// Ports of the host must not be taken twice.
 fn host_ports<'a>(errors: &mut Errors, path: &Path, containers: impl Iterator<Item = (usize, &'a Value)>) {
-    let mut taken: Vec<String> = Vec::new();
+    let mut taken: HashSet<String> = HashSet::new();
     for (i, container) in containers {
         let path = path.index(i);
         let path = path.child("ports");
@@ -285,7 +301,7 @@ fn host_ports<'a>(errors: &mut Errors, path: &Path, containers: impl Iterator<It
             if taken.contains(&key) {
                 errors.push(Error::duplicate(path.index(i).child("hostPort"), key));
             } else {
-                taken.push(key);
+                taken.insert(key);
             }
         }
     }
@@ -429,12 +445,16 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
     }
     let path = path.child("claims");
     let names: Vec<&str> = around.containers("resourceClaims").iter().map(|c| text(&c["name"])).collect();
+    let known: HashSet<&str> = names.iter().copied().collect();
     for (i, claim) in list(&resources["claims"]).iter().enumerate() {
         let path = path.index(i);
         let name = text(&claim["name"]);
         if name.is_empty() {
             errors.push(Error::required(path, ""));
-        } else if !names.contains(&name) {
+        } else if errors.len() > MANY {
+            // Each names all that there are.
+            return;
+        } else if !known.contains(name) {
             let mut error = Error::not_found(path, name);
             error.detail = match names.is_empty() {
                 true => "must be one of the names in pod.spec.resourceClaims which is empty".into(),
@@ -447,9 +467,10 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
 
 fn resize_policy(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
     let policies = list(&container["resizePolicy"]);
+    let repeated = repeats(policies, |p| &p["resourceName"]);
     for (i, policy) in policies.iter().enumerate() {
         let name = &policy["resourceName"];
-        if policies[..i].iter().any(|p| p["resourceName"] == *name) {
+        if repeated[i] {
             errors.push(Error::duplicate(path.index(i), name.clone()));
         }
         one_of(errors, path, name, &["cpu", "memory"]);

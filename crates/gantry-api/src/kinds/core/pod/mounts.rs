@@ -4,13 +4,18 @@ use super::container::{Around, privileged};
 use super::volume::descending;
 use crate::field::{Error, Path};
 use crate::kinds::checks::{Errors, optional_one_of, required};
-use crate::kinds::values::{flag, given, list, text};
+use crate::kinds::values::{flag, given, list, repeats, text};
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// The rules for a container's mounts.
 pub fn mounts(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
     let mounts = list(&container["volumeMounts"]);
-    let devices = list(&container["volumeDevices"]);
+    let of_devices = |field: &str| -> HashSet<&Value> {
+        list(&container["volumeDevices"]).iter().map(|device| &device[field]).collect()
+    };
+    let (device_names, device_places) = (of_devices("name"), of_devices("devicePath"));
+    let repeated = repeats(mounts, |m| &m["mountPath"]);
     for (i, mount) in mounts.iter().enumerate() {
         let at = path.index(i);
         let (name, place) = (&mount["name"], &mount["mountPath"]);
@@ -19,14 +24,14 @@ pub fn mounts(errors: &mut Errors, path: &Path, container: &Value, around: &Arou
             errors.push(Error::not_found(at.child("name"), name.clone()));
         }
         required(errors, &at.child("mountPath"), place);
-        if mounts[..i].iter().any(|m| m["mountPath"] == *place) {
+        if repeated[i] {
             errors.push(Error::invalid(at.child("mountPath"), place.clone(), "must be unique"));
         }
-        if devices.iter().any(|d| d["name"] == *name) {
+        if device_names.contains(name) {
             let detail = "must not already exist in volumeDevices";
             errors.push(Error::invalid(at.child("name"), name.clone(), detail));
         }
-        if devices.iter().any(|d| d["devicePath"] == *place) {
+        if device_places.contains(place) {
             let detail = "must not already exist as a path in volumeDevices";
             errors.push(Error::invalid(at.child("mountPath"), place.clone(), detail));
         }
@@ -69,13 +74,15 @@ fn propagation(errors: &mut Errors, path: &Path, mount: &Value, container: &Valu
 /// The rules for a container's block devices.
 pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
     let devices = list(&container["volumeDevices"]);
+    let same_name = repeats(devices, |d| &d["name"]);
+    let same_place = repeats(devices, |d| &d["devicePath"]);
     for (i, device) in devices.iter().enumerate() {
         let path = path.index(i);
         let (name, place) = (&device["name"], &device["devicePath"]);
         let (at_name, at_place) = (path.child("name"), path.child("devicePath"));
         required(errors, &at_name, name);
         // Upstream remembers only names of volumes, not those that are wrong themselves.
-        if !text(name).is_empty() && devices[..i].iter().any(|d| d["name"] == *name) {
+        if !text(name).is_empty() && same_name[i] {
             errors.push(Error::invalid(at_name, name.clone(), "must be unique"));
         }
         match around.volume(text(name)) {
@@ -87,7 +94,7 @@ pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Aro
             Some(_) => {}
         }
         required(errors, &at_place, place);
-        if devices[..i].iter().any(|d| d["devicePath"] == *place) {
+        if same_place[i] {
             errors.push(Error::invalid(at_place, place.clone(), "must be unique"));
         }
         if text(place).split('/').any(|part| part == "..") {

@@ -1,5 +1,6 @@
 //! Files of a volume that lie where others lie already: the last one counts.
 
+use super::warnings::MANY;
 use crate::kinds::values::{given, list, text};
 use serde_json::Value;
 
@@ -21,7 +22,10 @@ impl Place {
     }
 
     fn overlaps(&self, other: &Place) -> bool {
-        let within = |inner: &str, outer: &str| format!("{inner}/").starts_with(&format!("{outer}/"));
+        let within = |inner: &str, outer: &str| match inner.strip_prefix(outer) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        };
         let named = !self.path.is_empty() && !other.path.is_empty();
         named && (within(&self.path, &other.path) || within(&other.path, &self.path))
     }
@@ -32,7 +36,10 @@ pub fn of_volume(volume: &Value) -> Vec<String> {
     let (name, mut found) = (text(&volume["name"]), Vec::new());
     let mut check = |what: &str, places: Vec<Place>| {
         for (i, place) in places.iter().enumerate() {
-            for other in places[..i].iter().filter(|other| place.overlaps(other)) {
+            if found.len() > MANY {
+                return;
+            }
+            for other in places[..i].iter().filter(|other| place.overlaps(other)).take(MANY) {
                 let (place, other) = (place.shown(), other.shown());
                 found.push(format!("volume {name:?} ({what}): overlapping paths: {place} with {other}"));
             }

@@ -5,7 +5,7 @@ use crate::features::{Feature, enabled};
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::checks::{Errors, optional_one_of, optional_range};
-use crate::kinds::values::{flag, given, list, text};
+use crate::kinds::values::{flag, given, list, repeats, text};
 use serde_json::Value;
 
 /// The rules for a pod's security context.
@@ -128,6 +128,7 @@ fn profile(errors: &mut Errors, path: &Path, profile: &Value, what: &str) {
 
 fn sysctls(errors: &mut Errors, path: &Path, spec: &Value) {
     let sysctls = list(&spec["securityContext"]["sysctls"]);
+    let repeated = repeats(sysctls, |s| &s["name"]);
     for (i, sysctl) in sysctls.iter().enumerate() {
         let path = path.index(i);
         let path = path.child("name");
@@ -138,7 +139,7 @@ fn sysctls(errors: &mut Errors, path: &Path, spec: &Value) {
             let detail = "must have at most 253 characters and match regex \
                           ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
             errors.push(Error::invalid(path, name, detail));
-        } else if sysctls[..i].iter().any(|s| s["name"] == name) {
+        } else if repeated[i] {
             errors.push(Error::duplicate(path, name));
         }
         let name = name.replace('/', ".");

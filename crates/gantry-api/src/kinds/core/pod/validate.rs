@@ -9,7 +9,7 @@ use crate::formats;
 use crate::kinds::checks::{
     self, Errors, format, label_selector, labels, nonnegative, one_of, optional_format, optional_range,
 };
-use crate::kinds::values::{flag, given, list, number, text};
+use crate::kinds::values::{flag, given, list, number, repeats, text};
 use serde_json::Value;
 
 /// The rules of a pod beyond those of its spec.
@@ -160,13 +160,14 @@ fn names(errors: &mut Errors, path: &Path, spec: &Value) {
 }
 
 fn resource_claims(errors: &mut Errors, path: &Path, claims: &[Value]) {
+    let repeated = repeats(claims, |c| &c["name"]);
     for (i, claim) in claims.iter().enumerate() {
         let path = path.index(i);
         let name = text(&claim["name"]);
         let at = path.child("name");
         if name.is_empty() {
             errors.push(Error::required(at, ""));
-        } else if claims[..i].iter().any(|c| c["name"] == name) {
+        } else if repeated[i] {
             errors.push(Error::duplicate(at, name));
         } else {
             format(errors, &at, name, formats::dns_label);
@@ -256,11 +257,12 @@ fn dns_config(errors: &mut Errors, path: &Path, spec: &Value) {
 }
 
 fn scheduling_gates(errors: &mut Errors, path: &Path, gates: &[Value]) {
+    let repeated = repeats(gates, |g| text(&g["name"]));
     for (i, gate) in gates.iter().enumerate() {
         let path = path.index(i);
         let name = text(&gate["name"]);
         format(errors, &path, name, formats::qualified_name);
-        if gates[..i].iter().any(|g| g["name"] == name) {
+        if repeated[i] {
             errors.push(Error::duplicate(path, name));
         }
     }

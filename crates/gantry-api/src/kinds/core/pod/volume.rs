@@ -11,6 +11,7 @@ use crate::kinds::core::persistent_volume_claim::claim_spec;
 use crate::kinds::values::{given, list, number, text};
 use crate::quantity::Quantity;
 use serde_json::Value;
+use std::collections::HashSet;
 
 const SOURCES: [&str; 30] = [
     "emptyDir",
@@ -48,7 +49,9 @@ const SOURCES: [&str; 30] = [
 /// The rules for a pod's volumes; `pod` is its name, if it has one already.
 pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<&str>) {
     // Upstream remembers the names of volumes that are right themselves.
-    let mut taken = Vec::new();
+    let mut taken = HashSet::new();
+    let made = |v: &Value| pod.filter(|_| given(&v["ephemeral"])).map(|p| format!("{p}-{}", text(&v["name"])));
+    let made: HashSet<String> = volumes.iter().filter_map(made).collect();
     for (i, volume) in volumes.iter().enumerate() {
         let path = path.index(i);
         let name = &volume["name"];
@@ -60,11 +63,10 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
             errors.push(Error::duplicate(at, name.clone()));
         }
         if errors.len() == before {
-            taken.push(name);
+            taken.insert(name);
         }
         let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
-        let made = |v: &Value| given(&v["ephemeral"]) && pod.is_some_and(|p| format!("{p}-{}", text(&v["name"])) == claim);
-        if !claim.is_empty() && volumes.iter().any(made) {
+        if !claim.is_empty() && made.contains(claim) {
             let path = path.child("persistentVolumeClaim");
             let detail = "must not reference a PVC that gets created for an ephemeral volume";
             errors.push(Error::invalid(path.child("claimName"), claim, detail));
@@ -221,7 +223,7 @@ fn downward_file(errors: &mut Errors, path: &Path, file: &Value) {
 
 fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
     mode(errors, path, projection, "defaultMode");
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths: HashSet<&str> = HashSet::new();
     let at_sources = path.child("sources");
     for (i, source) in list(&projection["sources"]).iter().enumerate() {
         let at = at_sources.index(i);
@@ -278,7 +280,7 @@ fn projected(errors: &mut Errors, path: &Path, projection: &Value) {
                     let shown = if kind == "downwardAPI" { file } else { text(&value["name"]) };
                     errors.push(Error::invalid(path, shown, "conflicting duplicate paths"));
                 } else {
-                    paths.push(file);
+                    paths.insert(file);
                 }
             }
         }

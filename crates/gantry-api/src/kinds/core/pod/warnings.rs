@@ -4,9 +4,12 @@
 
 use crate::formats;
 use crate::kinds::checks::quantity;
-use crate::kinds::values::{entries, given, list, number, text};
+use crate::kinds::values::{entries, given, list, number, repeats, text};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
+/// Clients are told no more warnings than fit into some headers: this many never do.
+pub const MANY: usize = 1_000;
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 const SECCOMP_OF_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_OF_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
@@ -210,8 +213,9 @@ impl Found {
     /// Items of a list of the spec that have the same value in a field.
     fn twice(&mut self, spec: &Value, field: &str, of: &str, why: &str) {
         let items = list(&spec[field]);
+        let repeated = repeats(items, |item| text(&item[of]));
         for (i, item) in items.iter().enumerate() {
-            if items[..i].iter().any(|before| text(&before[of]) == text(&item[of])) {
+            if repeated[i] {
                 self.add(&format!("spec.{field}[{i}].{of}"), &format!("{why} {:?}", text(&item[of])));
             }
         }
@@ -252,11 +256,12 @@ impl Found {
             }
         }
         let variables = list(&container["env"]);
+        let repeated = repeats(variables, |v| &v["name"]);
         for (i, variable) in variables.iter().enumerate() {
             let (name, value) = (text(&variable["name"]), text(&variable["value"]));
             let reference = format!("$({name})");
             let builds_on_it = !given(&variable["valueFrom"]) && value != reference && value.contains(&reference);
-            if !builds_on_it && variables[..i].iter().any(|v| v["name"] == name) {
+            if !builds_on_it && repeated[i] {
                 let why = format!("hides previous definition of {name:?}, which may be dropped when using apply");
                 self.add(&format!("{at}.env[{i}]"), &why);
             }
@@ -265,6 +270,8 @@ impl Found {
 
     fn ports(&mut self, spec: &Value) {
         let mut all: Vec<(String, &Value)> = Vec::new();
+        // Where in it are those of the same number and protocol.
+        let mut same: HashMap<[&Value; 2], Vec<usize>> = HashMap::new();
         let place = self.at.clone();
         for (at, container) in containers(spec) {
             for (i, port) in list(&container["ports"]).iter().enumerate() {
@@ -279,8 +286,8 @@ impl Found {
                     );
                     self.add(&at, &shown);
                 }
-                let same = |field: &str, other: &Value| port[field] == other[field];
-                for (other_at, other) in all.iter().filter(|(_, o)| same("containerPort", o) && same("protocol", o)) {
+                let same = same.entry([&port["containerPort"], &port["protocol"]]).or_default();
+                for (other_at, other) in same.iter().take(MANY.saturating_sub(self.texts.len())).map(|at: &usize| &all[*at]) {
                     let (other_ip, other_host) = (text(&other["hostIP"]), number(&other["hostPort"]));
                     let how = if ip == other_ip && host == other_host {
                         "duplicate"
@@ -293,13 +300,15 @@ impl Found {
                     };
                     self.texts.push(format!("{place}{at}: {how} port definition with {place}{other_at}"));
                 }
+                same.push(all.len());
                 all.push((at, port));
             }
         }
-        for (i, (at, port)) in all.iter().enumerate() {
+        let mut named: HashMap<&str, &String> = HashMap::new();
+        for (at, port) in all.iter().filter(|(_, port)| !text(&port["name"]).is_empty()) {
             let name = text(&port["name"]);
-            let other = all[..i].iter().find(|(_, other)| !name.is_empty() && text(&other["name"]) == name);
-            if let Some((other, _)) = other {
+            let other = *named.entry(name).or_insert(at);
+            if other != at {
                 self.texts.push(format!(
                     "{place}{at}: duplicate port name {name:?} with {place}{other}, services and probes that select ports by \
                      name will use {place}{other}"
