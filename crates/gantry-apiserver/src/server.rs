@@ -1,5 +1,6 @@
 //! Listening: TLS, HTTP/1.1 and HTTP/2, and who is at the other end.
 
+use crate::admission;
 use crate::authenticate::{self, Authenticator};
 use crate::authz::Authorizer;
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
@@ -148,7 +149,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
-                    admissions: Default::default(),
+                    admissions: admission::measures(),
                     watches: Default::default(),
                     definitions: definitions.clone(),
                 },

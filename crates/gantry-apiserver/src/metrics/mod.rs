@@ -6,7 +6,7 @@ mod process;
 mod requests;
 mod text;
 
-pub use admissions::{Admissions, Labels as AdmissionLabels};
+pub use admissions::{Admissions, Operation, Step};
 pub use requests::{Meter, Requests};
 
 use crate::handler::MoreMetrics;
