@@ -485,14 +485,15 @@ impl Kind {
 
     /// The store's key prefix of all objects, or of those in one namespace. It ends with a slash.
     pub fn prefix(&self, namespace: Option<&str>) -> String {
-        match namespace {
-            Some(ns) => format!("/registry/{}/{ns}/", self.storage_prefix),
-            None => format!("/registry/{}/", self.storage_prefix),
-        }
+        self.key(namespace, "")
     }
 
     /// The store's key of one object.
     pub fn key(&self, namespace: Option<&str>, name: &str) -> String {
-        format!("{}{name}", self.prefix(namespace))
+        // Made several times a request: no formatting.
+        match namespace {
+            Some(ns) => ["/registry/", &self.storage_prefix, "/", ns, "/", name].concat(),
+            None => ["/registry/", &self.storage_prefix, "/", name].concat(),
+        }
     }
 }

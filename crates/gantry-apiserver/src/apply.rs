@@ -78,6 +78,15 @@ impl<'a> Tracker<'a> {
         }
     }
 
+    /// Notes who owns what in a defaulted new object; what is to go beside the object as JSON is returned.
+    pub fn track_new(&self, decoded: &mut Decoded) -> Option<String> {
+        let owners = self.writer().created(decoded.object());
+        if owners.is_none() {
+            self.track(decoded, None);
+        }
+        owners
+    }
+
     /// Notes who owns what in a defaulted object that is to replace `old`.
     pub fn track(&self, decoded: &mut Decoded, old: Option<&Value>) {
         let list = self.writer().update(old, decoded.object());

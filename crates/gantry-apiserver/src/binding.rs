@@ -59,7 +59,7 @@ pub async fn create(api: &Api, call: &Call) -> Result<Response<Body>, Status> {
         let revision = registry::revision_of(&old);
         match api
             .registry
-            .update(kind, &Validated::with_metadata_of(pod), revision)
+            .update(kind, Validated::with_metadata_of(pod), revision)
             .await
         {
             Ok(_) => return Ok(done(call)),

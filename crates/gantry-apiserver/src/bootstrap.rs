@@ -129,7 +129,7 @@ pub async fn ensure(
             let (admitted, _) = mended.admit_update(&kind, &stored, None, |_, _| {}, None).await?;
             let validated = admitted.validate_update(&kind, &stored, None, &Warnings::default())?;
             registry
-                .update(&kind, &validated, revision_of(&stored))
+                .update(&kind, validated, revision_of(&stored))
                 .await
                 .map(|_| ())
         }
@@ -138,7 +138,7 @@ pub async fn ensure(
             decoded.default(&kind);
             let (admitted, _) = decoded.admit_create(&kind, None).await?;
             let validated = admitted.validate_create(&kind)?;
-            registry.create(&kind, &validated).await.map(|_| ())
+            registry.create(&kind, validated).await.map(|_| ())
         }
         Err(status) => Err(status),
     }

@@ -266,10 +266,8 @@ pub async fn delete_object(
                 .map(|()| Outcome::Gone(object)),
             Outcome::Going(object) => {
                 let object = Validated::with_metadata_of(object);
-                api.registry
-                    .update(kind, &object, revision)
-                    .await
-                    .map(Outcome::Going)
+                let stored = api.registry.update_and_keep(kind, object, revision).await;
+                stored.map(Outcome::Going)
             }
         };
         match result {

@@ -114,7 +114,7 @@ async fn charge(
     }
     let revision = registry::revision_of(budget);
     let charged = Validated::with_metadata_of(charged);
-    registry.update(kind, &charged, revision).await.map(drop)
+    registry.update(kind, charged, revision).await.map(drop)
 }
 
 /// The budget with one disruption less, taken by `pod`; an error when there is none.
@@ -221,7 +221,7 @@ mod tests {
             object["metadata"]["namespace"] = "n".into();
             object["metadata"]["name"] = name.into();
             registry
-                .create(&kind, &Validated::with_metadata_of(object))
+                .create(&kind, Validated::with_metadata_of(object))
                 .await
                 .unwrap();
         };

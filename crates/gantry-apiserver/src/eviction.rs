@@ -110,7 +110,7 @@ async fn evict(api: &Api, call: &Call, mut options: Options) -> Result<(), Statu
         preconditions(&options, &pod)?;
         let revision = registry::revision_of(&pod);
         let noted = Validated::with_metadata_of(noted(pod));
-        match api.registry.update(kind, &noted, revision).await {
+        match api.registry.update_and_keep(kind, noted, revision).await {
             Ok(pod) => {
                 if !options.revision.is_empty() {
                     options.revision = meta::text(&pod, "resourceVersion").to_owned();

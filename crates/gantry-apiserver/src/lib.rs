@@ -15,6 +15,7 @@ mod binding;
 mod body;
 mod bootstrap;
 mod call;
+mod change;
 mod component_status;
 mod compress;
 mod connect;

@@ -20,17 +20,51 @@ pub struct Decoded(Value);
 pub struct Admitted(Value);
 
 /// An admitted object that obeys its kind's rules; what the store takes.
-pub struct Validated(Value);
+pub struct Validated {
+    object: Value,
+    /// Its `managedFields` as JSON, if the object is without them.
+    owners: Option<String>,
+}
 
 impl Validated {
-    /// The object.
+    /// The object, but for its `managedFields` where [`Validated::owners`] has them.
     pub fn object(&self) -> &Value {
-        &self.0
+        &self.object
+    }
+
+    /// Its `managedFields` as JSON, if the object is without them.
+    pub fn owners(&self) -> Option<&str> {
+        self.owners.as_deref()
+    }
+
+    /// The whole object.
+    pub fn into_object(mut self) -> Value {
+        if let Some(owners) = self.owners.and_then(|json| serde_json::from_str(&json).ok()) {
+            self.object["metadata"]["managedFields"] = owners;
+        }
+        self.object
+    }
+
+    /// The object without its `managedFields`.
+    pub fn into_unowned(mut self) -> Value {
+        if let Some(metadata) = self.object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        self.object
+    }
+
+    /// The same object with these `managedFields`, if any: JSON that no tree need be made of.
+    #[must_use]
+    pub fn owned(self, owners: Option<String>) -> Self {
+        Validated { owners, ..self }
     }
 
     /// An object that was validated when it was stored, whose metadata alone the server changed.
     pub fn with_metadata_of(stored: Value) -> Self {
-        Validated(stored)
+        Validated {
+            object: stored,
+            owners: None,
+        }
     }
 }
 
@@ -345,7 +379,7 @@ impl Admitted {
             if kind.custom.is_some() {
                 json::settle_numbers(&mut object);
             }
-            return Ok(Validated(object));
+            return Ok(Validated { object, owners: None });
         }
         if let Some(schema) = kind.schema() {
             errors.iter_mut().for_each(|error| error.show_by(schema));

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use gantry_api::kind::Kind;
 use gantry_api::meta;
 use gantry_api::status::Status;
+use gantry_client::ready;
 use gantry_store::{Entry, Precondition, RangeRequest, ReadError, Revision, Store, WriteError};
 use serde_json::Value;
 use std::sync::Arc;
@@ -63,45 +64,59 @@ impl Registry {
     }
 
     /// Stores a new object. Returns it as it is stored.
-    pub async fn create(&self, kind: &Kind, object: &Validated) -> Result<Entry, Status> {
-        let (namespace, name) = place(object.object());
-        let key = Bytes::from(kind.key(namespace, name));
-        match self
-            .store
-            .put(
-                key,
-                encode(kind, object.object())?.into(),
-                Some(Precondition::Absent),
-            )
-            .await
-        {
-            Ok(entry) => Ok(entry),
-            Err(WriteError::Precondition { .. }) => {
-                Err(Status::already_exists(&kind.group, &kind.plural, name))
-            }
-            Err(e) => Err(write_error(kind, name, e)),
-        }
+    pub async fn create(&self, kind: &Kind, object: Validated) -> Result<Entry, Status> {
+        let name = meta::name(object.object()).to_owned();
+        let put = self.put(kind, object, Precondition::Absent);
+        put.await.map_err(|error| match error {
+            WriteError::Precondition { .. } => Status::already_exists(&kind.group, &kind.plural, &name),
+            error => write_error(kind, &name, error),
+        })
     }
 
-    /// Replaces an object that stood at `revision`; 409 when it no longer does.
-    pub async fn update(&self, kind: &Kind, object: &Validated, revision: Revision) -> Result<Value, Status> {
-        let (namespace, name) = place(object.object());
-        let key = Bytes::from(kind.key(namespace, name));
-        let pre = Some(Precondition::ModRevision(revision));
-        match self
-            .store
-            .put(key, encode(kind, object.object())?.into(), pre)
-            .await
-        {
+    /// Replaces an object that stood at `revision`; 409 when it no longer does. Returns it as it is stored.
+    pub async fn update(&self, kind: &Kind, object: Validated, revision: Revision) -> Result<Entry, Status> {
+        let name = meta::name(object.object()).to_owned();
+        let put = self.put(kind, object, Precondition::ModRevision(revision));
+        put.await.map_err(|error| write_error(kind, &name, error))
+    }
+
+    /// The same for those who go on with the object. Returns it in the form of the kind it is served as.
+    pub async fn update_and_keep(
+        &self,
+        kind: &Kind,
+        object: Validated,
+        revision: Revision,
+    ) -> Result<Value, Status> {
+        let json = encode(kind, &object).into();
+        let put = self.store.put(
+            key_of(kind, object.object()),
+            json,
+            Some(Precondition::ModRevision(revision)),
+        );
+        match put.await {
             // What is stored as it is served comes back as it went in.
             Ok(entry) if Head::of(kind).is_of(&entry) => {
-                let mut stored = object.object().clone();
+                let mut stored = object.into_object();
                 stored["metadata"]["resourceVersion"] = entry.mod_revision.to_string().into();
                 Ok(stored)
             }
             Ok(entry) => decode_as(kind, &entry),
-            Err(e) => Err(write_error(kind, name, e)),
+            Err(error) => Err(write_error(kind, meta::name(object.object()), error)),
         }
+    }
+
+    /// Stores an object, and leaves its tree to whoever in this process is told of it and would have to read it again.
+    async fn put(&self, kind: &Kind, object: Validated, pre: Precondition) -> Result<Entry, WriteError> {
+        let key = key_of(kind, object.object());
+        let json = Bytes::from(encode(kind, &object));
+        if ready::is_wanted(&kind.group, &kind.plural) && Head::of(kind).begins(&json) {
+            ready::offer(&json, object.into_unowned());
+        }
+        let put = self.store.put(key, json.clone(), Some(pre)).await;
+        if put.is_err() {
+            drop(ready::take(&json));
+        }
+        put
     }
 
     /// Removes an object that stood at `revision`; 409 when it no longer does.
@@ -125,6 +140,11 @@ impl Registry {
         let decode = |entry| decode_as(kind, entry);
         result.entries.iter().map(decode).collect()
     }
+}
+
+fn key_of(kind: &Kind, object: &Value) -> Bytes {
+    let (namespace, name) = place(object);
+    kind.key(namespace, name).into()
 }
 
 fn place(object: &Value) -> (Option<&str>, &str) {

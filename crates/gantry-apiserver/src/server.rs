@@ -1,5 +1,6 @@
 //! Listening: TLS, HTTP/1.1 and HTTP/2, and who is at the other end.
 
+use crate::admission;
 use crate::authenticate::Authenticator;
 use crate::authz::Authorizer;
 use crate::connect::{Connect, KubeletIdentity, KubeletIdentityError, Peer};
@@ -126,7 +127,7 @@ impl Server {
                     authorizer,
                     services,
                     tokens,
-                    admissions: Default::default(),
+                    admissions: admission::measures(),
                     healthchecks: Default::default(),
                     watches: Default::default(),
                     definitions: definitions.clone(),

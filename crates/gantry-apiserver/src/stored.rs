@@ -4,11 +4,16 @@
 //! the entry's own. So an object asked for in the version it is stored in is answered by copying bytes: its head with
 //! the resourceVersion in it, then the rest as it is.
 
+use crate::pipeline::Validated;
+use gantry_api::json;
 use gantry_api::kind::Kind;
 use gantry_api::status::Status;
 use gantry_store::Entry;
 use serde_json::Value;
 use std::io::Write;
+
+/// The field of metadata that may be JSON already when an object is stored.
+const OWNERS: &str = "managedFields";
 
 /// What the stored objects of a kind begin with: `{"apiVersion":"v1","kind":"Pod","metadata":{`.
 pub struct Head(String);
@@ -21,11 +26,15 @@ impl Head {
         if kind.custom.is_some() {
             return Head(String::new());
         }
-        Head(format!(
-            "{{\"apiVersion\":\"{}\",\"kind\":\"{}\",\"metadata\":{{",
-            kind.api_version(),
-            kind.kind
-        ))
+        let version = kind.api_version();
+        let parts = [
+            "{\"apiVersion\":\"",
+            &version,
+            "\",\"kind\":\"",
+            &kind.kind,
+            "\",\"metadata\":{",
+        ];
+        Head(parts.concat())
     }
 
     /// Whether an object is stored in this form.
@@ -38,10 +47,19 @@ impl Head {
         self.rest(entry).map(|_| &entry.value[self.0.len() - 1..])
     }
 
+    /// Whether an object that is stored as this JSON is stored in this form.
+    pub fn begins(&self, json: &[u8]) -> bool {
+        self.rest_of(json).is_some()
+    }
+
     /// What follows the head, if the object is stored in this form.
     fn rest<'a>(&self, entry: &'a Entry) -> Option<&'a [u8]> {
+        self.rest_of(&entry.value)
+    }
+
+    fn rest_of<'a>(&self, json: &'a [u8]) -> Option<&'a [u8]> {
         // Metadata holds a name at least, which the resourceVersion can stand before.
-        let rest = entry.value.strip_prefix(self.0.as_bytes())?;
+        let rest = json.strip_prefix(self.0.as_bytes())?;
         (rest.first() == Some(&b'"')).then_some(rest)
     }
 
@@ -80,17 +98,25 @@ fn number(before: &[u8], number: u64, after: &[u8], out: &mut Vec<u8>) {
 }
 
 /// An object as it is stored.
-pub fn encode(kind: &Kind, object: &Value) -> Result<Vec<u8>, Status> {
-    let stored = kind.hooks.to_storage(object);
-    let mut out = Vec::with_capacity(1024);
+pub fn encode(kind: &Kind, object: &Validated) -> Vec<u8> {
+    let (stored, mut owners) = (kind.hooks.to_storage(object.object()), object.owners());
+    let mut out = Vec::with_capacity(2048);
     out.push(b'{');
     for field in ["apiVersion", "kind"] {
-        member(field, &stored[field], &mut out)?;
+        member(field, &stored[field], &mut out);
     }
     out.extend_from_slice(b"\"metadata\":{");
     let metadata = stored["metadata"].as_object().into_iter().flatten();
     for (field, value) in metadata.filter(|(field, _)| *field != "resourceVersion") {
-        member(field, value, &mut out)?;
+        if field.as_str() > OWNERS
+            && let Some(json) = owners.take()
+        {
+            written(OWNERS, json, &mut out);
+        }
+        member(field, value, &mut out);
+    }
+    if let Some(json) = owners {
+        written(OWNERS, json, &mut out);
     }
     close(&mut out);
     out.push(b',');
@@ -98,21 +124,27 @@ pub fn encode(kind: &Kind, object: &Value) -> Result<Vec<u8>, Status> {
     for (field, value) in
         others.filter(|(field, _)| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata"))
     {
-        member(field, value, &mut out)?;
+        member(field, value, &mut out);
     }
     close(&mut out);
     // It stays in memory for as long as the object stands.
     out.shrink_to_fit();
-    Ok(out)
+    out
+}
+
+/// Appends `"field":json,`.
+fn written(field: &str, json: &str, out: &mut Vec<u8>) {
+    for part in ["\"", field, "\":", json, ","] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Appends `"field":value,`.
-fn member(field: &str, value: &Value, out: &mut Vec<u8>) -> Result<(), Status> {
-    serde_json::to_writer(&mut *out, field).map_err(Status::internal)?;
+fn member(field: &str, value: &Value, out: &mut Vec<u8>) {
+    json::write_text(field, out);
     out.push(b':');
-    serde_json::to_writer(&mut *out, value).map_err(Status::internal)?;
+    json::write(value, out);
     out.push(b',');
-    Ok(())
 }
 
 /// Ends an object whose members end in commas.
@@ -171,7 +203,8 @@ mod tests {
     fn copied_bytes_are_what_decoding_gives() {
         let head = Head::of(&kind("configmaps", ""));
         let check = |object: Value| {
-            let stored = entry(encode(&kind("configmaps", ""), &object).unwrap());
+            let validated = Validated::with_metadata_of(object.clone());
+            let stored = entry(encode(&kind("configmaps", ""), &validated));
             let mut expected = object.clone();
             expected["metadata"]["resourceVersion"] = "17".into();
             assert_eq!(decode(&stored).unwrap(), expected);

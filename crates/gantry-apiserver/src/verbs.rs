@@ -8,18 +8,18 @@ use crate::call::{CUSTOM_PATCH_TYPES, Call};
 use crate::definitions::Definitions;
 use crate::list_options;
 use crate::metrics::{Admissions, Healthchecks};
-use crate::pipeline::{self, Decoded, keep};
-use crate::registry::{self, Registry};
+use crate::pipeline;
+use crate::registry::Registry;
 use crate::request::Served;
 use crate::respond::Body;
 use crate::services::{self, Allocator};
 use crate::stored;
-use crate::{binding, deletion, eviction, scale};
+use crate::{binding, eviction, scale};
 use gantry_api::json::Read;
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
-use gantry_api::{field, meta, patch};
+use gantry_api::{meta, patch};
 use gantry_auth::service_account::Tokens;
 use gantry_store::Revision;
 use http::Response;
@@ -55,14 +55,14 @@ pub struct Api {
 pub const TRIES: usize = 8;
 
 /// The refusal of an object without a name.
-fn nameless(name: &str) -> Status {
+pub fn nameless(name: &str) -> Status {
     Status::bad_request(format!(
         "the name of the object ({name} based on URL) was undeterminable: name must be provided"
     ))
 }
 
 /// The refusal of an update that means another object of the same name.
-fn other_uid(call: &Call, name: &str, wanted: &str, found: &str) -> Status {
+pub fn other_uid(call: &Call, name: &str, wanted: &str, found: &str) -> Status {
     let kind = &call.target.kind;
     let key = kind.key(call.namespace(), name);
     // Where custom resources are, upstream's store does not know where its own objects begin.
@@ -126,22 +126,24 @@ impl Api {
         }
         stamp(decoded.metadata());
         decoded.default(kind);
-        if !call.is_apply() {
-            tracker.track(&mut decoded, None);
-        }
+        let owners = match call.is_apply() {
+            true => None,
+            false => tracker.track_new(&mut decoded),
+        };
         let (admitted, reservation) = decoded
             .admit_create(kind, Some(&self.admission(call, None)))
             .await?;
-        let validated = admitted.validate_create(kind)?;
+        let validated = admitted.validate_create(kind)?.owned(owners);
         self.guard(call, "create", Some(validated.object()), None).await?;
         call.warnings
             .extend(kind.hooks.warnings(validated.object(), None));
         if call.options.dry_run() {
-            return call.answer(201, validated.object());
+            return call.answer(201, &validated.into_object());
         }
-        let stored = services::settle(reservation, self.registry.create(kind, &validated)).await?;
-        self.settled(call, meta::name(validated.object()), stored.mod_revision)
-            .await;
+        let name = meta::name(validated.object()).to_owned();
+        let write = self.registry.create(kind, validated);
+        let stored = services::settle(reservation, write).await?;
+        self.settled(call, &name, stored.mod_revision).await;
         call.answer_stored(201, &stored)
     }
 
@@ -218,113 +220,6 @@ impl Api {
         }
     }
 
-    /// Reads, changes and stores an object; again, when others wrote in between and the client named no version.
-    pub async fn change(
-        &self,
-        call: &Call,
-        make: &mut (dyn FnMut(Value) -> Result<Sent, Status> + Send),
-    ) -> Result<Response<Body>, Status> {
-        let kind = &call.target.kind;
-        let name = call.name()?;
-        let mut last = registry::modified(kind, name);
-        for _ in 0..TRIES {
-            let old = self.registry.get(kind, call.namespace(), name).await?;
-            let is_scale = call.subresource() == Some(Subresource::Scale);
-            // An applied Scale has been made one of the whole object.
-            let convert = is_scale && !call.is_apply();
-            let Sent {
-                value: mut wanted,
-                strict,
-                json,
-            } = make(if convert {
-                scale::of(kind, &old)
-            } else {
-                old.clone()
-            })?;
-            let version = meta::text(&wanted, "resourceVersion").to_string();
-            let old_version = meta::text(&old, "resourceVersion");
-            let unconditional = matches!(version.as_str(), "" | "0");
-            if unconditional && !is_scale && kind.hooks.needs_version() {
-                let why =
-                    field::Error::invalid("metadata.resourceVersion", 0, "must be specified for an update");
-                return Err(Status::invalid(&kind.group, &kind.plural, name, &[why]));
-            }
-            if !unconditional && version != old_version {
-                if version.parse::<u64>().is_err() {
-                    let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
-                    return Err(Status::new(500, "", why));
-                }
-                return Err(registry::modified(kind, name));
-            }
-            if call.verb == "patch" && !is_scale && meta::name(&wanted).is_empty() {
-                return Err(nameless(name));
-            }
-            if call.verb == "patch"
-                && !is_scale
-                && kind.custom.is_some()
-                && let Some(version) = wanted["apiVersion"].as_str().filter(|v| *v != kind.api_version())
-            {
-                let detail = format!("must be {}", kind.api_version());
-                let why = field::Error::invalid("apiVersion", version, detail);
-                return Err(Status::invalid(&kind.group, &kind.kind, name, &[why]));
-            }
-            if convert {
-                scale::check(kind, &mut wanted, call.options.field_validation(), &call.warnings)?;
-                let mut scaled = old.clone();
-                let uid = meta::text(&wanted, "uid");
-                if !uid.is_empty() {
-                    scaled["metadata"]["uid"] = uid.into();
-                }
-                let replicas = wanted["spec"].get("replicas").cloned().unwrap_or(json!(0));
-                *scale::place(&mut scaled, kind.hooks.scale().spec_replicas) = replicas;
-                wanted = scaled;
-            }
-            let sent = Sent {
-                value: wanted,
-                strict,
-                json,
-            };
-            let decoded = pipeline::decode(kind, sent, call.options.field_validation(), &call.warnings);
-            let mut decoded = match decoded {
-                Ok(decoded) => decoded,
-                // What the patch makes is shown; it is made again, as only errors show it.
-                Err(status) if kind.custom.is_some() && !is_scale => {
-                    return Err(call.of_patch(status, &make(old)?.value.to_string()));
-                }
-                Err(status) => return Err(call.of_patch(status, &call.shown_patch())),
-            };
-            decoded.place(call.namespace(), Some(name))?;
-            let uid = meta::text(decoded.object(), "uid");
-            if !uid.is_empty() && uid != meta::text(&old, "uid") {
-                return Err(match call.verb {
-                    "update" => other_uid(call, name, uid, meta::text(&old, "uid")),
-                    _ => {
-                        let why = field::Error::invalid("metadata.uid", uid, "field is immutable");
-                        Status::invalid(&kind.group, &kind.kind, name, &[why.clone(), why])
-                    }
-                });
-            }
-            decoded.metadata()["resourceVersion"] = old_version.into();
-            let stored = self.store_change(call, decoded, &old).await;
-            match stored {
-                // A patch made anew fits what others wrote; an update that names the old version fails above.
-                Err(status) if status.reason == "Conflict" => last = status,
-                Err(status) => return Err(status),
-                Ok(object) if is_scale => {
-                    let scale = scale::of(kind, &object);
-                    return Ok(call.respond(200, &scale::seen(kind, scale, call.view(false)?)));
-                }
-                Ok(object) => {
-                    if call.subresource().is_none() {
-                        call.warnings.extend(kind.hooks.warnings(&object, Some(&old)));
-                    }
-                    return call.answer(200, &object);
-                }
-            }
-        }
-        Err(last)
-    }
-
     /// Makes the object that an update did not find.
     async fn create_by_update(&self, call: &Call, body: Sent) -> Result<Response<Body>, Status> {
         if let Some(denied) = &call.create_denied {
@@ -337,50 +232,6 @@ impl Api {
         self.create_object(call, body).await
     }
 
-    async fn store_change(&self, call: &Call, mut decoded: Decoded, old: &Value) -> Result<Value, Status> {
-        let kind = &call.target.kind;
-        decoded.default(kind);
-        if !call.is_apply() {
-            Tracker::of(call).track(&mut decoded, Some(old));
-        }
-        let part: fn(&mut Value, &Value) = match call.subresource() {
-            Some(Subresource::Status) if kind.status_alone => status_alone,
-            Some(Subresource::Status) => only_status,
-            Some(Subresource::Finalize) => only_finalizers,
-            Some(_) => |_, _| {},
-            None if kind.has(Subresource::Status) => |object, old| keep(object, old, "status"),
-            None => |_, _| {},
-        };
-        let (admitted, reservation) = decoded
-            .admit_update(
-                kind,
-                old,
-                call.subresource(),
-                part,
-                Some(&self.admission(call, Some(old))),
-            )
-            .await?;
-        let validated = admitted.validate_update(kind, old, call.subresource(), &call.warnings)?;
-        self.guard(call, "update", Some(validated.object()), Some(old))
-            .await?;
-        if apply::only_times_differ(validated.object(), old) {
-            return Ok(old.clone());
-        }
-        if call.options.dry_run() || validated.object() == old {
-            return Ok(validated.object().clone());
-        }
-        let revision = registry::revision_of(old);
-        if meta::is_deleting(old) && deletion::is_free(validated.object()) {
-            self.remove(kind, validated.object(), revision).await?;
-            return Ok(validated.object().clone());
-        }
-        let write = self.registry.update(kind, &validated, revision);
-        let stored = services::settle(reservation, write).await?;
-        self.settled(call, meta::name(&stored), registry::revision_of(&stored))
-            .await;
-        Ok(stored)
-    }
-
     /// Removes an object that stood at a revision, and takes back what it had of the cluster.
     pub async fn remove(&self, kind: &Kind, object: &Value, revision: Revision) -> Result<(), Status> {
         self.registry.delete(kind, object, revision).await?;
@@ -391,7 +242,7 @@ impl Api {
     }
 
     /// Waits until what a written definition makes is served: its writer goes on with objects of its kind.
-    async fn settled(&self, call: &Call, name: &str, revision: Revision) {
+    pub async fn settled(&self, call: &Call, name: &str, revision: Revision) {
         let kind = &call.target.kind;
         if kind.group == "apiextensions.k8s.io" && call.target.subresource.is_none() {
             self.definitions.settled(name, revision).await;
@@ -457,30 +308,4 @@ pub fn rfc3339(at: OffsetDateTime) -> String {
     whole
         .format(&Rfc3339)
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".into())
-}
-
-/// A status write may also label, annotate and finalize, as upstream's may; it does not change owners.
-fn only_status(object: &mut Value, old: &Value) {
-    let (Some(map), Some(old_map)) = (object.as_object_mut(), old.as_object()) else {
-        return;
-    };
-    let written = |key: &str| matches!(key, "status" | "metadata");
-    map.retain(|key, _| written(key));
-    let kept = old_map.iter().filter(|(key, _)| !written(key));
-    map.extend(kept.map(|(key, v)| (key.clone(), v.clone())));
-    keep(&mut object["metadata"], &old["metadata"], "ownerReferences");
-}
-
-/// A status write of a kind that takes no metadata with it.
-fn status_alone(object: &mut Value, old: &Value) {
-    only_status(object, old);
-    for field in ["annotations", "finalizers", "labels"] {
-        keep(&mut object["metadata"], &old["metadata"], field);
-    }
-}
-
-fn only_finalizers(object: &mut Value, old: &Value) {
-    let finalizers = object["spec"].get("finalizers").cloned().unwrap_or(json!([]));
-    *object = old.clone();
-    object["spec"]["finalizers"] = finalizers;
 }

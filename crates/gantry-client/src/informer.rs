@@ -3,6 +3,7 @@
 use crate::client::{Client, ListOptions};
 use crate::error::Error;
 use crate::held::{Held, Objects};
+use crate::ready;
 use crate::resource::Resource;
 use crate::shared::Shared;
 use crate::watch::{Begin, EventType, WatchOptions};
@@ -387,6 +388,10 @@ impl Informers {
             .find(|i| i.resource == *resource && i.options == options)
         {
             return found.clone();
+        }
+        // Those who read all objects of a kind take the trees that the server has of them.
+        if options == ListOptions::default() {
+            ready::want(&resource.group, &resource.plural);
         }
         let informer = Arc::new(Informer::new(resource.clone(), options));
         all.push(informer.clone());

@@ -11,6 +11,7 @@ mod held;
 mod https;
 mod informer;
 mod queue;
+pub mod ready;
 pub mod resource;
 mod shared;
 mod transport;

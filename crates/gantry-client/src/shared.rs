@@ -1,6 +1,7 @@
 //! Objects that a component shares with the server of the same process: the bytes as they are stored, read when somebody
 //! asks, and never held twice.
 
+use crate::ready;
 use crate::trimmed::{Outline, Trimmed};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,7 +47,10 @@ impl Shared {
 
     /// The object, without who owns which field.
     pub(crate) fn read(&self) -> Result<Value, serde_json::Error> {
-        let Trimmed(object) = serde_json::from_slice(&self.json)?;
+        let object = match ready::take(&self.json) {
+            Some(object) => object,
+            None => serde_json::from_slice::<Trimmed>(&self.json)?.0,
+        };
         Ok(self.versioned(object))
     }
 

@@ -54,12 +54,12 @@ impl Controller for TaintEviction {
             let pods = self.pods.indexed(BY_NODE, meta::name(change.object()));
             return pods.iter().map(|p| key_of(p)).collect();
         }
-        let relevant = |pod: &Arc<Value>| {
-            (meta::text(pod, "uid").to_string(), pod["spec"]["nodeName"].clone(), pod["spec"]["tolerations"].clone())
-        };
-        match (change.old.map(relevant), change.new.map(relevant)) {
-            (old, new) if old == new => Vec::new(),
-            _ => vec![key_of(change.object())],
+        // A pod without a node has nothing to leave.
+        let placed = |pod: &&Arc<Value>| !text(&pod["spec"]["nodeName"]).is_empty();
+        let (old, new) = (change.old.filter(placed), change.new.filter(placed));
+        match old.map(relevant) == new.map(relevant) {
+            true => Vec::new(),
+            false => vec![key_of(change.object())],
         }
     }
 
@@ -96,6 +96,11 @@ impl Controller for TaintEviction {
         self.begun().remove(key);
         Ok(Next::Done)
     }
+}
+
+/// What an eviction depends on, of the pod.
+fn relevant(pod: &Arc<Value>) -> (&str, &Value, &Value) {
+    (meta::text(pod, "uid"), &pod["spec"]["nodeName"], &pod["spec"]["tolerations"])
 }
 
 impl TaintEviction {

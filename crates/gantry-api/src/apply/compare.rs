@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-static EMPTY_OBJECT: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
+/// An object without fields.
+pub(crate) static EMPTY_OBJECT: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
 static NULL: Value = Value::Null;
 
 /// The paths by which two objects differ; each is in one of the sets.
@@ -140,7 +141,8 @@ fn fields(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Result<Diff
     Ok(diff)
 }
 
-fn always(field: &Field) -> Option<&'static Value> {
+/// What a declared field always is, though nobody said so.
+pub fn always(field: &Field) -> Option<&'static Value> {
     match field.type_ {
         Type::Message(_) if !field.optional => Some(&EMPTY_OBJECT),
         Type::List(_) | Type::Map(_) if field.always && !field.optional => Some(&NULL),

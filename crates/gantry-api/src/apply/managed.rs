@@ -142,6 +142,25 @@ pub fn decode(shape: Shape, list: &Value) -> Result<Managed, String> {
     Ok(managed)
 }
 
+/// `managedFields` of one manager, as JSON, with its fields in their FieldsV1 form.
+pub fn one(manager: &Manager, fields: &str, time: &str) -> String {
+    let text = |text: &str| Value::from(text).to_string();
+    let subresource = match manager.subresource.as_str() {
+        "" => String::new(),
+        name => format!(",\"subresource\":{}", text(name)),
+    };
+    let (version, name, operation) = (
+        text(&manager.api_version),
+        text(&manager.name),
+        manager.operation.text(),
+    );
+    format!(
+        "[{{\"apiVersion\":{version},\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{fields},\"manager\":{name},\
+         \"operation\":\"{operation}\"{subresource},\"time\":{}}}]",
+        text(time)
+    )
+}
+
 /// Writes `managedFields`; `None` when there are no managers.
 pub fn encode(managed: Managed) -> Option<Value> {
     if managed.is_empty() {

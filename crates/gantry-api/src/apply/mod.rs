@@ -12,6 +12,7 @@
 //! apply with an error, another by noting nobody.
 
 mod compare;
+mod created;
 pub(crate) mod element;
 mod last_applied;
 mod managed;
@@ -26,6 +27,7 @@ mod walk;
 use crate::schema::Schema;
 use crate::status::Status;
 use crate::structural::Structural;
+pub(crate) use compare::EMPTY_OBJECT;
 use compare::{Comparison, compare};
 use element::PathElement;
 use managed::{Managed, Manager, Operation, Owned};
@@ -204,12 +206,36 @@ impl<'a> Writer<'a> {
             return None;
         }
         // What every object shows is no one's doing.
-        let empty = self.schema.map_or_else(|| json!({}), Schema::empty);
+        let empty = self.schema.map_or(&*EMPTY_OBJECT, Schema::empty);
         // A failure here would be a stored object that its own schema cannot divide: then nobody owns anything.
         let managed = self
-            .track(old.unwrap_or(&empty), new, managed, self.manager)
+            .track(old.unwrap_or(empty), new, managed, self.manager)
             .ok()?;
         managed::encode(managed)
+    }
+
+    /// What [`Writer::update`] says of a new object that was decoded by its schema, as JSON and many times as fast; `None` where only that can tell.
+    pub fn created(&self, new: &Value) -> Option<String> {
+        let left_out = match self.reset {
+            Reset::Nothing => "",
+            Reset::Status => "status",
+            Reset::AllBut(_) | Reset::AllButAt(_) => return None,
+        };
+        if !new["metadata"]["managedFields"].is_null() {
+            return None;
+        }
+        if let Some(schema @ Schema::Structural(_)) = self.schema {
+            validate::validate_stored(schema, new).ok()?;
+        }
+        let empty = self.schema.map_or(&*EMPTY_OBJECT, Schema::empty);
+        let fields = created::fields(self.shape(), empty, new, &STRIPPED, left_out).ok()??;
+        let me = Manager::new(
+            self.manager,
+            Operation::Update,
+            self.api_version,
+            self.subresource,
+        );
+        Some(managed::one(&me, &fields, self.now))
     }
 
     /// Takes the fields that changed from their owners, and gives them to `manager`.

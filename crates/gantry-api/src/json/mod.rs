@@ -1,6 +1,9 @@
 //! Reading JSON as upstream's decoder reads it: which fields appear twice, and what is wrong in Go's words.
 
 mod syntax;
+mod write;
+
+pub use write::{write, write_text};
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};

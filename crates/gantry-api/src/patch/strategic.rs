@@ -24,11 +24,13 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 /// 400 for a malformed directive, 422 for lists of lists, 500, as upstream has it, for a list item without its key
 /// and the like.
 pub fn strategic(target: Value, patch: &Value, message: &'static Message) -> Result<Value, Status> {
-    let (Value::Object(target), Some(patch)) = (target.clone(), patch.as_object()) else {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            merge_object(target, patch, Place::Object(message)).map(Value::Object)
+        }
         // A patch that is null changes nothing.
-        return Ok(target);
-    };
-    merge_object(target, patch, Place::Object(message)).map(Value::Object)
+        (target, _) => Ok(target),
+    }
 }
 
 /// What the schema knows about an object.

@@ -1,6 +1,6 @@
 //! Decoding by the schema: unknown fields, nulls and wrong types, as upstream's JSON decoder treats them.
 
-use super::form::{settle, zero};
+use super::form::{is_unseen, show, zero};
 use super::go::{item_name, type_name};
 use super::{Field, Message, Type, message};
 use crate::json::MOST;
@@ -86,29 +86,34 @@ fn fields(
     let Some(map) = value.as_object_mut() else {
         return Ok(());
     };
-    map.retain(|key, v| !v.is_null() || m.field(key).is_none());
-    let mut all_known = true;
+    if map.values().any(Value::is_null) {
+        map.retain(|key, v| !v.is_null() || m.field(key).is_none());
+    }
+    let mut all_stay = true;
     for (key, v) in map.iter_mut() {
-        let above = extend(path, key);
-        if let Some(field) = m.field(key) {
-            let at = At {
-                message: m,
-                field,
-                parent,
-            };
-            one(&field.type_, field.go_type(), v, path, at, unknown, depth + 1)?;
-        } else {
-            all_known = false;
+        let Some(field) = m.field(key) else {
+            all_stay = false;
             if unknown.len() < MOST {
+                let above = extend(path, key);
                 unknown.push(format!("unknown field \"{path}\""));
+                path.truncate(above);
             }
-        }
+            continue;
+        };
+        let above = extend(path, key);
+        let at = At {
+            message: m,
+            field,
+            parent,
+        };
+        one(&field.type_, field.go_type(), v, path, at, unknown, depth + 1)?;
         path.truncate(above);
+        all_stay &= !is_unseen(field, v);
     }
-    if !all_known {
-        map.retain(|key, _| m.field(key).is_some());
+    if !all_stay {
+        map.retain(|key, v| m.field(key).is_some_and(|field| !is_unseen(field, v)));
     }
-    settle(m, map);
+    show(m, map);
     Ok(())
 }
 

@@ -9,20 +9,21 @@ use serde_json::{Map, Value};
 /// An object that nobody has said anything about yet.
 pub fn empty(m: &'static Message) -> Value {
     let mut map = Map::new();
-    settle(m, &mut map);
+    show(m, &mut map);
     Value::Object(map)
 }
 
-/// Gives the fields of one message their form. Its values have theirs already.
-pub(super) fn settle(m: &'static Message, map: &mut Map<String, Value>) {
-    map.retain(|key, value| {
-        let unseen = |f: &Field| match f.type_ {
-            // Upstream's own form of "one or many" has none when there are none.
-            Type::Either(_) => value.as_array().is_some_and(Vec::is_empty),
-            _ => !f.optional && !f.always && is_zero(&f.type_, value),
-        };
-        !m.field(key).is_some_and(unseen)
-    });
+/// Whether upstream leaves the field out, for what its value says is no more than its absence does.
+pub(super) fn is_unseen(field: &Field, value: &Value) -> bool {
+    match field.type_ {
+        // Upstream's own form of "one or many" has none when there are none.
+        Type::Either(_) => value.as_array().is_some_and(Vec::is_empty),
+        _ => !field.optional && !field.always && is_zero(&field.type_, value),
+    }
+}
+
+/// Adds the fields that upstream shows of every such object.
+pub(super) fn show(m: &'static Message, map: &mut Map<String, Value>) {
     for at in m.shown() {
         let field = &m.fields[usize::from(*at)];
         if !map.contains_key(field.name) {
@@ -74,7 +75,7 @@ fn absent(field: &Field) -> Value {
     if let (Type::Message(name), Value::Object(map)) = (&field.type_, &mut value)
         && let Some(m) = message(name)
     {
-        settle(m, map);
+        show(m, map);
     }
     value
 }

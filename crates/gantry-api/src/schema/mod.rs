@@ -15,6 +15,7 @@ pub use check::check;
 pub use go::Inside;
 pub use internal::Internal;
 
+use crate::apply::EMPTY_OBJECT;
 use crate::structural::Structural;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -52,10 +53,10 @@ impl Schema<'_> {
     }
 
     /// An object that nobody has said anything about yet.
-    pub fn empty(self) -> Value {
+    pub fn empty(self) -> &'static Value {
         match self {
-            Schema::Table(message) => form::empty(message),
-            Schema::Structural(_) => Value::Object(serde_json::Map::new()),
+            Schema::Table(message) => message.empty.get_or_init(|| form::empty(message)),
+            Schema::Structural(_) => &EMPTY_OBJECT,
         }
     }
 }
@@ -74,6 +75,7 @@ pub struct Message {
     by_number: Vec<u16>,
     declared: Vec<u16>,
     shown: OnceLock<Vec<u16>>,
+    empty: OnceLock<Value>,
     docs: &'static str,
 }
 
@@ -269,6 +271,7 @@ fn parse(block: &'static str) -> Option<Message> {
         by_number: Vec::new(),
         declared: Vec::new(),
         shown: OnceLock::new(),
+        empty: OnceLock::new(),
         docs: "",
     };
     for line in lines {

@@ -14,10 +14,11 @@ impl Plugin for CertificateApproval {
         true
     }
 
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.subresource == "approval" && request.kind.plural == "certificatesigningrequests"
+    }
+
     async fn admit(&self, request: &Request<'_>, _: &mut Value) -> Result<(), Status> {
-        if request.subresource != "approval" || request.kind.plural != "certificatesigningrequests" {
-            return Ok(());
-        }
         may(request, "approve", "approve")
     }
 }

@@ -14,10 +14,11 @@ impl Plugin for CertificateSigning {
         true
     }
 
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.subresource == "status" && request.kind.plural == "certificatesigningrequests"
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        if request.subresource != "status" || request.kind.plural != "certificatesigningrequests" {
-            return Ok(());
-        }
         let changes = |field: &str| {
             let of = |object: &Value| object["status"].get(field).cloned();
             of(object) != request.old.and_then(of)

@@ -19,11 +19,13 @@ impl Plugin for CertificateSubjectRestriction {
         true
     }
 
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates("certificates.k8s.io", "certificatesigningrequests")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let spec = &object["spec"];
-        if !request.creates("certificates.k8s.io", "certificatesigningrequests")
-            || spec["signerName"] != SIGNER
-        {
+        if spec["signerName"] != SIGNER {
             return Ok(());
         }
         let name = meta::name(object);

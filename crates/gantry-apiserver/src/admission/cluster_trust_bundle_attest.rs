@@ -16,10 +16,13 @@ impl Plugin for ClusterTrustBundleAttest {
         true
     }
 
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.is("certificates.k8s.io", "clustertrustbundles")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let signer = object["spec"]["signerName"].as_str().unwrap_or_default();
-        if !request.is("certificates.k8s.io", "clustertrustbundles")
-            || signer.is_empty()
+        if signer.is_empty()
             || request.old.is_some_and(|old| rbac::only_collected(object, old))
             || request
                 .api

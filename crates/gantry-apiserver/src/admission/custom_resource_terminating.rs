@@ -12,15 +12,12 @@ pub struct CustomResourceTerminating;
 
 #[async_trait]
 impl Plugin for CustomResourceTerminating {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        let custom = request.kind.custom.as_ref();
+        request.old.is_none() && custom.is_some_and(|custom| custom.terminating)
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        let terminating = request
-            .kind
-            .custom
-            .as_ref()
-            .is_some_and(|custom| custom.terminating);
-        if request.old.is_some() || !terminating {
-            return Ok(());
-        }
         let why = "create not allowed while custom resource definition is terminating";
         Err(request.forbidden(meta::name(object), why))
     }

@@ -9,6 +9,7 @@ use gantry_api::meta;
 use gantry_api::status::Status;
 use serde_json::Value;
 
+const GROUP: &str = "networking.k8s.io";
 const DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
 /// Where Ingresses named their class once.
 const OLD_CLASS: &str = "kubernetes.io/ingress.class";
@@ -17,13 +18,16 @@ pub(super) struct DefaultIngressClass;
 
 #[async_trait]
 impl Plugin for DefaultIngressClass {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates(GROUP, "ingresses")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        let group = "networking.k8s.io";
         let named = !object["spec"]["ingressClassName"].is_null() || says(object, OLD_CLASS).is_some();
-        if !request.creates(group, "ingresses") || named {
+        if named {
             return Ok(());
         }
-        if let Some(class) = default_class(request, group, "ingressclasses", &[DEFAULT]).await? {
+        if let Some(class) = default_class(request, GROUP, "ingressclasses", &[DEFAULT]).await? {
             object["spec"]["ingressClassName"] = meta::name(&class).into();
         }
         Ok(())

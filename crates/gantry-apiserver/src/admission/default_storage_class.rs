@@ -20,9 +20,13 @@ pub(super) struct DefaultStorageClass;
 
 #[async_trait]
 impl Plugin for DefaultStorageClass {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates("", "persistentvolumeclaims")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let named = !object["spec"]["storageClassName"].is_null() || says(object, OLD_CLASS).is_some();
-        if !request.creates("", "persistentvolumeclaims") || named {
+        if named {
             return Ok(());
         }
         if let Some(class) = default_class(request, "storage.k8s.io", "storageclasses", &DEFAULT).await? {

@@ -13,11 +13,13 @@ pub struct DefaultTolerationSeconds;
 
 #[async_trait]
 impl Plugin for DefaultTolerationSeconds {
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    fn concerns(&self, request: &Request<'_>) -> bool {
         // An update that leaves them out gets them again.
-        if request.is("", "pods") {
-            add(&mut object["spec"]);
-        }
+        request.is("", "pods")
+    }
+
+    async fn admit(&self, _: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+        add(&mut object["spec"]);
         Ok(())
     }
 }

@@ -12,11 +12,12 @@ pub struct NamespaceLifecycle;
 
 #[async_trait]
 impl Plugin for NamespaceLifecycle {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        !request.namespace.is_empty() && request.old.is_none()
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let namespace = request.namespace;
-        if namespace.is_empty() || request.old.is_some() {
-            return Ok(());
-        }
         let Some(kind) = request.api.kinds.get("", "v1", "namespaces") else {
             return Ok(());
         };

@@ -18,13 +18,14 @@ impl Plugin for PersistentVolumeClaimResize {
         true
     }
 
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.old.is_some() && request.is("", "persistentvolumeclaims")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        let Some(old) = request.old.filter(|_| request.is("", "persistentvolumeclaims")) else {
+        let Some(old) = request.old.filter(|old| grows(object, old)) else {
             return Ok(());
         };
-        if !grows(object, old) {
-            return Ok(());
-        }
         let refuse = |why: &str| Err(request.forbidden(meta::name(object), why));
         if old["status"]["phase"] != "Bound" {
             return refuse("Only bound persistent volume claims can be expanded");

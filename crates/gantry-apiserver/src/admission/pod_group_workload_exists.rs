@@ -15,9 +15,13 @@ impl Plugin for PodGroupWorkloadExists {
         true
     }
 
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates("scheduling.k8s.io", "podgroups")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let reference = &object["spec"]["podGroupTemplateRef"]["workload"];
-        if !request.creates("scheduling.k8s.io", "podgroups") || !reference.is_object() {
+        if !reference.is_object() {
             return Ok(());
         }
         let of = |field: &str| reference[field].as_str().unwrap_or_default();

@@ -12,15 +12,21 @@ pub struct Priority;
 
 #[async_trait]
 impl Plugin for Priority {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.is("", "pods")
+            || request.is("scheduling.k8s.io", "priorityclasses")
+            || request.creates("scheduling.k8s.io", "podgroups")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         if request.is("scheduling.k8s.io", "priorityclasses") {
             return one_default(request, object).await;
         }
-        if request.creates("scheduling.k8s.io", "podgroups") && enabled(Feature::WorkloadAwarePreemption) {
-            return of_group(request, object).await;
-        }
         if !request.is("", "pods") {
-            return Ok(());
+            return match enabled(Feature::WorkloadAwarePreemption) {
+                true => of_group(request, object).await,
+                false => Ok(()),
+            };
         }
         if let Some(old) = request.old {
             for field in ["priority", "preemptionPolicy"] {

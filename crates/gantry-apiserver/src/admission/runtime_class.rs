@@ -14,10 +14,11 @@ pub(super) struct RuntimeClass;
 
 #[async_trait]
 impl Plugin for RuntimeClass {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates("", "pods")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        if !request.creates("", "pods") {
-            return Ok(());
-        }
         let class = class_of(request, object).await?;
         let fitted = fit(&mut object["spec"], &class);
         fitted.map_err(|why| request.forbidden(meta::name(object), &why))

@@ -21,10 +21,11 @@ pub struct ServiceAccount;
 
 #[async_trait]
 impl Plugin for ServiceAccount {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates("", "pods")
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        if !request.creates("", "pods") {
-            return Ok(());
-        }
         if object["metadata"]["annotations"].get(MIRROR).is_some() {
             return mirror(object).map_err(|why| request.forbidden(meta::name(object), why));
         }

@@ -12,23 +12,31 @@ pub(super) struct StorageObjectInUseProtection;
 
 #[async_trait]
 impl Plugin for StorageObjectInUseProtection {
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        finalizer(request).is_some()
+    }
+
     async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        let finalizer = [
-            ("", "persistentvolumes", "kubernetes.io/pv-protection"),
-            ("", "persistentvolumeclaims", "kubernetes.io/pvc-protection"),
-            (
-                "storage.k8s.io",
-                "volumeattributesclasses",
-                "kubernetes.io/vac-protection",
-            ),
-        ]
-        .into_iter()
-        .find_map(|(group, plural, finalizer)| request.creates(group, plural).then_some(finalizer));
-        if let Some(finalizer) = finalizer {
+        if let Some(finalizer) = finalizer(request) {
             hold(object, finalizer);
         }
         Ok(())
     }
+}
+
+/// The finalizer of new objects of a kind.
+fn finalizer(request: &Request<'_>) -> Option<&'static str> {
+    let all = [
+        ("", "persistentvolumes", "kubernetes.io/pv-protection"),
+        ("", "persistentvolumeclaims", "kubernetes.io/pvc-protection"),
+        (
+            "storage.k8s.io",
+            "volumeattributesclasses",
+            "kubernetes.io/vac-protection",
+        ),
+    ];
+    let mut all = all.into_iter();
+    all.find_map(|(group, plural, finalizer)| request.creates(group, plural).then_some(finalizer))
 }
 
 fn hold(object: &mut Value, finalizer: &str) {

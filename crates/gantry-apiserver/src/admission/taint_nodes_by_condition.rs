@@ -12,10 +12,11 @@ pub struct TaintNodesByCondition;
 
 #[async_trait]
 impl Plugin for TaintNodesByCondition {
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-        if !request.creates("", "nodes") {
-            return Ok(());
-        }
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        request.creates("", "nodes")
+    }
+
+    async fn admit(&self, _: &Request<'_>, object: &mut Value) -> Result<(), Status> {
         let mut taints = object["spec"]["taints"].as_array().cloned().unwrap_or_default();
         if !taints
             .iter()

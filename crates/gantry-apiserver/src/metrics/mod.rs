@@ -7,7 +7,7 @@ mod process;
 mod requests;
 mod text;
 
-pub use admissions::{Admissions, Labels as AdmissionLabels};
+pub use admissions::{Admissions, Operation, Step};
 pub use healthchecks::Healthchecks;
 pub use process::most_files;
 pub use requests::{Meter, Requests};

@@ -51,7 +51,7 @@ impl Addresses {
         stamp(decoded.metadata());
         decoded.default(&self.kind);
         let validated = decoded.admit_own(&self.kind).validate_create(&self.kind)?;
-        self.registry.create(&self.kind, &validated).await.map(|_| ())
+        self.registry.create(&self.kind, validated).await.map(|_| ())
     }
 
     /// Deletes the object of an address that a Service had. What is another's by now stays.
@@ -81,7 +81,7 @@ impl Addresses {
                     object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
                     let object = Validated::with_metadata_of(object);
                     self.registry
-                        .update(&self.kind, &object, revision)
+                        .update(&self.kind, object, revision)
                         .await
                         .map(|_| ())
                 }

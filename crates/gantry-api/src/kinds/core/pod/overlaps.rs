@@ -4,78 +4,81 @@ use super::warnings::MANY;
 use crate::kinds::values::{given, list, text};
 use serde_json::Value;
 
-struct Place {
-    path: String,
-    source: String,
+/// A file, and what it is from: a kind, and the name of the object if there is one to tell.
+struct Place<'a> {
+    path: &'a str,
+    source: (&'static str, Option<&'a str>),
 }
 
-impl Place {
-    fn new(path: &Value, source: impl Into<String>) -> Place {
-        Place { path: text(path).trim_end_matches('/').to_owned(), source: source.into() }
+impl<'a> Place<'a> {
+    fn new(path: &'a Value, kind: &'static str, name: Option<&'a Value>) -> Self {
+        Place { path: text(path).trim_end_matches('/'), source: (kind, name.map(text)) }
     }
 
     fn shown(&self) -> String {
-        match self.source.as_str() {
-            "" => format!("{:?}", self.path),
-            source => format!("{:?} ({source})", self.path),
+        match self.source {
+            ("", _) => format!("{:?}", self.path),
+            (kind, None) => format!("{:?} ({kind})", self.path),
+            (kind, Some(name)) => format!("{:?} ({kind} {name:?})", self.path),
         }
     }
 
     fn overlaps(&self, other: &Place) -> bool {
-        let within = |inner: &str, outer: &str| match inner.strip_prefix(outer) {
-            Some(rest) => rest.is_empty() || rest.starts_with('/'),
-            None => false,
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let named = !self.path.is_empty() && !other.path.is_empty();
-        named && (within(&self.path, &other.path) || within(&other.path, &self.path))
+        named && (within(self.path, other.path) || within(other.path, self.path))
     }
 }
 
 /// The warnings of one volume.
 pub fn of_volume(volume: &Value) -> Vec<String> {
     let (name, mut found) = (text(&volume["name"]), Vec::new());
-    let mut check = |what: &str, places: Vec<Place>| {
+    let mut check = |kind: &str, named: Option<&Value>, places: Vec<Place>| {
         for (i, place) in places.iter().enumerate() {
             if found.len() > MANY {
                 return;
             }
             for other in places[..i].iter().filter(|other| place.overlaps(other)).take(MANY) {
                 let (place, other) = (place.shown(), other.shown());
+                let what = named.map_or_else(|| kind.into(), |named| format!("{kind} {:?}", text(named)));
                 found.push(format!("volume {name:?} ({what}): overlapping paths: {place} with {other}"));
             }
         }
     };
-    let items = |source: &Value| list(&source["items"]).iter().map(|item| Place::new(&item["path"], "")).collect();
     let (map, secret) = (&volume["configMap"], &volume["secret"]);
-    check(&format!("ConfigMap {:?}", text(&map["name"])), items(map));
-    check(&format!("Secret {:?}", text(&secret["secretName"])), items(secret));
-    check("DownwardAPI", items(&volume["downwardAPI"]));
+    check("ConfigMap", Some(&map["name"]), items(map, "", None));
+    check("Secret", Some(&secret["secretName"]), items(secret, "", None));
+    check("DownwardAPI", None, items(&volume["downwardAPI"], "", None));
     let sources = list(&volume["projected"]["sources"]);
-    check("Projected", sources.iter().flat_map(projected).collect());
+    check("Projected", None, sources.iter().flat_map(projected).collect());
     let empty = sources.iter().filter(|source| !source.as_object().is_some_and(|s| s.values().any(given)));
     found.extend(empty.map(|_| format!("volume {name:?} (Projected) has no sources provided")));
     found
 }
 
+/// The files that a source names.
+fn items<'a>(source: &'a Value, kind: &'static str, name: Option<&'a Value>) -> Vec<Place<'a>> {
+    let items = list(&source["items"]).iter();
+    items.map(|item| Place::new(&item["path"], kind, name)).collect()
+}
+
 /// The files of one source of a projected volume.
-fn projected(source: &Value) -> Vec<Place> {
-    let items = |of: &Value, shown: String| {
-        let places = list(&of["items"]).iter().map(|item| Place::new(&item["path"], shown.clone()));
-        places.collect::<Vec<_>>()
-    };
-    let quoted = |kind: &str, name: &Value| format!("{kind} {:?}", text(name));
+fn projected(source: &Value) -> Vec<Place<'_>> {
+    let named = |source, kind, name| items(source, kind, Some(name));
     let (bundle, certificate) = (&source["clusterTrustBundle"], &source["podCertificate"]);
     if given(&source["configMap"]["items"]) {
-        items(&source["configMap"], quoted("ConfigMap", &source["configMap"]["name"]))
+        named(&source["configMap"], "ConfigMap", &source["configMap"]["name"])
     } else if given(&source["secret"]["items"]) {
-        items(&source["secret"], quoted("Secret", &source["secret"]["name"]))
+        named(&source["secret"], "Secret", &source["secret"]["name"])
     } else if given(&source["downwardAPI"]["items"]) {
-        items(&source["downwardAPI"], "DownwardAPI".into())
+        items(&source["downwardAPI"], "DownwardAPI", None)
     } else if given(&source["serviceAccountToken"]) {
-        vec![Place::new(&source["serviceAccountToken"]["path"], "ServiceAccountToken")]
+        vec![Place::new(&source["serviceAccountToken"]["path"], "ServiceAccountToken", None)]
     } else if given(bundle) {
         let name = if given(&bundle["name"]) { &bundle["name"] } else { &bundle["signerName"] };
-        vec![Place::new(&bundle["path"], quoted("ClusterTrustBundle", name))]
+        vec![Place::new(&bundle["path"], "ClusterTrustBundle", Some(name))]
     } else {
         let files = [
             ("certificateChainPath", "PodCertificate chain"),
@@ -83,7 +86,7 @@ fn projected(source: &Value) -> Vec<Place> {
             ("credentialBundlePath", "PodCertificate credential bundle"),
         ];
         let set = files.iter().filter(|(field, _)| given(&certificate[*field]));
-        set.map(|(field, shown)| Place::new(&certificate[*field], *shown)).collect()
+        set.map(|(field, shown)| Place::new(&certificate[*field], shown, None)).collect()
     }
 }
 

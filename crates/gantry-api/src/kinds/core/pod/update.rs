@@ -91,7 +91,7 @@ fn deadline(errors: &mut Errors, path: &Path, new: &Value, old: &Value) -> bool 
 fn tolerations(errors: &mut Errors, path: &Path, new: &Value, old: &Value) {
     let (new, old) = (list(&new["tolerations"]), list(&old["tolerations"]));
     let kept = |before: &Value| {
-        new.iter().any(|now| {
+        new.contains(before) || new.iter().any(|now| {
             let mut before = before.clone();
             keep(&mut before, now, "tolerationSeconds");
             same(&before, now)

@@ -8,7 +8,7 @@ use crate::kinds::checks::{
     Errors, format, optional_one_of, quantity, required, required_format, template_metadata,
 };
 use crate::kinds::core::persistent_volume_claim::claim_spec;
-use crate::kinds::values::{given, list, number, text};
+use crate::kinds::values::{entries, given, list, number, text};
 use crate::quantity::Quantity;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -76,8 +76,9 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
 
 fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
     let mut found = false;
-    for source in SOURCES.iter().filter(|s| given(&volume[**s])) {
-        let value = &volume[*source];
+    // A volume has one or two fields: they are gone through for each source, rather than a key looked up.
+    let of = |source: &str| entries(volume).find(|(field, value)| *field == source && given(value));
+    for (source, value) in SOURCES.iter().filter_map(|source| Some((source, of(source)?.1))) {
         // Upstream spells this one differently here.
         let field = match *source {
             "gcePersistentDisk" if !found => "persistentDisk",

@@ -7,6 +7,7 @@ use crate::kinds::checks::quantity;
 use crate::kinds::values::{entries, given, list, number, repeats, text};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::fmt;
 
 /// Clients are told no more warnings than fit into some headers: this many never do.
 pub const MANY: usize = 1_000;
@@ -115,8 +116,9 @@ impl Found {
         let spec = &pod["spec"];
         self.labels_of_nodes(spec);
         let annotations = &pod["metadata"]["annotations"];
-        for (key, why) in OLD_ANNOTATIONS {
-            if given(&annotations[key]) {
+        // Most pods have none: then no key is looked for.
+        for (key, why) in OLD_ANNOTATIONS.iter().filter(|_| given(annotations)) {
+            if given(&annotations[*key]) {
                 self.add(&format!("metadata.annotations[{key}]"), why);
             }
         }
@@ -128,14 +130,14 @@ impl Found {
                 self.add(&format!("spec.imagePullSecrets[{i}].name"), "invalid empty name \"\"");
             }
         }
-        self.fractions("spec.overhead", &spec["overhead"], &["memory", "ephemeral-storage"]);
+        self.fractions(&spec["overhead"], &["memory", "ephemeral-storage"], || "spec.overhead".into());
         let seccomp = |owner: &Value| given(&owner["securityContext"]["seccompProfile"]);
         if !seccomp(spec) && given(&annotations[SECCOMP_OF_POD]) {
             let why = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
             self.add(&format!("metadata.annotations[{SECCOMP_OF_POD}]"), why);
         }
         for (at, container) in containers(spec) {
-            self.container(&at, container, pod);
+            self.container(at, container, pod);
         }
         self.ports(spec);
         if number(&spec["terminationGracePeriodSeconds"]) < 0 {
@@ -194,15 +196,18 @@ impl Found {
 
     fn volumes(&mut self, volumes: &[Value]) {
         for (i, volume) in volumes.iter().enumerate() {
+            // A volume has few fields.
+            let has = |source: &str| entries(volume).any(|(field, value)| field == source && given(value));
             for (source, shown, why) in OLD_VOLUMES {
-                if given(&volume[source]) {
+                if has(source) {
                     self.add(&format!("spec.volumes[{i}].{shown}"), why);
                 }
             }
             let claim = &volume["ephemeral"]["volumeClaimTemplate"]["spec"]["resources"];
             for amounts in ["requests", "limits"] {
-                let at = format!("spec.volumes[{i}].ephemeral.volumeClaimTemplate.spec.resources.{amounts}");
-                self.fractions(&at, &claim[amounts], &["storage"]);
+                self.fractions(&claim[amounts], &["storage"], || {
+                    format!("spec.volumes[{i}].ephemeral.volumeClaimTemplate.spec.resources.{amounts}")
+                });
             }
         }
         for volume in volumes {
@@ -222,20 +227,24 @@ impl Found {
     }
 
     /// Amounts of bytes must be whole.
-    fn fractions(&mut self, at: &str, amounts: &Value, names: &[&str]) {
-        for name in names {
+    fn fractions(&mut self, amounts: &Value, names: &[&str], at: impl Fn() -> String) {
+        for name in names.iter().filter(|_| given(amounts)) {
             let amount = quantity(&amounts[*name]);
             if amount.milli_value() % 1000 != 0 {
                 let shown = format!("{:?}", amount.to_string());
                 let why = format!("fractional byte value {shown} is invalid, must be an integer");
-                self.add(&format!("{at}[{name}]"), &why);
+                self.add(&format!("{}[{name}]", at()), &why);
             }
         }
     }
 
-    fn container(&mut self, at: &str, container: &Value, pod: &Value) {
+    /// What annotations say of a container.
+    fn annotated(&mut self, container: &Value, pod: &Value) {
         let (name, context) = (text(&container["name"]), &container["securityContext"]);
         let annotations = &pod["metadata"]["annotations"];
+        if !given(annotations) {
+            return;
+        }
         let key = format!("{SECCOMP_OF_CONTAINER}{name}");
         if !given(&context["seccompProfile"]) && given(&annotations[&key]) {
             let why = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
@@ -250,9 +259,13 @@ impl Found {
                 self.add(&format!("metadata.annotations[{key}]"), why);
             }
         }
+    }
+
+    fn container(&mut self, at: At, container: &Value, pod: &Value) {
+        self.annotated(container, pod);
         for name in ["memory", "ephemeral-storage"] {
             for amounts in ["limits", "requests"] {
-                self.fractions(&format!("{at}.resources.{amounts}"), &container["resources"][amounts], &[name]);
+                self.fractions(&container["resources"][amounts], &[name], || format!("{at}.resources.{amounts}"));
             }
         }
         let variables = list(&container["env"]);
@@ -348,11 +361,21 @@ impl Found {
     }
 }
 
+/// Where a container stands; written out only when a warning names it.
+#[derive(Clone, Copy)]
+struct At(&'static str, usize);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spec.{}[{}]", self.0, self.1)
+    }
+}
+
 /// All containers of a pod, with where they stand.
-fn containers(spec: &Value) -> impl Iterator<Item = (String, &Value)> {
+fn containers(spec: &Value) -> impl Iterator<Item = (At, &Value)> {
     CONTAINERS.into_iter().flat_map(move |kind| {
         let containers = list(&spec[kind]).iter().enumerate();
-        containers.map(move |(i, container)| (format!("spec.{kind}[{i}]"), container))
+        containers.map(move |(i, container)| (At(kind, i), container))
     })
 }
 
