@@ -15,7 +15,7 @@ use crate::respond::Body;
 use crate::services::{self, Allocator};
 use crate::stored;
 use crate::{binding, deletion, eviction, scale};
-use gantry_api::json::Read;
+use gantry_api::json::{Read, settle_numbers};
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
@@ -53,7 +53,7 @@ pub struct Api {
 pub const TRIES: usize = 8;
 
 /// The refusal of an object without a name.
-fn nameless(name: &str) -> Status {
+pub fn nameless(name: &str) -> Status {
     Status::bad_request(format!(
         "the name of the object ({name} based on URL) was undeterminable: name must be provided"
     ))
@@ -127,10 +127,10 @@ impl Api {
         if !call.is_apply() {
             tracker.track(&mut decoded, None);
         }
-        let (admitted, reservation) = decoded
-            .admit_create(kind, Some(&self.admission(call, None)))
-            .await?;
+        let policy = self.admission(call, None);
+        let (admitted, reservation) = decoded.admit_create(kind, Some(&policy)).await?;
         let validated = admitted.validate_create(kind)?;
+        admission::validate(&policy, validated.object()).await?;
         self.guard(call, "create", Some(validated.object()), None).await?;
         call.warnings
             .extend(kind.hooks.warnings(validated.object(), None));
@@ -203,6 +203,8 @@ impl Api {
                     let mut value = patch::strategic(object, &value, message)?;
                     // Upstream reads what comes out as the kind that it is, whatever it says.
                     types.into_iter().for_each(|(field, own)| value[field] = own);
+                    // It reads it not from JSON, either, so that a number may be written as `1.0`.
+                    settle_numbers(&mut value);
                     Ok(Sent {
                         value,
                         strict: duplicates,
@@ -349,16 +351,12 @@ impl Api {
             None if kind.has(Subresource::Status) => |object, old| keep(object, old, "status"),
             None => |_, _| {},
         };
+        let policy = self.admission(call, Some(old));
         let (admitted, reservation) = decoded
-            .admit_update(
-                kind,
-                old,
-                call.subresource(),
-                part,
-                Some(&self.admission(call, Some(old))),
-            )
+            .admit_update(kind, old, call.subresource(), part, Some(&policy))
             .await?;
         let validated = admitted.validate_update(kind, old, call.subresource(), &call.warnings)?;
+        admission::validate(&policy, validated.object()).await?;
         self.guard(call, "update", Some(validated.object()), Some(old))
             .await?;
         if apply::only_times_differ(validated.object(), old) {

@@ -10,11 +10,7 @@ pub struct CertificateApproval;
 
 #[async_trait]
 impl Plugin for CertificateApproval {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
-    async fn admit(&self, request: &Request<'_>, _: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, _: &Value) -> Result<(), Status> {
         if request.subresource != "approval" || request.kind.plural != "certificatesigningrequests" {
             return Ok(());
         }

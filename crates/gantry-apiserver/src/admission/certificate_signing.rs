@@ -10,11 +10,7 @@ pub struct CertificateSigning;
 
 #[async_trait]
 impl Plugin for CertificateSigning {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         if request.subresource != "status" || request.kind.plural != "certificatesigningrequests" {
             return Ok(());
         }

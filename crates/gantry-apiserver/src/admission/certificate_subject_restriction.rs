@@ -15,11 +15,7 @@ pub struct CertificateSubjectRestriction;
 
 #[async_trait]
 impl Plugin for CertificateSubjectRestriction {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let spec = &object["spec"];
         if !request.creates("certificates.k8s.io", "certificatesigningrequests")
             || spec["signerName"] != SIGNER

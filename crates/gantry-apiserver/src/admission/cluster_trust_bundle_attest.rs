@@ -12,11 +12,7 @@ pub struct ClusterTrustBundleAttest;
 
 #[async_trait]
 impl Plugin for ClusterTrustBundleAttest {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let signer = object["spec"]["signerName"].as_str().unwrap_or_default();
         if !request.is("certificates.k8s.io", "clustertrustbundles")
             || signer.is_empty()

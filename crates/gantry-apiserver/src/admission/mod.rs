@@ -1,6 +1,6 @@
-//! Admission: what policy adds to an object, or refuses, before its kind's own rules are applied.
+//! Admission: what policy adds to an object before its kind's own rules are applied, and refuses before or after.
 //!
-//! A plugin is one file; [`admit`] lists them in the order in which they run.
+//! A plugin is one file; [`admit`] and [`validate`] list them in the order in which they run.
 
 mod certificate_approval;
 mod certificate_signing;
@@ -73,60 +73,110 @@ pub trait Plugin: Send + Sync {
         name.rsplit("::").next().unwrap_or(name)
     }
 
-    /// Whether it only looks at objects.
-    fn only_validates(&self) -> bool {
-        false
+    /// Changes the object, or refuses it, before its kind's rules are applied.
+    async fn admit(&self, _: &Request<'_>, _: &mut Value) -> Result<(), Status> {
+        Ok(())
     }
 
-    /// Changes the object, or refuses it.
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status>;
+    /// Looks at the object, which obeys its kind's rules, as it would be stored.
+    async fn validate(&self, _: &Request<'_>, _: &Value) -> Result<(), Status> {
+        Ok(())
+    }
 }
 
-/// Runs all plugins.
+/// Runs the plugins that change objects.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let plugins: [&dyn Plugin; 16] = [
+    let plugins: [&dyn Plugin; 10] = [
         &custom_resource_terminating::CustomResourceTerminating,
         &namespace_lifecycle::NamespaceLifecycle,
         &service_account::ServiceAccount,
         &taint_nodes_by_condition::TaintNodesByCondition,
         &priority::Priority,
-        &pod_group_workload_exists::PodGroupWorkloadExists,
         &default_toleration_seconds::DefaultTolerationSeconds,
         &default_storage_class::DefaultStorageClass,
         &storage_object_in_use_protection::StorageObjectInUseProtection,
+        &runtime_class::RuntimeClass,
+        &default_ingress_class::DefaultIngressClass,
+    ];
+    let mut step = Step::new(request, "admit");
+    for plugin in plugins {
+        let start = Instant::now();
+        let result = plugin.admit(request, object).await;
+        step.note(plugin, start, result)?;
+    }
+    step.end(false);
+    Ok(())
+}
+
+/// Runs the plugins that look at objects.
+pub async fn validate(request: &Request<'_>, object: &Value) -> Result<(), Status> {
+    let plugins: [&dyn Plugin; 7] = [
+        &pod_group_workload_exists::PodGroupWorkloadExists,
         &persistent_volume_claim_resize::PersistentVolumeClaimResize,
         &runtime_class::RuntimeClass,
         &certificate_approval::CertificateApproval,
         &certificate_signing::CertificateSigning,
         &cluster_trust_bundle_attest::ClusterTrustBundleAttest,
         &certificate_subject_restriction::CertificateSubjectRestriction,
-        &default_ingress_class::DefaultIngressClass,
     ];
-    let operation = if request.old.is_none() { "CREATE" } else { "UPDATE" };
-    let note = |name, type_, rejected, took| {
+    let mut step = Step::new(request, "validate");
+    for plugin in plugins {
+        let start = Instant::now();
+        let result = plugin.validate(request, object).await;
+        step.note(plugin, start, result)?;
+    }
+    step.end(false);
+    Ok(())
+}
+
+/// All plugins that do the same, for the metrics.
+struct Step<'a> {
+    request: &'a Request<'a>,
+    type_: &'static str,
+    took: Duration,
+}
+
+impl<'a> Step<'a> {
+    fn new(request: &'a Request<'a>, type_: &'static str) -> Self {
+        Step {
+            request,
+            type_,
+            took: Duration::ZERO,
+        }
+    }
+
+    fn tell(&self, name: &'static str, rejected: bool, took: Duration) {
+        let operation = if self.request.old.is_none() {
+            "CREATE"
+        } else {
+            "UPDATE"
+        };
         let labels = AdmissionLabels {
             name,
             operation,
             rejected,
-            type_,
+            type_: self.type_,
         };
-        request.api.admissions.note(labels, took);
-    };
-    // A step is all plugins that do the same: change objects, or look at them.
-    let mut steps = [("admit", Duration::ZERO), ("validate", Duration::ZERO)];
-    for plugin in plugins {
-        let (start, step) = (Instant::now(), usize::from(plugin.only_validates()));
-        let result = plugin.admit(request, object).await;
+        self.request.api.admissions.note(labels, took);
+    }
+
+    /// Notes what a plugin said; its refusal ends the step.
+    fn note(
+        &mut self,
+        plugin: &dyn Plugin,
+        start: Instant,
+        result: Result<(), Status>,
+    ) -> Result<(), Status> {
         let took = start.elapsed();
-        steps[step].1 += took;
-        note(plugin.name(), steps[step].0, result.is_err(), took);
+        self.took += took;
+        self.tell(plugin.name(), result.is_err(), took);
         if result.is_err() {
-            note("", steps[step].0, true, steps[step].1);
-            return result;
+            self.end(true);
         }
+        result
     }
-    for (type_, took) in steps {
-        note("", type_, false, took);
+
+    fn end(&self, rejected: bool) {
+        self.tell("", rejected, self.took);
     }
-    Ok(())
 }

@@ -14,11 +14,7 @@ pub(super) struct PersistentVolumeClaimResize;
 
 #[async_trait]
 impl Plugin for PersistentVolumeClaimResize {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let Some(old) = request.old.filter(|_| request.is("", "persistentvolumeclaims")) else {
             return Ok(());
         };

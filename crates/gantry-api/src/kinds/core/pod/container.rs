@@ -13,6 +13,8 @@ use serde_json::Value;
 /// The pod around a container.
 pub struct Around<'a> {
     spec: &'a Value,
+    /// Those that are right themselves.
+    volumes: Vec<&'a Value>,
     /// Seconds the pod has to end.
     pub grace: Option<i64>,
     host_users: bool,
@@ -20,9 +22,10 @@ pub struct Around<'a> {
 
 impl<'a> Around<'a> {
     /// The pod with this spec.
-    pub fn of(spec: &'a Value) -> Self {
+    pub fn of(spec: &'a Value, volumes: Vec<&'a Value>) -> Self {
         Around {
             spec,
+            volumes,
             grace: spec["terminationGracePeriodSeconds"].as_i64(),
             host_users: spec["hostUsers"] != false,
         }
@@ -34,7 +37,7 @@ impl<'a> Around<'a> {
 
     /// The volume of a name.
     pub fn volume(&self, name: &str) -> Option<&'a Value> {
-        list(&self.spec["volumes"]).iter().find(|v| v["name"] == name)
+        self.volumes.iter().copied().find(|v| v["name"] == name)
     }
 
     /// The pod's operating system, when it is named.
@@ -379,7 +382,7 @@ fn env_from(errors: &mut Errors, path: &Path, sources: &[Value]) {
 /// The rules for what a runtime needs for each pod: those of limits.
 pub fn overhead(errors: &mut Errors, path: &Path, fixed: &Value) {
     let limits = serde_json::json!({"limits": fixed});
-    resources(errors, path, &limits, &Around::of(&Value::Null), false);
+    resources(errors, path, &limits, &Around::of(&Value::Null, Vec::new()), false);
 }
 
 /// The rules for requests and limits of a container or, `pod_level`, of the pod.
@@ -429,12 +432,30 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
     }
     let path = path.child("claims");
     let names: Vec<&str> = around.containers("resourceClaims").iter().map(|c| text(&c["name"])).collect();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
     for (i, claim) in list(&resources["claims"]).iter().enumerate() {
         let path = path.index(i);
-        let name = text(&claim["name"]);
+        let (name, request) = (text(&claim["name"]), text(&claim["request"]));
         if name.is_empty() {
             errors.push(Error::required(path, ""));
-        } else if !names.contains(&name) {
+            continue;
+        }
+        // A claim as a whole holds all of its requests.
+        if seen.contains(&(name, "")) {
+            errors.push(Error::duplicate(path, name));
+        } else {
+            if !request.is_empty() {
+                format(errors, &path.child("request"), request, formats::dns_label);
+            }
+            if request.is_empty() {
+                let parts = seen.iter().filter(|(other, _)| *other == name);
+                errors.extend(parts.map(|_| Error::duplicate(path, name)));
+            } else if seen.contains(&(name, request)) {
+                errors.push(Error::duplicate(path, format!("{name}/{request}")));
+            }
+            seen.push((name, request));
+        }
+        if !names.contains(&name) {
             let mut error = Error::not_found(path, name);
             error.detail = match names.is_empty() {
                 true => "must be one of the names in pod.spec.resourceClaims which is empty".into(),

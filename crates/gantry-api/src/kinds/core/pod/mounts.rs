@@ -68,7 +68,7 @@ fn propagation(errors: &mut Errors, path: &Path, mount: &Value, container: &Valu
 
 /// The rules for a container's block devices.
 pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
-    let devices = list(&container["volumeDevices"]);
+    let (devices, mounts) = (list(&container["volumeDevices"]), list(&container["volumeMounts"]));
     for (i, device) in devices.iter().enumerate() {
         let path = path.index(i);
         let (name, place) = (&device["name"], &device["devicePath"]);
@@ -92,6 +92,14 @@ pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Aro
         }
         if text(place).split('/').any(|part| part == "..") {
             let detail = "can not contain backsteps ('..')";
+            errors.push(Error::invalid(at_place, place.clone(), detail));
+        }
+        if mounts.iter().any(|m| m["name"] == *name) {
+            let detail = "must not already exist in volumeMounts";
+            errors.push(Error::invalid(at_name, name.clone(), detail));
+        }
+        if mounts.iter().any(|m| m["mountPath"] == *place) {
+            let detail = "must not already exist as a path in volumeMounts";
             errors.push(Error::invalid(at_place, place.clone(), detail));
         }
     }

@@ -45,10 +45,10 @@ const SOURCES: [&str; 30] = [
     "image",
 ];
 
-/// The rules for a pod's volumes; `pod` is its name, if it has one already.
-pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<&str>) {
-    // Upstream remembers the names of volumes that are right themselves.
-    let mut taken = Vec::new();
+/// The rules for a pod's volumes; `pod` is its name, if it has one already. Those that are right themselves are what
+/// containers can name.
+pub fn volumes<'v>(errors: &mut Errors, path: &Path, volumes: &'v [Value], pod: Option<&str>) -> Vec<&'v Value> {
+    let mut good: Vec<&Value> = Vec::new();
     for (i, volume) in volumes.iter().enumerate() {
         let path = path.index(i);
         let name = &volume["name"];
@@ -56,11 +56,11 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
         source(errors, &path, volume, pod);
         let at = path.child("name");
         required_format(errors, &at, text(name), formats::dns_label);
-        if taken.contains(&name) {
+        if good.iter().any(|other| other["name"] == *name) {
             errors.push(Error::duplicate(at, name.clone()));
         }
         if errors.len() == before {
-            taken.push(name);
+            good.push(volume);
         }
         let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
         let made = |v: &Value| given(&v["ephemeral"]) && pod.is_some_and(|p| format!("{p}-{}", text(&v["name"])) == claim);
@@ -70,6 +70,7 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
             errors.push(Error::invalid(path.child("claimName"), claim, detail));
         }
     }
+    good
 }
 
 fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
