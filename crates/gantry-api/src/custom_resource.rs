@@ -69,7 +69,7 @@ fn kind(
     let (spec, names) = (&definition["spec"], &definition["status"]["acceptedNames"]);
     let (group, plural) = (text(&spec["group"]), text(&names["plural"]));
     let subresources = &version["subresources"];
-    let all = [("scale", Subresource::Scale), ("status", Subresource::Status)];
+    let all = [("status", Subresource::Status), ("scale", Subresource::Scale)];
     let subresources = all.iter().filter(|(name, _)| subresources[*name].is_object());
     let schema = &version["schema"]["openAPIV3Schema"];
     let api_version = format!("{group}/{}", text(&version["name"]));

@@ -385,6 +385,11 @@ pub trait Hooks: Send + Sync {
         crate::meta::validate_subdomain(name)
     }
 
+    /// Whether names' rule is one for `generateName`, too.
+    fn validates_generate_name(&self) -> bool {
+        true
+    }
+
     /// Where `scale` finds its numbers.
     fn scale(&self) -> ScalePaths<'_> {
         ScalePaths {

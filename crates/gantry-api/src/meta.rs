@@ -70,7 +70,11 @@ fn first(problems: formats::Problems) -> Result<(), String> {
 pub fn validate_object_meta(kind: &Kind, object: &Value) -> Vec<Error> {
     let rule = |name: &str| kind.hooks.validate_name(name);
     let path = Path::new("metadata");
-    let mut errors = validate_metadata(&path, kind.scope, &rule, object);
+    let base_rule = kind
+        .hooks
+        .validates_generate_name()
+        .then_some(&rule as NameRule<'_>);
+    let mut errors = validate_metadata(&path, kind.scope, &rule, base_rule, object);
     if knows_finalizers(kind) {
         let path = path.child("finalizers");
         for (at, finalizer) in items(&object["metadata"]["finalizers"]).enumerate() {
@@ -99,17 +103,22 @@ fn knows_finalizers(kind: &Kind) -> bool {
     kind.custom.is_none() && !event && !PLAIN.contains(&kind.group.as_str())
 }
 
-/// The rules for the metadata of an object, which stands at a path; its name follows a rule of its own.
+/// A rule for names.
+type NameRule<'a> = &'a dyn Fn(&str) -> Result<(), String>;
+
+/// The rules for the metadata of an object, which stands at a path; its name follows a rule of its own, and so may what a
+/// name is generated from.
 pub(crate) fn validate_metadata(
     path: &Path,
     scope: Scope,
-    rule: &dyn Fn(&str) -> Result<(), String>,
+    rule: NameRule<'_>,
+    base_rule: Option<NameRule<'_>>,
     object: &Value,
 ) -> Vec<Error> {
     let mut errors = Vec::new();
     let metadata = &object["metadata"];
     let base = text(object, "generateName");
-    if !base.is_empty() {
+    if let Some(rule) = base_rule.filter(|_| !base.is_empty()) {
         // A name follows, so a dash at the end is no end.
         let masked = base.strip_suffix('-').filter(|b| !b.is_empty()).unwrap_or(base);
         if let Err(why) = rule(masked) {

@@ -218,6 +218,10 @@ impl Hooks for Converting {
         self.stored.warnings(&self.fields(object), old.as_deref())
     }
 
+    fn validates_generate_name(&self) -> bool {
+        self.stored.validates_generate_name()
+    }
+
     fn validate_name(&self, name: &str) -> Result<(), String> {
         self.stored.validate_name(name)
     }

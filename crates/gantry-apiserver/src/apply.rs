@@ -5,11 +5,10 @@ use crate::call::Call;
 use crate::options::FieldValidation;
 use crate::pipeline::Decoded;
 use crate::respond::Body;
-use crate::verbs::{Api, TRIES, rfc3339};
-use crate::warnings::Warnings;
+use crate::verbs::{Api, TRIES, nameless, rfc3339};
 use crate::{scale, yaml};
 use gantry_api::apply::{Reset, Writer};
-use gantry_api::json::type_name;
+use gantry_api::json::{settle_numbers, type_name};
 use gantry_api::kind::Subresource;
 use gantry_api::meta;
 use gantry_api::status::Status;
@@ -144,7 +143,7 @@ impl Api {
     pub async fn apply(&self, call: &Call) -> Result<Response<Body>, Status> {
         let tracker = Tracker::of(call);
         let force = call.options.flag("force");
-        let mut patch = parse(&call.body, call.options.field_validation(), &call.warnings)?;
+        let (mut patch, twice) = parse(&call.body)?;
         let is_scale = call.subresource() == Some(Subresource::Scale);
         if is_scale {
             patch = scale::applied(&call.target.kind, &patch)?;
@@ -153,14 +152,16 @@ impl Api {
         for _ in 0..TRIES {
             let changed = self
                 .change(call, &mut |live| {
-                    Ok(tracker.writer().apply(Some(&live), &patch, force)?.into())
+                    let applied = tracker.writer().apply(Some(&live), &patch, force)?;
+                    tell(twice.as_deref(), call)?;
+                    Ok(applied.into())
                 })
                 .await;
             match changed {
                 Err(status) if status.code == 404 && call.target.subresource.is_none() => {}
                 other => return other,
             }
-            match self.apply_new(call, &tracker, &patch).await {
+            match self.apply_new(call, &tracker, &patch, twice.as_deref()).await {
                 // Someone made it in between: it is there to be changed now.
                 Err(status) if status.reason == "AlreadyExists" => last = Some(status),
                 other => return other,
@@ -174,12 +175,14 @@ impl Api {
         call: &Call,
         tracker: &Tracker<'_>,
         patch: &Value,
+        twice: Option<&str>,
     ) -> Result<Response<Body>, Status> {
         if let Some(denied) = &call.create_denied {
             return Err(denied.clone());
         }
         let kind = &call.target.kind;
         let object = tracker.writer().apply(None, patch, false)?;
+        tell(twice, call)?;
         let uid = meta::text(&object, "uid");
         if !uid.is_empty() {
             let why = format!(
@@ -187,16 +190,19 @@ impl Api {
             );
             return Err(Status::conflict(&kind.group, &kind.plural, call.name()?, &why));
         }
+        if meta::name(patch).is_empty() {
+            return Err(nameless(call.name()?));
+        }
         self.create_object(call, object.into()).await
     }
 }
 
-/// Reads a configuration. A key that appears twice counts last, with a warning or an error.
-fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Result<Value, Status> {
+/// Reads a configuration. Of a key that appears twice the last counts; what is to be said of it comes second.
+fn parse(body: &[u8]) -> Result<(Value, Option<String>), Status> {
     let cannot = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
     let text = std::str::from_utf8(body).map_err(|e| cannot(e.to_string()))?;
     // Most clients send JSON, which is YAML too, and faster to read.
-    let (object, twice) = match gantry_api::json::read(body) {
+    let (mut object, twice) = match gantry_api::json::read(body) {
         Ok(read) if read.duplicates.is_empty() => (read.value, None),
         // The line is in upstream's words, but our YAML reader has limits that JSON does not have.
         Ok(read) => (read.value, yaml::read(text).ok().and_then(|(_, twice)| twice)),
@@ -204,6 +210,7 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
             yaml::read(text).map_err(|why| cannot(format!("error converting YAML to JSON: yaml: {why}")))?
         }
     };
+    settle_numbers(&mut object);
     match &object {
         Value::Object(_) => {}
         Value::Null => return Err(Status::bad_request("invalid object type: /, Kind=")),
@@ -215,15 +222,21 @@ fn parse(body: &[u8], validation: FieldValidation, warnings: &Warnings) -> Resul
             )));
         }
     }
-    if let Some(twice) = twice.filter(|_| validation != FieldValidation::Ignore) {
-        // In upstream's words, where tests and people look for them.
-        if validation == FieldValidation::Strict {
+    Ok((object, twice))
+}
+
+/// Says that a key appears twice, once nothing else is wrong: in upstream's words, where tests and people look for them.
+fn tell(twice: Option<&str>, call: &Call) -> Result<(), Status> {
+    let Some(twice) = twice else { return Ok(()) };
+    match call.options.field_validation() {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => call.warnings.add(twice),
+        FieldValidation::Strict => {
             let why = format!("error converting YAML to JSON: {YAML_ERRORS}{twice}");
             return Err(Status::bad_request(format!("error strict decoding YAML: {why}")));
         }
-        warnings.add(twice);
     }
-    Ok(object)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -244,9 +257,9 @@ mod tests {
     #[test]
     fn configurations_are_yaml() {
         let check = |text: &str, want: Result<Value, &str>| {
-            let got = parse(text.as_bytes(), FieldValidation::Strict, &Warnings::default());
+            let got = parse(text.as_bytes());
             match want {
-                Ok(object) => assert_eq!(got.unwrap(), object, "{text}"),
+                Ok(object) => assert_eq!(got.unwrap().0, object, "{text}"),
                 Err(why) => {
                     let message = got.unwrap_err().message;
                     assert!(message.starts_with(why), "{message}");
@@ -271,20 +284,18 @@ mod tests {
             "{\n\t\"a\": [{\n\t\t\"b\": 1,\n\t}]\n}",
             Ok(json!({"a": [{"b": 1}]})),
         );
-        check(
-            "\na: 1\nb:\n  c: 1\n  c: 2",
-            Err(
-                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \
-                 \"c\" already set in map",
-            ),
-        );
-        check(r#"{"a": 1, "a": 2}"#, Err("error strict decoding YAML: "));
         let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".into(), |text, i| {
             format!("{text}a{i}: &a{i} [*a{p}, *a{p}]\n", p = i - 1)
         });
         check(&bomb, Err("error decoding YAML: "));
-        let object = parse(b"a: 1\na: 2", FieldValidation::Warn, &Warnings::default()).unwrap();
-        assert_eq!(object, json!({"a": 2}));
+        let twice = |text: &str| parse(text.as_bytes()).unwrap();
+        let told = |line: usize, key: &str| Some(format!("line {line}: key {key:?} already set in map"));
+        assert_eq!(twice("a: 1\na: 2"), (json!({"a": 2}), told(2, "a")));
+        assert_eq!(
+            twice("\na: 1\nb:\n  c: 1\n  c: 2"),
+            (json!({"a": 1, "b": {"c": 2}}), told(5, "c"))
+        );
+        assert_eq!(twice(r#"{"a": 1, "a": 2}"#), (json!({"a": 2}), told(1, "a")));
     }
 
     #[test]

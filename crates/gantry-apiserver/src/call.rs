@@ -48,11 +48,13 @@ pub struct Call {
     pub handover: Option<Handover>,
 }
 
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
 /// Patches and deletes read bodies of these types.
 const PATCH_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    STRATEGIC,
     apply::MEDIA_TYPE,
 ];
 
@@ -139,6 +141,10 @@ impl Call {
         let kind = &self.target.kind.kind;
         let marker = format!("cannot be handled as a {kind}: ");
         match status.message.split_once(&marker) {
+            Some((_, why)) if self.media_type() == STRATEGIC => {
+                let why = restored(why).unwrap_or_else(|| why.to_owned());
+                Status::invalid("", "", "", &[field::Error::invalid("patch", shown, why)])
+            }
             Some((_, why)) if PATCH_TYPES[..3].contains(&self.media_type()) => {
                 Status::invalid("", "", "", &[field::Error::invalid("patch", shown, why)])
             }
@@ -160,5 +166,66 @@ impl Call {
             .iter()
             .copied()
             .find(|s| s.name() == name)
+    }
+}
+
+/// What upstream says of a value of a wrong type after a strategic merge patch: it reads what comes of it not as JSON.
+fn restored(why: &str) -> Option<String> {
+    if why.starts_with("illegal base64 data") {
+        return Some(format!("error decoding from json: {why}"));
+    }
+    let (given, of) = why
+        .strip_prefix("json: cannot unmarshal ")?
+        .split_once(" into Go ")?;
+    let (_, wanted) = of.rsplit_once(" of type ")?;
+    let kind = match given {
+        "string" => "string",
+        "bool" => "bool",
+        "array" => "slice",
+        "object" => "map",
+        number if number.trim_start_matches("number ").contains(['.', 'E']) => "float64",
+        _ => "int64",
+    };
+    Some(match (wanted, kind) {
+        (wanted, kind) if wanted.starts_with("map[") => format!("cannot restore map from {kind}"),
+        (wanted, kind) if wanted.starts_with("[]") => format!("cannot restore slice from {kind}"),
+        ("string", "int64") | ("int32" | "int64", "float64") => format!("cannot convert {kind} to {wanted}"),
+        // Whole numbers are cut to what there is room for, which is an error here.
+        ("int32" | "int64", "int64") => return None,
+        ("string" | "bool" | "int32" | "int64", _) => format!("unrecognized type: {wanted}"),
+        (_, "map") => return None,
+        (_, kind) => format!("cannot restore struct from: {kind}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_types_in_a_strategic_merge_patch() {
+        let check = |given: &str, wanted: &str, expected: Option<&str>| {
+            let why = format!("json: cannot unmarshal {given} into Go struct field A.b of type {wanted}");
+            assert_eq!(restored(&why).as_deref(), expected, "{why}");
+        };
+        check(
+            "string",
+            "map[string]string",
+            Some("cannot restore map from string"),
+        );
+        check("object", "[]v1.Container", Some("cannot restore slice from map"));
+        check("array", "v1.PodSpec", Some("cannot restore struct from: slice"));
+        check("number", "v1.PodSpec", Some("cannot restore struct from: int64"));
+        check("number", "string", Some("cannot convert int64 to string"));
+        check("number 1.5", "int32", Some("cannot convert float64 to int32"));
+        check("string", "int32", Some("unrecognized type: int32"));
+        check("number", "bool", Some("unrecognized type: bool"));
+        check("number 99999999999", "int32", None);
+        let base64 = "illegal base64 data at input byte 0";
+        assert_eq!(
+            restored(base64),
+            Some(format!("error decoding from json: {base64}"))
+        );
+        assert_eq!(restored("something else"), None);
     }
 }

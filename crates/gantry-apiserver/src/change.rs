@@ -1,5 +1,6 @@
 //! Changes of objects: what updates, patches and applies have in common.
 
+use crate::admission;
 use crate::apply::{self, Tracker};
 use crate::body::Sent;
 use crate::call::Call;
@@ -148,16 +149,12 @@ impl Api {
             None if kind.has(Subresource::Status) => |object, old| keep(object, old, "status"),
             None => |_, _| {},
         };
+        let policy = self.admission(call, Some(old));
         let (admitted, reservation) = decoded
-            .admit_update(
-                kind,
-                old,
-                call.subresource(),
-                part,
-                Some(&self.admission(call, Some(old))),
-            )
+            .admit_update(kind, old, call.subresource(), part, Some(&policy))
             .await?;
         let validated = admitted.validate_update(kind, old, call.subresource(), &call.warnings)?;
+        admission::validate(&policy, validated.object()).await?;
         self.guard(call, "update", Some(validated.object()), Some(old))
             .await?;
         if call.subresource().is_none() {

@@ -185,8 +185,14 @@ fn all(kinds: &Kinds, core: bool) -> Value {
 }
 
 fn aggregated_entry(kind: &Kind) -> Value {
+    // Of built-in kinds upstream names neither.
+    let (group, version) = match kind.custom {
+        Some(_) => (kind.group.as_str(), kind.version.as_str()),
+        None => ("", ""),
+    };
     let mut entry = json!({
-        "resource": kind.plural, "responseKind": {"group": "", "version": "", "kind": kind.kind}, "singularResource": kind.singular, "verbs": kind.offered_verbs(),
+        "resource": kind.plural, "responseKind": {"group": group, "version": version, "kind": kind.kind},
+        "singularResource": kind.singular, "verbs": kind.offered_verbs(),
         "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
     });
     if !kind.short_names.is_empty() {
@@ -200,7 +206,7 @@ fn aggregated_entry(kind: &Kind) -> Value {
         .iter()
         .map(|sub| {
             let body = sub.body(kind);
-            let (group, version) = body.group_version.unwrap_or(("", ""));
+            let (group, version) = body.group_version.unwrap_or((group, version));
             let response = json!({"group": group, "version": version, "kind": body.kind});
             json!({"subresource": sub.name(), "responseKind": response, "verbs": sub.verbs()})
         })

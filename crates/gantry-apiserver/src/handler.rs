@@ -23,6 +23,7 @@ use crate::respond::{self, Body};
 use crate::verbs::Api;
 use crate::warnings::Warnings;
 use bytes::Bytes;
+use gantry_api::kind::Kind;
 use gantry_api::status::Status;
 use gantry_auth::{Attributes, User};
 use http::{Method, Request, Response, header};
@@ -177,7 +178,14 @@ impl Handler {
         let kind = target.kind.clone();
         let connects = target.connects();
         let named = target.name.is_some();
-        let verb = match (&head.method, named) {
+        // Custom resources answer HEAD as they do GET.
+        let custom = kind.custom.is_some();
+        let get = Method::GET;
+        let method = match custom && head.method == Method::HEAD {
+            true => &get,
+            false => &head.method,
+        };
+        let verb = match (method, named) {
             (method, _) if let Some(subresource) = connects => {
                 connect::verb(subresource, method).ok_or_else(Status::method_not_allowed)?
             }
@@ -189,6 +197,8 @@ impl Handler {
             (&Method::PATCH, _) => "patch",
             (&Method::DELETE, true) => "delete",
             (&Method::DELETE, false) => "deletecollection",
+            // Upstream has no verb for these, and says so.
+            _ if custom => return Err(not_supported(&kind, "")),
             _ => return Err(Status::method_not_allowed()),
         };
         let namespace = match (kind.plural.as_str(), &target.name) {
@@ -421,14 +431,16 @@ fn refuse_custom(target: &Target, verb: &str) -> Result<(), Status> {
         (None, Some(_), "create") => Ok(()),
         (None, None, "update" | "patch") => Err(Status::bad_request("name must be provided")),
         (None, _, _) => Err(Status::method_not_allowed()),
-        (Some(_), _, _) => {
-            let what = format!("{}.{}", kind.plural, kind.group);
-            let message = format!("{verb} is not supported on resources of kind {what:?}");
-            let mut status = Status::new(405, "MethodNotAllowed", message);
-            status.details = Some(json!({"group": kind.group, "kind": kind.plural}));
-            Err(status)
-        }
+        (Some(_), _, _) => Err(not_supported(kind, verb)),
     }
+}
+
+fn not_supported(kind: &Kind, verb: &str) -> Status {
+    let what = format!("{}.{}", kind.plural, kind.group);
+    let message = format!("{verb} is not supported on resources of kind {what:?}");
+    let mut status = Status::new(405, "MethodNotAllowed", message);
+    status.details = Some(json!({"group": kind.group, "kind": kind.plural}));
+    status
 }
 
 /// The refusal of upstream's router, which knows the types that a path has answers in.

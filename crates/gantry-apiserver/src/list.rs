@@ -92,7 +92,7 @@ impl Objects {
             now: table::now(),
         };
         let type_ = shape.content_type();
-        let mut writer = Writer::new(objects, shape)?;
+        let mut writer = Writer::new(objects, shape);
         // What fits in one chunk is sent whole, with its length.
         let first = writer.chunk().await?.unwrap_or_default();
         if writer.done {
@@ -345,16 +345,16 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(objects: Objects, shape: Shape) -> Result<Self, Status> {
-        let (head, tail) = shape.frame(&objects)?;
-        Ok(Writer {
+    fn new(objects: Objects, shape: Shape) -> Self {
+        let (head, tail) = shape.frame(&objects);
+        Writer {
             objects,
             shape,
             head: Some(head),
             tail,
             empty: true,
             done: false,
-        })
+        }
     }
 }
 
@@ -366,9 +366,7 @@ impl Chunks for Writer {
         let mut out = self.head.take().map(String::into_bytes).unwrap_or_default();
         while out.len() < CHUNK {
             let Some(entry) = self.objects.next().await? else {
-                if self.empty && self.shape.yaml {
-                    out.extend_from_slice(b" []");
-                }
+                out.extend_from_slice(self.shape.end(self.empty).as_bytes());
                 out.extend_from_slice(self.tail.as_bytes());
                 self.done = true;
                 break;

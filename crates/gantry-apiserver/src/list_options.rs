@@ -3,9 +3,11 @@
 //! Source: k8s.io/apimachinery/pkg/apis/meta/internalversion/validation, k8s.io/apiserver/pkg/storage/continue.go.
 
 use crate::options::Options;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
+use base64::{DecodeError, Engine};
 use gantry_api::field::Error;
+use gantry_api::json;
 use gantry_api::status::Status;
 use gantry_store::Revision;
 use serde::{Deserialize, Serialize};
@@ -113,6 +115,8 @@ impl ListOptions {
         options.number("timeoutSeconds")?;
         let version = match (continues, version(options)?) {
             (true, Some(1..)) => {
+                // A token that cannot be read is told first.
+                read_token(options.text("continue"), "")?;
                 return Err(Status::bad_request(
                     "specifying resource version is not allowed when using continue",
                 ));
@@ -190,13 +194,22 @@ pub fn write_token(key: &[u8], prefix: &str, revision: Option<Revision>) -> Resu
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
+/// What a token says; or the byte that upstream finds wrong.
+fn decoded(token: &str) -> Result<Vec<u8>, usize> {
+    const LENIENT: GeneralPurpose =
+        GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+    LENIENT.decode(token).map_err(|error| match error {
+        DecodeError::InvalidByte(at, _) => at,
+        _ => token.find('=').unwrap_or(token.len().saturating_sub(1)),
+    })
+}
+
 /// The key a token goes on from, and its revision unless any will do.
 pub fn read_token(token: &str, prefix: &str) -> Result<(Vec<u8>, Option<Revision>), Status> {
     let bad =
         |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid{why}"));
-    let json = URL_SAFE_NO_PAD
-        .decode(token)
-        .map_err(|e| bad(&format!(": {e}")))?;
+    let json = decoded(token).map_err(|at| bad(&format!(": illegal base64 data at input byte {at}")))?;
+    json::read(&json).map_err(|why| bad(&format!(": {why}")))?;
     let token: Token = serde_json::from_slice(&json).map_err(|e| bad(&format!(": {e}")))?;
     if token.version != TOKEN_VERSION {
         return Err(bad(&format!(
@@ -267,9 +280,14 @@ mod tests {
             Err("sendInitialEvents is forbidden for list"),
         );
         check("resourceVersion=x", Err("invalid resource version"));
+        let token = write_token(b"/registry/pods/a\0", "/registry/pods/", Some(7)).unwrap();
+        check(
+            &format!("resourceVersion=7&continue={token}"),
+            Err("specifying resource version is not allowed when using continue"),
+        );
         check(
             "resourceVersion=7&continue=x",
-            Err("specifying resource version is not allowed when using continue"),
+            Err("continue key is not valid: illegal base64 data at input byte 0"),
         );
     }
 
@@ -320,7 +338,16 @@ mod tests {
         check(&token, Ok((key, Some(7))));
         let any = write_token(key, "/registry/pods/", None).unwrap();
         check(&any, Ok((key, None)));
-        check("!", Err("continue key is not valid"));
+        check(
+            "a!",
+            Err("continue key is not valid: illegal base64 data at input byte 1"),
+        );
+        check("abcde", Err("illegal base64 data at input byte 4"));
+        check("YQ==", Err("illegal base64 data at input byte 2"));
+        check(
+            "YWJj",
+            Err("continue key is not valid: invalid character 'a' looking for beginning of value"),
+        );
         let made = |json: &str| URL_SAFE_NO_PAD.encode(json);
         check(&made("{}"), Err("does not recognize"));
         check(

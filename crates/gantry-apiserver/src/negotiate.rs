@@ -1,6 +1,7 @@
 //! Formats on the wire: what bodies and answers are in.
 
 use crate::respond::{self, Body};
+use crate::yaml;
 use bytes::Bytes;
 use gantry_api::protobuf;
 use gantry_api::status::Status;
@@ -46,10 +47,7 @@ impl Format {
                 Ok(bytes) => respond::with_type(code, PROTOBUF, bytes),
                 Err(error) => respond::error(&Status::internal(error), Format::Json),
             },
-            Format::Yaml => match serde_saphyr::to_string(object) {
-                Ok(text) => respond::with_type(code, "application/yaml", text),
-                Err(error) => respond::error(&Status::internal(error), Format::Json),
-            },
+            Format::Yaml => respond::with_type(code, "application/yaml", yaml::write(object)),
             _ => respond::with_type(code, "application/json", object.to_string()),
         }
     }

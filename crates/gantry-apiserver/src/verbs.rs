@@ -15,7 +15,7 @@ use crate::respond::Body;
 use crate::services::{self, Allocator};
 use crate::stored;
 use crate::{binding, eviction, scale};
-use gantry_api::json::Read;
+use gantry_api::json::{Read, settle_numbers};
 use gantry_api::kind::{Kind, Subresource};
 use gantry_api::schema::{self, Schema};
 use gantry_api::status::Status;
@@ -130,10 +130,10 @@ impl Api {
             true => None,
             false => tracker.track_new(&mut decoded),
         };
-        let (admitted, reservation) = decoded
-            .admit_create(kind, Some(&self.admission(call, None)))
-            .await?;
+        let policy = self.admission(call, None);
+        let (admitted, reservation) = decoded.admit_create(kind, Some(&policy)).await?;
         let validated = admitted.validate_create(kind)?.owned(owners);
+        admission::validate(&policy, validated.object()).await?;
         self.guard(call, "create", Some(validated.object()), None).await?;
         call.warnings
             .extend(kind.hooks.warnings(validated.object(), None));
@@ -207,6 +207,8 @@ impl Api {
                     let mut value = patch::strategic(object, &value, message)?;
                     // Upstream reads what comes out as the kind that it is, whatever it says.
                     types.into_iter().for_each(|(field, own)| value[field] = own);
+                    // It reads it not from JSON, either, so that a number may be written as `1.0`.
+                    settle_numbers(&mut value);
                     Ok(Sent {
                         value,
                         strict: duplicates,

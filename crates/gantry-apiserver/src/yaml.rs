@@ -1,5 +1,11 @@
-//! Reading YAML within limits.
+//! Reading YAML within limits, and writing it.
 
+mod plain;
+mod write;
+
+pub use write::{write, write_item};
+
+use gantry_api::json::settle_numbers;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
@@ -19,7 +25,12 @@ pub fn read(text: &str) -> Result<(Value, Option<String>), String> {
             with_snippet: false,
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_LIMIT },
         };
-        serde_saphyr::from_str_with_options::<Value>(text, options)
+        let read = serde_saphyr::from_str_with_options::<Value>(text, options);
+        // As upstream makes JSON of it.
+        read.map(|mut value| {
+            settle_numbers(&mut value);
+            value
+        })
     };
     match read(DuplicateKeyPolicy::Error) {
         Ok(value) => Ok((value, None)),

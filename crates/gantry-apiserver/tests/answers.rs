@@ -123,6 +123,13 @@ async fn bodies_that_cannot_be_read() {
         let message = format!("{UNREADABLE}{why}");
         bench.check(ask("POST", MAPS, JSON, body), 400, &message).await;
     }
+    let whole = r#"{"metadata": {"name": "x", "generation": 1.0}}"#;
+    let why = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number 1.0 into Go struct \
+               field ObjectMeta.metadata.generation of type int64";
+    bench.check(ask("POST", MAPS, JSON, whole), 400, why).await;
+    bench
+        .check(ask("POST", MAPS, "application/yaml", whole), 201, "")
+        .await;
     let no_name =
         "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required";
     bench.check(ask("POST", MAPS, JSON, "null"), 422, no_name).await;
@@ -182,6 +189,9 @@ async fn patches_that_cannot_be_made() {
     check(STRATEGIC, "null", 200, "").await;
     let nameless = "the name of the object (cm based on URL) was undeterminable: name must be provided";
     check(MERGE, r#"{"metadata": null}"#, 400, nameless).await;
+    let wrong = "\"\" is invalid: patch: Invalid value: \"map[data:x]\": cannot restore map from string";
+    check(STRATEGIC, r#"{"data": "x"}"#, 422, &format!(" {wrong}")).await;
+    check(STRATEGIC, r#"{"metadata": {"generation": 1.0}}"#, 200, "").await;
     let uid = "ConfigMap \"cm\" is invalid: metadata.uid: Invalid value: \"x\": field is immutable";
     check(MERGE, r#"{"metadata": {"uid": "x"}}"#, 422, uid).await;
     let version = "strconv.ParseUint: parsing \"x\": invalid syntax";
@@ -263,6 +273,9 @@ async fn lists_and_looks() {
         "invalid selector: 'foo'; can't understand 'foo'",
     )
     .await;
+    let token = "invalid continue token: continue key is not valid: illegal base64 data at input byte 0";
+    check("continue=x", 400, token).await;
+    check("continue=x&resourceVersion=5", 400, token).await;
     let range = "strconv.ParseInt: parsing \"99999999999999999999\": value out of range";
     check("limit=99999999999999999999", 400, range).await;
     check(
@@ -416,6 +429,23 @@ async fn what_an_object_says_of_itself() {
         .await;
     let why = "error decoding YAML: error converting YAML to JSON: yaml: mapping values are not allowed in this context";
     bench.check(apply("a: b: c"), 400, why).await;
+    let new = Asked {
+        path: format!("{MAPS}/new?fieldManager=m"),
+        ..apply("{apiVersion: v1, kind: ConfigMap, data: {a: b}}")
+    };
+    let why = "the name of the object (new based on URL) was undeterminable: name must be provided";
+    bench.check(new, 400, why).await;
+    // Keys that appear twice are told once nothing else is wrong.
+    let twice = Asked {
+        path: format!("{cm}?fieldManager=m&fieldValidation=Strict"),
+        ..apply("{apiVersion: v1, kind: ConfigMap, data: {a: b, a: c}}")
+    };
+    let (code, answer, _) = bench.send(&twice).await;
+    let said = answer["message"].as_str().unwrap_or_default();
+    assert!(
+        code == 409 && said.starts_with("Apply failed with 1 conflict: "),
+        "{code} {said}"
+    );
     let event = r#"{"metadata": {"name": "A b"}, "involvedObject": {"namespace": "default"}}"#;
     let events = "/api/v1/namespaces/default/events";
     bench.check(ask("POST", events, JSON, event), 201, "").await;
@@ -545,6 +575,13 @@ async fn pods() {
     let heavy = pod("heavy", r#""runtimeClassName": "heavy""#);
     let (_, made, _) = bench.send(&ask("POST", pods, JSON, &heavy)).await;
     assert_eq!(made["spec"]["overhead"], json!({"cpu": "1"}), "{made}");
+    let plump = pod("plump", r#""overhead": {"a": "1"}"#);
+    let why = "Pod \"plump\" is invalid: [spec.overhead.limits[a]: Invalid value: \"a\": must be a standard resource type \
+               or fully qualified, spec.overhead.limits[a]: Invalid value: \"a\": must be a standard resource for containers]";
+    bench.check(ask("POST", pods, JSON, &plump), 422, why).await;
+    let plump = pod("plump", r#""overhead": {"cpu": "1"}"#);
+    let why = "pods \"plump\" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+    bench.check(ask("POST", pods, JSON, &plump), 403, why).await;
     let none = pod("none", r#""runtimeClassName": "none""#);
     let why = "pods \"none\" is forbidden: pod rejected: RuntimeClass \"none\" not found";
     bench.check(ask("POST", pods, JSON, &none), 403, why).await;
@@ -599,11 +636,14 @@ async fn classes_that_are_not_named() {
         "".into(),
     )
     .await;
+    // The claim's own rules come before admission's.
     let grow = r#"{"spec": {"resources": {"requests": {"storage": "2Gi"}}}}"#;
-    let why =
-        "persistentvolumeclaims \"after\" is forbidden: Only bound persistent volume claims can be expanded";
     let after = format!("{claims}/after");
-    bench.check(ask("PATCH", &after, MERGE, grow), 403, why).await;
+    let (code, answer, _) = bench.send(&ask("PATCH", &after, MERGE, grow)).await;
+    let said = answer["message"].as_str().unwrap_or_default();
+    let why = "PersistentVolumeClaim \"after\" is invalid: spec: Forbidden: spec is immutable after creation except \
+               resources.requests and volumeAttributesClassName for bound claims";
+    assert!(code == 422 && said.starts_with(why), "{code} {said}");
     let usual = r#"{"metadata": {"name": "usual", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
         "spec": {"controller": "a.b/c"}}"#;
     let classes = "/apis/networking.k8s.io/v1/ingressclasses";
@@ -611,4 +651,54 @@ async fn classes_that_are_not_named() {
     let ingress = r#"{"metadata": {"name": "a"}, "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}}"#;
     let ingresses = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
     create(ingresses, ingress, "/spec/ingressClassName", "usual".into()).await;
+}
+
+#[tokio::test]
+async fn expressions_that_do_not_compile() {
+    let bench = Bench::start().await;
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let undeclared = |name: &str| {
+        let mark = "^";
+        format!(
+            "Invalid value: \"{name}\": compilation failed: ERROR: <input>:1:1: undeclared reference to '{name}' (in container \
+             '')\n | {name}\n | {mark}"
+        )
+    };
+    let constraints = r#""matchConstraints": {"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""],
+        "apiVersions": ["v1"], "resources": ["pods"]}]}"#;
+    let policy = format!(
+        r#"{{"metadata": {{"name": "p"}}, "spec": {{{constraints}, "variables": [{{"name": "a", "expression": "1"}}],
+            "validations": [{{"expression": "variables.a == 1 && x"}}, {{"expression": "variables.a"}},
+                {{"expression": "true", "messageExpression": "authorizer"}}]}}}}"#
+    );
+    let why = "ValidatingAdmissionPolicy.admissionregistration.k8s.io \"p\" is invalid: [spec.validations[0].expression: \
+               Invalid value: \"variables.a == 1 && x\": compilation failed: ERROR: <input>:1:21: undeclared reference to \
+               'x' (in container '')\n | variables.a == 1 && x\n | ....................^, \
+               spec.validations[1].expression: Invalid value: \"variables.a\": must evaluate to bool but got int, \
+               spec.validations[2].messageExpression: ";
+    let why = format!("{why}{}]", undeclared("authorizer"));
+    let policies = format!("{group}/validatingadmissionpolicies");
+    bench.check(ask("POST", policies, JSON, &policy), 422, &why).await;
+    let policy = format!(
+        r#"{{"metadata": {{"name": "p"}}, "spec": {{{constraints}, "reinvocationPolicy": "Never", "mutations": [
+            {{"patchType": "JSONPatch", "jsonPatch": {{"expression": "[]"}}}}]}}}}"#
+    );
+    let why = "MutatingAdmissionPolicy.admissionregistration.k8s.io \"p\" is invalid: \
+               spec.mutations[0].jsonPatch.expression: Invalid value: \"[]\": must evaluate to list(JSONPatch) but got \
+               list(dyn)";
+    let policies = format!("{group}/mutatingadmissionpolicies");
+    bench.check(ask("POST", policies, JSON, &policy), 422, why).await;
+    let hook = r#"{"metadata": {"name": "w"}, "webhooks": [{"name": "a.b.c", "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "clientConfig": {"url": "https://a.b"},
+        "matchConditions": [{"name": "m", "expression": "params"}]}]}"#;
+    let why = "ValidatingWebhookConfiguration.admissionregistration.k8s.io \"w\" is invalid: \
+               webhooks[0].matchConditions[0].expression: ";
+    let why = format!("{why}{}", undeclared("params"));
+    let hooks = format!("{group}/validatingwebhookconfigurations");
+    bench.check(ask("POST", hooks, JSON, hook), 422, &why).await;
+    let class = r#"{"metadata": {"name": "d"}, "spec": {"selectors": [{"cel": {"expression": "device"}}]}}"#;
+    let why = "DeviceClass.resource.k8s.io \"d\" is invalid: spec.selectors[0].cel.expression: Invalid value: \"device\": \
+               must evaluate to bool or the unknown type, not kubernetes.DRADevice";
+    let classes = "/apis/resource.k8s.io/v1/deviceclasses";
+    bench.check(ask("POST", classes, JSON, class), 422, why).await;
 }

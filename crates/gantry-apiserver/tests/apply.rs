@@ -285,7 +285,7 @@ async fn what_is_wrong_with_a_patch() {
         (
             &format!("{}?fieldManager=m", new.replace("default", "nowhere")),
             APPLY,
-            object(json!({})),
+            object(json!({"metadata": {"name": "new"}})),
             404,
             "namespaces \"nowhere\" not found",
         ),
@@ -355,7 +355,8 @@ async fn who_may_only_patch_makes_nothing() {
         "apiGroup": "rbac.authorization.k8s.io"}});
     let bindings = "POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     cluster.expect(bindings, "application/json", binding, 201).await;
-    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}});
+    let config =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}, "data": {"a": "1"}});
     let path = format!("PATCH {MAPS}/new?fieldManager=m");
     let ann = || User::new("ann", &[AUTHENTICATED]);
     // Rules reach the authorizer a moment after they are stored.

@@ -170,7 +170,27 @@ async fn a_definition_makes_a_kind() {
         .iter()
         .map(|r| r["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["crontabs", "crontabs/scale", "crontabs/status"]);
+    assert_eq!(names, ["crontabs", "crontabs/status", "crontabs/scale"]);
+    let groups = Request::get("/apis")
+        .header(
+            "accept",
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        )
+        .body(Bytes::new())
+        .unwrap();
+    let root = User::new("root", &[MASTERS, AUTHENTICATED]);
+    let groups = cluster.server.local(root).send(groups).await;
+    let groups = groups.into_body().collect().await.unwrap().to_bytes();
+    let groups: Value = serde_json::from_slice(&groups).unwrap();
+    let group = groups["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|g| g["metadata"]["name"] == "stable.example.com");
+    let tabs = &group.unwrap()["versions"][0]["resources"][0];
+    let response = json!({"group": "stable.example.com", "version": "v1", "kind": "CronTab"});
+    assert_eq!(tabs["responseKind"], response);
+    assert_eq!(tabs["subresources"][0]["responseKind"], response);
     let other = cluster
         .expect(
             &format!("GET {}/a", TABS.replace("/v1/", "/v1beta1/")),
@@ -454,6 +474,11 @@ async fn answers_are_upstreams() {
         assert_eq!(answer["message"].as_str().unwrap_or(""), message, "{request}");
     };
     let one = format!("{TABS}/a");
+    for path in [TABS, &one] {
+        check(&format!("HEAD {path}"), JSON, json!(null), 200, "").await;
+        let why = " is not supported on resources of kind \"crontabs.stable.example.com\"";
+        check(&format!("OPTIONS {path}"), JSON, json!(null), 405, why).await;
+    }
     check(
         &format!("PATCH {one}"),
         MERGE,

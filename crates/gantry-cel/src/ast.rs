@@ -74,6 +74,8 @@ pub(crate) struct Struct {
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) id: Id,
+    pub(crate) name: SmolStr,
+    pub(crate) optional: bool,
     pub(crate) value: Expr,
 }
 

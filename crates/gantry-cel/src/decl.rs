@@ -10,6 +10,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Decl {
     pub(crate) kind: DeclKind,
+    /// The name of an object's type; without one it is named after the path to it.
+    pub(crate) name: Option<SmolStr>,
     /// Whether null is a value.
     pub(crate) nullable: bool,
     /// The most characters, items or entries; zero for what has none.
@@ -35,8 +37,11 @@ pub(crate) enum DeclKind {
         item: Arc<Decl>,
         order: ListOrder,
     },
-    Map(Arc<Decl>),
+    /// The values; the keys too, if it is known how long they may be.
+    Map(Arc<Decl>, Option<Arc<Decl>>),
     Object(BTreeMap<SmolStr, Arc<Decl>>),
+    /// A value of this type, read as JSON says.
+    Of(Type),
     /// Nothing is known of it: it has no type, and can only be found equal.
     Preserved,
 }
@@ -59,6 +64,7 @@ impl Decl {
     pub(crate) const fn simple(kind: DeclKind, min_size: u64) -> Decl {
         Decl {
             kind,
+            name: None,
             nullable: false,
             max_elements: 0,
             min_size,
@@ -76,11 +82,39 @@ impl Decl {
         Arc::new(Decl::simple(DeclKind::Object(fields.collect()), 2))
     }
 
+    /// The same with a type called `name`, wherever it stands.
+    pub fn named<N: Into<SmolStr>>(
+        name: &'static str,
+        fields: impl IntoIterator<Item = (N, Arc<Decl>)>,
+    ) -> Arc<Decl> {
+        let fields = fields.into_iter().map(|(name, decl)| (name.into(), decl));
+        Arc::new(Decl {
+            name: Some(SmolStr::new_static(name)),
+            ..Decl::simple(DeclKind::Object(fields.collect()), 2)
+        })
+    }
+
+    /// A value of a type, with so many characters or items at most.
+    pub fn of_type(type_: Type, most: u64) -> Arc<Decl> {
+        Arc::new(Decl {
+            max_elements: most,
+            ..Decl::simple(DeclKind::Of(type_), 1)
+        })
+    }
+
+    /// A map of so many entries at most, whose keys are texts.
+    pub fn map(keys: Arc<Decl>, values: Arc<Decl>, most: u64) -> Arc<Decl> {
+        Arc::new(Decl {
+            max_elements: most,
+            ..Decl::simple(DeclKind::Map(values, Some(keys)), 2)
+        })
+    }
+
     /// The declaration of a field or of the values of a map.
     pub fn child(&self, name: &str) -> Option<&Arc<Decl>> {
         match &self.kind {
             DeclKind::Object(fields) => fields.get(name),
-            DeclKind::Map(value) => Some(value),
+            DeclKind::Map(value, _) => Some(value),
             _ => None,
         }
     }
@@ -98,7 +132,7 @@ impl Decl {
         match &self.kind {
             DeclKind::Preserved => false,
             DeclKind::List { item, .. } => item.has_type(),
-            DeclKind::Map(value) => value.has_type(),
+            DeclKind::Map(value, _) => value.has_type(),
             _ => true,
         }
     }
@@ -124,8 +158,10 @@ impl Decl {
         static KEY: Decl = Decl::simple(DeclKind::String, 2);
         match (&self.kind, step) {
             (DeclKind::List { item, .. }, "@items" | "@values") => Some(item),
-            (DeclKind::Map(value), "@items" | "@values") => Some(value),
-            (DeclKind::Map(_), "@keys") => Some(&KEY),
+            (DeclKind::Map(value, _), "@items" | "@values") => Some(value),
+            (DeclKind::Map(_, keys), "@keys") => Some(keys.as_deref().unwrap_or(&KEY)),
+            // What may be anything is as large under every name.
+            (DeclKind::Map(value, _), _) if matches!(value.kind, DeclKind::Of(Type::Any)) => Some(value),
             (DeclKind::Object(_), _) if !escape::is_reserved(step) => self.field(step).map(|(_, d)| &**d),
             _ => None,
         }
@@ -142,9 +178,12 @@ impl Decl {
             DeclKind::Duration => Type::Duration,
             DeclKind::Date | DeclKind::DateTime => Type::Timestamp,
             DeclKind::List { item, .. } => Type::list(item.type_at(&format_smolstr!("{path}.@idx"))),
-            DeclKind::Map(value) => Type::map(Type::String, value.type_at(&format_smolstr!("{path}.@elem"))),
+            DeclKind::Map(value, _) => {
+                Type::map(Type::String, value.type_at(&format_smolstr!("{path}.@elem")))
+            }
+            DeclKind::Of(type_) => type_.clone(),
             DeclKind::Object(_) => Type::Object(Arc::new(ObjectType {
-                name: path.to_smolstr(),
+                name: self.name.clone().unwrap_or_else(|| path.to_smolstr()),
                 decl: Some(self.clone()),
             })),
         }

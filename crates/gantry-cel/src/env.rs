@@ -4,10 +4,12 @@ use crate::checker::{self, Checked};
 use crate::cost::estimate::Sizes;
 use crate::decl::Decl;
 use crate::issue::{Issues, Reports};
+use crate::library::{Function, LIBRARY, mutation};
 use crate::program::Program;
 use crate::types::Type;
 use crate::{cost, parser, plan, stack, validators};
 use smol_str::SmolStr;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Env {
     variables: Vec<Variable>,
+    binds: bool,
+    mutates: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +97,18 @@ impl Env {
         self
     }
 
+    /// Lets expressions name what they compute, with `cel.bind`.
+    pub fn with_bind(mut self) -> Self {
+        self.binds = true;
+        self
+    }
+
+    /// Lets expressions make objects and patches: `Object{...}`, `Object.spec{...}`, `JSONPatch{...}`.
+    pub fn with_mutation(mut self) -> Self {
+        self.mutates = true;
+        self
+    }
+
     /// Compiles an expression that must yield one of the types.
     ///
     /// # Errors
@@ -124,7 +140,7 @@ impl Env {
         output: Option<&[Type]>,
         nesting: usize,
     ) -> Result<Program, CompileError> {
-        let parsed = parser::parse(expression).map_err(CompileError::Issues)?;
+        let parsed = parser::parse(expression, self.binds).map_err(CompileError::Issues)?;
         let mut reports = Reports::default();
         let checked = checker::check(&parsed.root, &parsed.places, self, &mut reports);
         if reports.is_empty() {
@@ -166,8 +182,21 @@ impl Env {
         self.variables.iter().find(|v| v.name == name).map(|v| &v.type_)
     }
 
+    /// The type that a name stands for, and the function.
+    pub(crate) fn type_named(&self, name: &str) -> Option<Cow<'static, Type>> {
+        let fixed = LIBRARY.type_named(name).or_else(|| self.scalar_named(name));
+        let made = || mutation::type_named(name).filter(|_| self.mutates);
+        fixed.map(Cow::Borrowed).or_else(|| made().map(Cow::Owned))
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Option<&'static Function> {
+        LIBRARY
+            .function(name)
+            .filter(|f| self.mutates || f.name != mutation::ESCAPE_KEY)
+    }
+
     /// Types whose short names count where data is declared. They can be written but, as upstream has it, not used.
-    pub(crate) fn scalar_named(&self, name: &str) -> Option<&'static Type> {
+    fn scalar_named(&self, name: &str) -> Option<&'static Type> {
         let declares = self.variables.iter().any(|v| v.decl.is_some());
         match name {
             "duration" if declares => Some(&Type::Duration),

@@ -87,6 +87,14 @@ pub fn unescape(ident: &str) -> Option<String> {
     Some(out)
 }
 
+/// Whether expressions can name a variable so.
+pub fn is_identifier(name: &str) -> bool {
+    let letter = |b: u8| b == b'_' || b.is_ascii_alphabetic();
+    name.bytes().next().is_some_and(letter)
+        && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
+        && !is_reserved(name)
+}
+
 /// Whether a word is one of the language, which fields may still be called.
 pub(crate) fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&word)
@@ -115,6 +123,11 @@ mod tests {
         check("1a", None);
         check("a b", None);
         check("a$b", None);
+        let check = |name: &str, fine: bool| assert_eq!(is_identifier(name), fine, "{name}");
+        check("_a1", true);
+        check("1a", false);
+        check("a-b", false);
+        check("in", false);
         assert_eq!(unescape("__nothing__"), None);
         assert_eq!(unescape("a__if__b"), None);
     }

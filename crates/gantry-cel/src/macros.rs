@@ -40,6 +40,9 @@ pub(crate) fn expand(
         ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => make.transform(name, target, args),
         ("optMap" | "optFlatMap", 2) => make.optional_map(name, target, args),
         ("sortBy", 2) => make.sort_by(target, args),
+        ("bind", 3) if make.nodes.binds && matches!(&target.kind, Kind::Ident(name) if name == "cel") => {
+            make.named(args)
+        }
         _ => Ok(make.node(Kind::Call(Box::new(Call {
             function: name.into(),
             target: Some(target),
@@ -327,6 +330,13 @@ impl Maker<'_> {
         }
         let none = self.call("optional.none", Vec::new());
         Ok(self.call(op::CONDITIONAL, vec![has_value, bound, none]))
+    }
+
+    /// `cel.bind(name, value, within)`.
+    fn named(&mut self, mut args: Vec<Expr>) -> Expanded {
+        let name = self.variable(&args[0], "cel.bind() variable names must be simple identifiers")?;
+        let within = args.remove(2);
+        Ok(self.bind(name, args.remove(1), within))
     }
 
     fn sort_by(&mut self, target: Expr, args: Vec<Expr>) -> Expanded {

@@ -3,7 +3,7 @@
 use crate::ast::{Call, Comprehension, Expr, Kind, Literal, operators as op};
 use crate::checker::{Checked, Reference};
 use crate::env::Env;
-use crate::library::{Function, LIBRARY, Overload, Prepared};
+use crate::library::{Function, LIBRARY, Overload, Prepared, mutation};
 use crate::value::{Key, List, Text, Value, equal};
 use crate::{escape, eval, library};
 use smol_str::SmolStr;
@@ -20,6 +20,7 @@ pub(crate) enum Node {
     Conditional(Box<[Node; 3]>),
     List(Box<[(Node, bool)]>),
     Map(Box<[(Node, Node, bool)]>),
+    Make(Box<Make>),
     Fold(Box<Fold>),
     /// `x in [constants]`.
     Member(Box<(Node, BTreeSet<Key<'static>>)>),
@@ -68,6 +69,12 @@ pub(crate) struct Field {
     pub(crate) text: Arc<str>,
     /// As it is in JSON; none if it can be no field's name.
     pub(crate) name: Option<String>,
+}
+
+/// An object of a type, with some of its fields.
+pub(crate) struct Make {
+    pub(crate) type_: SmolStr,
+    pub(crate) fields: Box<[(SmolStr, Node, bool)]>,
 }
 
 /// A call of a function.
@@ -180,14 +187,31 @@ impl Planner<'_> {
                 Ok(fold_constant(constant, Node::Map(planned.into())))
             }
             Kind::Comprehension(comprehension) => self.comprehension(comprehension),
-            Kind::Struct(message) => Err(format!("unknown type: {}", message.name)),
+            Kind::Struct(message) => {
+                let Some(Reference::Type(type_)) = self.checked.reference(expr.id) else {
+                    return Err(format!("unknown type: {}", message.name));
+                };
+                let mut fields = Vec::with_capacity(message.fields.len());
+                for field in &message.fields {
+                    fields.push((field.name.clone(), self.node(&field.value)?, field.optional));
+                }
+                let fields = fields.into();
+                Ok(Node::Make(Box::new(Make {
+                    type_: type_.clone(),
+                    fields,
+                })))
+            }
             Kind::Broken => Err("unsupported expr".into()),
         }
     }
 
     fn name(&mut self, expr: &Expr) -> Planned {
         match self.checked.reference(expr.id) {
-            Some(Reference::Type(name)) => match LIBRARY.type_named(name) {
+            Some(Reference::Type(name)) => match LIBRARY
+                .type_named(name)
+                .cloned()
+                .or_else(|| mutation::type_named(name))
+            {
                 Some(_) => Ok(Node::Const(Value::Type(name.clone()))),
                 None => Err(format!("reference to undefined type: {name}")),
             },

@@ -74,7 +74,7 @@ fn object(schema: &Value, root: bool) -> Decl {
         let most = (REQUEST_SIZE - 2) / (value.min_size + 6);
         return Decl {
             max_elements: bound(schema, "maxProperties").unwrap_or(most),
-            ..Decl::simple(DeclKind::Map(value), 2)
+            ..Decl::simple(DeclKind::Map(value, None), 2)
         };
     }
     let required: Vec<&str> = schema["required"]

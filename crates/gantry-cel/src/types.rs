@@ -12,6 +12,8 @@ pub enum Type {
     Error,
     /// Known only when evaluated.
     Dyn,
+    /// Known only when evaluated; not to be looped over.
+    Any,
     /// `null`.
     Null,
     /// `bool`.
@@ -86,7 +88,7 @@ impl Type {
     }
 
     pub(crate) fn is_dyn(&self) -> bool {
-        matches!(self, Type::Dyn)
+        matches!(self, Type::Dyn | Type::Any)
     }
 
     /// What an optional type is optional of.
@@ -120,11 +122,21 @@ impl Type {
         same_name && ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.same(b, loose))
     }
 
+    /// Its name and parameters as programs have them, which is not quite how messages show types.
+    pub fn full_name(&self) -> String {
+        let params: Vec<String> = self.params().into_iter().map(Type::full_name).collect();
+        match params.as_slice() {
+            [] => self.runtime_name().into(),
+            params => format!("{}({})", self.runtime_name(), params.join(", ")),
+        }
+    }
+
     /// The name values of this type give as theirs.
     pub(crate) fn runtime_name(&self) -> SmolStr {
         match self {
             Type::Error => "!error!".into(),
             Type::Dyn => "dyn".into(),
+            Type::Any => "google.protobuf.Any".into(),
             Type::Null => "null_type".into(),
             Type::Bool => "bool".into(),
             Type::Int => "int".into(),
@@ -147,6 +159,7 @@ impl Type {
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Type::Any => return f.write_str("any"),
             Type::Null => return f.write_str("null"),
             Type::Duration => return f.write_str("duration"),
             Type::Timestamp => return f.write_str("timestamp"),

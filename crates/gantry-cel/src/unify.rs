@@ -60,7 +60,7 @@ impl Bindings {
             return self.stands_for(*var, b);
         }
         match (a, b) {
-            (Type::Dyn | Type::Error, _) | (_, Type::Dyn | Type::Error) => true,
+            (Type::Dyn | Type::Any | Type::Error, _) | (_, Type::Dyn | Type::Any | Type::Error) => true,
             (Type::Null, other) | (other, Type::Null) => matches!(
                 other,
                 Type::Null | Type::Opaque(..) | Type::Object(_) | Type::Duration | Type::Timestamp
@@ -140,8 +140,8 @@ pub(crate) fn most_general(a: &Type, b: &Type) -> Type {
 
 fn less_specific(a: &Type, b: &Type) -> bool {
     match (a, b) {
-        (Type::Dyn | Type::Var(_), _) => true,
-        (_, Type::Dyn | Type::Var(_)) => false,
+        (Type::Dyn | Type::Any | Type::Var(_), _) => true,
+        (_, Type::Dyn | Type::Any | Type::Var(_)) => false,
         (Type::Type(_), Type::Type(_)) => true,
         (Type::Opaque(..), Type::Opaque(..))
         | (Type::List(_), Type::List(_))

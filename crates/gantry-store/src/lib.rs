@@ -229,6 +229,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The newest durable revision.
     fn revision(&self) -> Revision;
+
+    /// How many bytes the store's files have; none if it has no files of its own.
+    fn size(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The first key after all keys that begin with `prefix`.

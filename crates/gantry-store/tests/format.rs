@@ -67,6 +67,7 @@ async fn format_1_is_taken_over() {
         let a = store.get(b"a").await.unwrap().unwrap();
         assert_eq!((a.create_revision, a.mod_revision, a.version), (2, 6, 3));
         assert!(store.get(b"gone").await.unwrap().is_none());
+        assert!(store.size().is_some_and(|size| size > 0));
         let told = history(&store, 3, 4).await;
         assert_eq!(told[2], (6, "three".into(), Some("two".into())), "round {round}");
         assert!(matches!(

@@ -1,14 +1,16 @@
-//! What the kinds of admissionregistration.k8s.io share. CEL expressions are kept as texts and not compiled.
+//! What the kinds of admissionregistration.k8s.io share.
 //!
 //! Source: pkg/apis/admissionregistration/validation/validation.go.
 
 use super::checks::{Errors, format, label_selector, one_of, optional_one_of, required, required_format};
 use super::columns::label_selector as selector_text;
-use crate::field::{Error, Path};
-use crate::formats;
-use crate::kinds::values::{
+use super::expressions::{Expressions, Names};
+use super::values::{
     default_to, drop_zero, field_mut, given, joined, list, list_mut, map_of, repeats, same, size, text,
 };
+use crate::field::{Error, Path};
+use crate::formats;
+use gantry_cel::Type;
 use serde_json::{Value, json};
 
 pub const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
@@ -130,8 +132,8 @@ fn resources(errors: &mut Errors, path: &Path, resources: &[Value]) {
     }
 }
 
-/// Conditions have names, each its own, and expressions.
-pub fn match_conditions(errors: &mut Errors, path: &Path, conditions: &Value) {
+/// Conditions have names, each its own, and expressions, which can name a policy's parameters.
+pub fn match_conditions(errors: &mut Errors, path: &Path, conditions: &Value, params: bool) {
     let conditions = list(conditions);
     if conditions.len() > MOST_CONDITIONS {
         errors.push(Error::too_many(path, conditions.len(), MOST_CONDITIONS));
@@ -139,8 +141,16 @@ pub fn match_conditions(errors: &mut Errors, path: &Path, conditions: &Value) {
     let repeated = repeats(conditions, |c| &c["name"]);
     for (i, condition) in conditions.iter().enumerate() {
         let at = path.index(i);
-        if text(&condition["expression"]).trim().is_empty() {
-            errors.push(Error::required(at.child("expression"), ""));
+        let (at_expression, expression) = (at.child("expression"), text(&condition["expression"]).trim());
+        if expression.is_empty() {
+            errors.push(Error::required(at_expression, ""));
+        } else {
+            let names = Names {
+                params,
+                authorizer: true,
+                mutation: false,
+            };
+            Expressions::default().check(errors, &at_expression, expression, names, &[Type::Bool]);
         }
         let name = text(&condition["name"]);
         required_format(errors, &at.child("name"), name, formats::qualified_name);
@@ -189,8 +199,23 @@ pub fn only_mutating_operations(errors: &mut Errors, path: &Path, resources: &Va
     }
 }
 
-/// What both sorts of policies have before their validations or mutations.
-pub fn policy(errors: &mut Errors, path: &Path, spec: &Value, old: Option<&Value>, mutating: bool) {
+/// What a policy's expressions can name.
+pub fn names_of(spec: &Value) -> Names {
+    Names {
+        params: given(&spec["paramKind"]),
+        authorizer: true,
+        mutation: false,
+    }
+}
+
+/// What both sorts of policies have before their validations or mutations. What comes after it can name its variables.
+pub fn policy(
+    errors: &mut Errors,
+    path: &Path,
+    spec: &Value,
+    old: Option<&Value>,
+    mutating: bool,
+) -> Expressions {
     let failure = &spec["failurePolicy"];
     optional_one_of(errors, &path.child("failurePolicy"), failure, &FAILURE_POLICIES);
     if given(&spec["paramKind"]) {
@@ -210,57 +235,34 @@ pub fn policy(errors: &mut Errors, path: &Path, spec: &Value, old: Option<&Value
     }
     let stays = |field: &str| old.is_some_and(|old| same(&spec[field], &old[field]));
     if !(stays("paramKind") && stays("matchConditions")) {
-        match_conditions(errors, &path.child("matchConditions"), &spec["matchConditions"]);
+        let at = path.child("matchConditions");
+        match_conditions(errors, &at, &spec["matchConditions"], given(&spec["paramKind"]));
     }
     let at = path.child("variables");
+    // What mutates can name its variables even if it has none.
+    let mut expressions = match mutating || size(&spec["variables"]) > 0 {
+        true => Expressions::with_variables(),
+        false => Expressions::default(),
+    };
     for (i, variable) in list(&spec["variables"]).iter().enumerate() {
         let (at, name) = (at.index(i), text(&variable["name"]));
         if name.trim().is_empty() {
             errors.push(Error::required(at.child("name"), "name is not specified"));
-        } else if !is_cel_identifier(name) {
+        } else if !gantry_cel::is_identifier(name) {
             errors.push(Error::invalid(
                 at.child("name"),
                 name,
                 "must be a valid CEL identifier",
             ));
         }
-        if text(&variable["expression"]).trim().is_empty() {
-            errors.push(Error::required(
-                at.child("expression"),
-                "expression is not specified",
-            ));
+        let (at, expression) = (at.child("expression"), text(&variable["expression"]));
+        if expression.trim().is_empty() {
+            errors.push(Error::required(at, "expression is not specified"));
+        } else {
+            expressions.add_variable(errors, &at, name, expression, names_of(spec));
         }
     }
-}
-
-fn is_cel_identifier(name: &str) -> bool {
-    const RESERVED: [&str; 21] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b == b'_' || b.is_ascii_alphabetic())
-        && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric())
-        && !RESERVED.contains(&name)
+    expressions
 }
 
 fn param_kind(errors: &mut Errors, path: &Path, kind: &Value) {
@@ -385,14 +387,5 @@ mod tests {
                subresources",
             ],
         );
-    }
-
-    #[test]
-    fn identifiers() {
-        let check = |name: &str, fine: bool| assert_eq!(is_cel_identifier(name), fine, "{name}");
-        check("_a1", true);
-        check("1a", false);
-        check("a-b", false);
-        check("in", false);
     }
 }

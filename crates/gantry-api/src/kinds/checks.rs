@@ -167,6 +167,11 @@ pub fn template_metadata(errors: &mut Errors, path: &Path, metadata: &Value) {
     labels(errors, &path.child("labels"), &metadata["labels"]);
     for (field, value) in entries(metadata) {
         if !matches!(field.as_str(), "annotations" | "labels") && given(value) {
+            // By the name in Go, of which the first letter is made small.
+            let field = match field.as_str() {
+                "uid" => "uID",
+                field => field,
+            };
             errors.push(Error::forbidden(path.child(field), "cannot be set"));
         }
     }

@@ -1,9 +1,8 @@
 //! Rules that the kinds of resource.k8s.io share. Source: pkg/apis/resource/validation.
-//!
-//! Expressions in CEL are checked for their length alone.
 
 use super::checks::{Errors, format};
 use super::core::pod::csi_driver_name as driver_name;
+use super::expressions::device_selector;
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kinds::values::{given, list, repeats, text};
@@ -13,10 +12,6 @@ use serde_json::Value;
 pub const MOST_REQUESTS: usize = 32;
 const MOST_SELECTORS: usize = 32;
 const LONGEST_EXPRESSION: usize = 10 << 10;
-/// What a compiler of CEL says of nothing.
-const NO_EXPRESSION: &str = "compilation failed: ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting {'[', \
-                             '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
-                             BYTES, IDENTIFIER}";
 const LONGEST_PARAMETERS: usize = 10 << 10;
 const LONGEST_DOMAIN: usize = 63;
 const LONGEST_ID: usize = 32;
@@ -143,10 +138,10 @@ pub fn selectors(errors: &mut Errors, path: &Path, selectors: &Value) {
                 return;
             }
             let (path, expression) = (path.child("expression"), text(&cel["expression"]));
-            if expression.is_empty() {
-                errors.push(Error::invalid(path, "", NO_EXPRESSION));
-            } else if expression.len() > LONGEST_EXPRESSION {
+            if expression.len() > LONGEST_EXPRESSION {
                 errors.push(Error::too_long(path, LONGEST_EXPRESSION));
+            } else {
+                device_selector(errors, &path, expression);
             }
         },
     );

@@ -6,6 +6,7 @@ pub mod columns;
 mod conditions;
 mod devices;
 mod diff;
+mod expressions;
 mod pod_groups;
 mod resource_names;
 mod signer_name;

@@ -5,8 +5,9 @@
 use super::{Structural, is_meta};
 use crate::field::{Error, Path};
 use crate::formats;
+use crate::json::settle_numbers;
 use crate::kind::Scope;
-use crate::meta::validate_metadata;
+use crate::meta::{validate_metadata, validate_path_segment};
 use crate::schema::{self, Message};
 use serde_json::Value;
 
@@ -45,6 +46,8 @@ pub fn coerce(schema: &Structural, object: &mut Value) -> Result<Vec<String>, St
         } else {
             format!("{path}.metadata")
         };
+        // It is not read from JSON, so that a number may be written as `1.0`.
+        settle_numbers(metadata);
         let found = schema::check(message, metadata).map_err(|why| match path {
             "" => why,
             path => format!("{path}.metadata: Invalid value: {metadata}: {why}"),
@@ -66,6 +69,7 @@ pub fn coerce_stored(schema: &Structural, object: &mut Value) {
         let Some(message) = object_meta() else {
             return Ok(());
         };
+        object.get_mut("metadata").into_iter().for_each(settle_numbers);
         if let Some(metadata) = object.get_mut("metadata")
             && schema::check(message, &mut metadata.clone()).is_err()
             && let Some(map) = metadata.as_object_mut()
@@ -212,7 +216,8 @@ fn object(object: &Value, path: &str, errors: &mut Vec<Error>) {
         errors.extend(validate_metadata(
             &Path::new(&place),
             scope,
-            &crate::meta::validate_path_segment,
+            &validate_path_segment,
+            Some(&validate_path_segment),
             &named,
         ));
     }

@@ -10,15 +10,11 @@ pub struct CertificateApproval;
 
 #[async_trait]
 impl Plugin for CertificateApproval {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
     fn concerns(&self, request: &Request<'_>) -> bool {
         request.subresource == "approval" && request.kind.plural == "certificatesigningrequests"
     }
 
-    async fn admit(&self, request: &Request<'_>, _: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, _: &Value) -> Result<(), Status> {
         may(request, "approve", "approve")
     }
 }

@@ -10,15 +10,11 @@ pub struct CertificateSigning;
 
 #[async_trait]
 impl Plugin for CertificateSigning {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
     fn concerns(&self, request: &Request<'_>) -> bool {
         request.subresource == "status" && request.kind.plural == "certificatesigningrequests"
     }
 
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let changes = |field: &str| {
             let of = |object: &Value| object["status"].get(field).cloned();
             of(object) != request.old.and_then(of)

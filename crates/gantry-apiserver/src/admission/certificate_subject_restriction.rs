@@ -15,15 +15,11 @@ pub struct CertificateSubjectRestriction;
 
 #[async_trait]
 impl Plugin for CertificateSubjectRestriction {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
     fn concerns(&self, request: &Request<'_>) -> bool {
         request.creates("certificates.k8s.io", "certificatesigningrequests")
     }
 
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let spec = &object["spec"];
         if spec["signerName"] != SIGNER {
             return Ok(());

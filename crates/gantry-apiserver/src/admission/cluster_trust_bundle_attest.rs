@@ -12,15 +12,11 @@ pub struct ClusterTrustBundleAttest;
 
 #[async_trait]
 impl Plugin for ClusterTrustBundleAttest {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
     fn concerns(&self, request: &Request<'_>) -> bool {
         request.is("certificates.k8s.io", "clustertrustbundles")
     }
 
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let signer = object["spec"]["signerName"].as_str().unwrap_or_default();
         if signer.is_empty()
             || request.old.is_some_and(|old| rbac::only_collected(object, old))

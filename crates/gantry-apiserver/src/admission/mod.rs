@@ -1,6 +1,6 @@
-//! Admission: what policy adds to an object, or refuses, before its kind's own rules are applied.
+//! Admission: what policy adds to an object before its kind's own rules are applied, and refuses before or after.
 //!
-//! A plugin is one file; [`admit`] lists them in the order in which they run.
+//! A plugin is one file; [`admit`] and [`validate`] list them in the order in which they run.
 
 mod certificate_approval;
 mod certificate_signing;
@@ -73,78 +73,128 @@ pub trait Plugin: Send + Sync {
         name.rsplit("::").next().unwrap_or(name)
     }
 
-    /// Whether it only looks at objects.
-    fn only_validates(&self) -> bool {
-        false
+    /// Changes the object, or refuses it, before its kind's rules are applied.
+    async fn admit(&self, _: &Request<'_>, _: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Looks at the object, which obeys its kind's rules, as it would be stored.
+    async fn validate(&self, _: &Request<'_>, _: &Value) -> Result<(), Status> {
+        Ok(())
     }
 
     /// Whether it has to do with writes like this one, whatever the object is.
     fn concerns(&self, request: &Request<'_>) -> bool;
-
-    /// Changes the object, or refuses it.
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status>;
 }
 
-/// The plugins, in the order in which they run.
-const PLUGINS: [&dyn Plugin; 16] = [
+/// The plugins that change objects, in the order in which they run.
+const ADMITTING: [&dyn Plugin; 10] = [
     &custom_resource_terminating::CustomResourceTerminating,
     &namespace_lifecycle::NamespaceLifecycle,
     &service_account::ServiceAccount,
     &taint_nodes_by_condition::TaintNodesByCondition,
     &priority::Priority,
-    &pod_group_workload_exists::PodGroupWorkloadExists,
     &default_toleration_seconds::DefaultTolerationSeconds,
     &default_storage_class::DefaultStorageClass,
     &storage_object_in_use_protection::StorageObjectInUseProtection,
+    &runtime_class::RuntimeClass,
+    &default_ingress_class::DefaultIngressClass,
+];
+
+/// The plugins that look at objects, in the order in which they run.
+const VALIDATING: [&dyn Plugin; 7] = [
+    &pod_group_workload_exists::PodGroupWorkloadExists,
     &persistent_volume_claim_resize::PersistentVolumeClaimResize,
     &runtime_class::RuntimeClass,
     &certificate_approval::CertificateApproval,
     &certificate_signing::CertificateSigning,
     &cluster_trust_bundle_attest::ClusterTrustBundleAttest,
     &certificate_subject_restriction::CertificateSubjectRestriction,
-    &default_ingress_class::DefaultIngressClass,
 ];
 
-fn step(plugin: &dyn Plugin) -> Step {
-    match plugin.only_validates() {
-        true => Step::Validate,
-        false => Step::Admit,
-    }
-}
-
-/// Measures of how long the plugins take.
+/// Measures of how long the plugins take: first of those that change objects, then of the others.
 pub fn measures() -> Admissions {
-    Admissions::new(PLUGINS.iter().map(|plugin| (plugin.name(), step(*plugin))))
+    let admitting = ADMITTING.iter().map(|plugin| (plugin.name(), Step::Admit));
+    let validating = VALIDATING.iter().map(|plugin| (plugin.name(), Step::Validate));
+    Admissions::new(admitting.chain(validating))
 }
 
-/// Runs all plugins.
+/// Runs the plugins that change objects.
 pub async fn admit(request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
-    let operation = match request.old {
-        None => Operation::Create,
-        Some(_) => Operation::Update,
-    };
-    let measures = &request.api.admissions;
-    // A step is all plugins that do the same: change objects, or look at them.
-    let mut steps = [Duration::ZERO; 2];
-    for (number, plugin) in PLUGINS.into_iter().enumerate() {
-        let step = step(plugin);
-        // Most plugins have nothing to do with most writes: no clock is read to know that.
-        if !plugin.concerns(request) {
-            measures.note(number, operation, false, Duration::ZERO);
-            continue;
-        }
-        let start = Instant::now();
-        let result = plugin.admit(request, object).await;
-        let took = start.elapsed();
-        steps[step as usize] += took;
-        measures.note(number, operation, result.is_err(), took);
-        if result.is_err() {
-            measures.note_step(step, operation, true, steps[step as usize]);
-            return result;
+    let mut pass = Pass::new(request, Step::Admit, 0);
+    for (n, plugin) in ADMITTING.into_iter().enumerate() {
+        if pass.concerns(n, plugin) {
+            let start = Instant::now();
+            let result = plugin.admit(request, object).await;
+            pass.note(n, start, result)?;
         }
     }
-    for step in Step::ALL {
-        measures.note_step(step, operation, false, steps[step as usize]);
-    }
+    pass.end(false);
     Ok(())
+}
+
+/// Runs the plugins that look at objects.
+pub async fn validate(request: &Request<'_>, object: &Value) -> Result<(), Status> {
+    let mut pass = Pass::new(request, Step::Validate, ADMITTING.len());
+    for (n, plugin) in VALIDATING.into_iter().enumerate() {
+        if pass.concerns(n, plugin) {
+            let start = Instant::now();
+            let result = plugin.validate(request, object).await;
+            pass.note(n, start, result)?;
+        }
+    }
+    pass.end(false);
+    Ok(())
+}
+
+/// All plugins of a step at work on one request, and how long they took.
+struct Pass<'a> {
+    request: &'a Request<'a>,
+    step: Step,
+    /// The number of its first plugin among all.
+    first: usize,
+    operation: Operation,
+    took: Duration,
+}
+
+impl<'a> Pass<'a> {
+    fn new(request: &'a Request<'a>, step: Step, first: usize) -> Self {
+        Pass {
+            request,
+            step,
+            first,
+            operation: match request.old {
+                None => Operation::Create,
+                Some(_) => Operation::Update,
+            },
+            took: Duration::ZERO,
+        }
+    }
+
+    /// Most plugins have nothing to do with most writes: no clock is read to know that.
+    fn concerns(&self, n: usize, plugin: &dyn Plugin) -> bool {
+        let concerns = plugin.concerns(self.request);
+        if !concerns {
+            let measures = &self.request.api.admissions;
+            measures.note(self.first + n, self.operation, false, Duration::ZERO);
+        }
+        concerns
+    }
+
+    /// Notes what a plugin said; its refusal ends the step.
+    fn note(&mut self, n: usize, start: Instant, result: Result<(), Status>) -> Result<(), Status> {
+        let took = start.elapsed();
+        self.took += took;
+        let measures = &self.request.api.admissions;
+        measures.note(self.first + n, self.operation, result.is_err(), took);
+        if result.is_err() {
+            self.end(true);
+        }
+        result
+    }
+
+    fn end(&self, rejected: bool) {
+        let measures = &self.request.api.admissions;
+        measures.note_step(self.step, self.operation, rejected, self.took);
+    }
 }

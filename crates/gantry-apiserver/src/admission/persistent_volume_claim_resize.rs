@@ -14,15 +14,11 @@ pub(super) struct PersistentVolumeClaimResize;
 
 #[async_trait]
 impl Plugin for PersistentVolumeClaimResize {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
     fn concerns(&self, request: &Request<'_>) -> bool {
         request.old.is_some() && request.is("", "persistentvolumeclaims")
     }
 
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let Some(old) = request.old.filter(|old| grows(object, old)) else {
             return Ok(());
         };

@@ -11,15 +11,11 @@ pub struct PodGroupWorkloadExists;
 
 #[async_trait]
 impl Plugin for PodGroupWorkloadExists {
-    fn only_validates(&self) -> bool {
-        true
-    }
-
     fn concerns(&self, request: &Request<'_>) -> bool {
         request.creates("scheduling.k8s.io", "podgroups")
     }
 
-    async fn admit(&self, request: &Request<'_>, object: &mut Value) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
         let reference = &object["spec"]["podGroupTemplateRef"]["workload"];
         if !reference.is_object() {
             return Ok(());

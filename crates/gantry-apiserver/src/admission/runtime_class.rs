@@ -23,6 +23,19 @@ impl Plugin for RuntimeClass {
         let fitted = fit(&mut object["spec"], &class);
         fitted.map_err(|why| request.forbidden(meta::name(object), &why))
     }
+
+    async fn validate(&self, request: &Request<'_>, object: &Value) -> Result<(), Status> {
+        if !request.creates("", "pods") || object["spec"]["overhead"].is_null() {
+            return Ok(());
+        }
+        match class_of(request, object).await?["overhead"].is_object() {
+            true => Ok(()),
+            false => Err(request.forbidden(
+                meta::name(object),
+                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+            )),
+        }
+    }
 }
 
 /// The class that a pod names, or null.
@@ -50,25 +63,15 @@ async fn class_of(request: &Request<'_>, pod: &Value) -> Result<Arc<Value>, Stat
 /// Gives a pod what its class says, unless it says otherwise itself.
 fn fit(spec: &mut Value, class: &Value) -> Result<(), String> {
     let given = &spec["overhead"];
-    match &class["overhead"] {
-        Value::Object(overhead) => {
-            let fixed = overhead.get("podFixed").cloned().unwrap_or_default();
-            let set = given.as_object().is_some_and(|given| !given.is_empty());
-            if set && !same_amounts(given, &fixed) {
-                return Err(
-                    "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".into(),
-                );
-            }
-            if !fixed.is_null() {
-                spec["overhead"] = fixed;
-            }
+    if let Value::Object(overhead) = &class["overhead"] {
+        let fixed = overhead.get("podFixed").cloned().unwrap_or_default();
+        let set = given.as_object().is_some_and(|given| !given.is_empty());
+        if set && !same_amounts(given, &fixed) {
+            return Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".into());
         }
-        _ if !given.is_null() => {
-            return Err(
-                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead".into(),
-            );
+        if !fixed.is_null() {
+            spec["overhead"] = fixed;
         }
-        _ => {}
     }
     let scheduling = &class["scheduling"];
     for (key, value) in scheduling["nodeSelector"].as_object().into_iter().flatten() {
@@ -173,11 +176,6 @@ mod tests {
             json!({"overhead": {"cpu": "1"}}),
             overhead(),
             Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"),
-        );
-        check(
-            json!({"overhead": {"cpu": "1"}}),
-            json!({}),
-            Err("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"),
         );
         let selecting = || json!({"scheduling": {"nodeSelector": {"a": "b"}}});
         check(

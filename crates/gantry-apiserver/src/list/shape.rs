@@ -4,6 +4,7 @@ use super::Objects;
 use crate::stored::decode_as;
 use crate::table;
 use crate::view::{self, View};
+use crate::yaml;
 use gantry_api::status::Status;
 use gantry_store::Entry;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ impl Shape {
     }
 
     /// What comes before the items, and after them.
-    pub fn frame(&self, objects: &Objects) -> Result<(String, String), Status> {
+    pub fn frame(&self, objects: &Objects) -> (String, String) {
         let mut list = list_of(objects, self.view);
         let items = match self.view {
             View::Table(..) => "rows",
@@ -61,20 +62,29 @@ impl Shape {
             fields
                 .into_iter()
                 .for_each(|fields| fields.retain(|_, v| !v.is_null()));
-            let text = |value: &Value| serde_saphyr::to_string(value).map_err(Status::internal);
             let tail = match after.as_object().is_none_or(serde_json::Map::is_empty) {
                 true => String::new(),
-                false => text(&after)?,
+                false => yaml::write(&after),
             };
-            return Ok((
-                format!("{}\n{items}:", text(&list)?.trim_end()),
-                format!("\n{tail}"),
-            ));
+            return (format!("{}{items}:", yaml::write(&list)), tail);
         }
         let mut head = list.to_string();
         head.pop();
-        head.push_str(&format!(",\"{items}\":["));
-        Ok((head, "]}".into()))
+        head.push_str(&format!(",\"{items}\":"));
+        (head, "}".into())
+    }
+
+    /// What stands after the last item, or in the place of all if there are none.
+    pub fn end(&self, empty: bool) -> &'static str {
+        let null = matches!(self.view, View::Metadata(_));
+        match (self.yaml, empty) {
+            (true, true) if null => " null\n",
+            (true, true) => " []\n",
+            (true, false) => "",
+            (false, true) if null => "null",
+            (false, true) => "[]",
+            (false, false) => "]",
+        }
     }
 
     /// Appends an item.
@@ -85,8 +95,11 @@ impl Shape {
         first: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Status> {
-        if !self.yaml && !first {
-            out.push(b',');
+        match (self.yaml, first) {
+            (true, true) => out.push(b'\n'),
+            (true, false) => {}
+            (false, true) => out.push(b'['),
+            (false, false) => out.push(b','),
         }
         if !self.yaml && self.view == View::Whole && objects.head.write_item(entry, out) {
             return Ok(());
@@ -107,11 +120,7 @@ impl Shape {
             }
         }
         if self.yaml {
-            let text = serde_saphyr::to_string(&object).map_err(Status::internal)?;
-            for (n, line) in text.trim_end().lines().enumerate() {
-                out.extend_from_slice(if n == 0 { b"\n- " } else { b"\n  " });
-                out.extend_from_slice(line.as_bytes());
-            }
+            out.extend_from_slice(yaml::write_item(&object).as_bytes());
             return Ok(());
         }
         serde_json::to_writer(out, &object).map_err(Status::internal)

@@ -34,6 +34,12 @@ pub async fn answer(
     requests.write(&mut text);
     api.admissions.write(&mut text);
     objects(api, &mut text).await;
+    if let Some(size) = api.registry.store().size() {
+        let name = "apiserver_storage_size_bytes";
+        let help = "[STABLE] Size of the storage database file physically allocated in bytes.";
+        text.family(name, "gauge", help);
+        text.value(name, &[("storage_cluster_id", "gantry")], size as f64);
+    }
     let build = [
         ("major", "major"),
         ("minor", "minor"),

@@ -2,7 +2,7 @@
 
 use super::{Checker, Reference};
 use crate::ast::{Call, Expr, operators as op};
-use crate::library::{Function, LIBRARY, Overload};
+use crate::library::{Function, Overload};
 use crate::types::Type;
 use smol_str::SmolStr;
 
@@ -15,19 +15,19 @@ impl Checker<'_> {
             self.check(arg);
         }
         let Some(target) = &call.target else {
-            match LIBRARY.function(&call.function) {
+            match self.env.function(&call.function) {
                 Some(function) => self.resolve(expr, function, None, &call.args, false),
                 None => self.undeclared(expr, &call.function),
             }
             return;
         };
         if let Some(prefix) = target.qualified_name()
-            && let Some(function) = LIBRARY.function(&format!("{prefix}.{}", call.function))
+            && let Some(function) = self.env.function(&format!("{prefix}.{}", call.function))
         {
             return self.resolve(expr, function, None, &call.args, true);
         }
         self.check(target);
-        match LIBRARY.function(&call.function) {
+        match self.env.function(&call.function) {
             Some(function) => self.resolve(expr, function, Some(target), &call.args, false),
             None => self.undeclared(expr, &call.function),
         }

@@ -5,7 +5,7 @@ mod call;
 use crate::ast::{Call, Comprehension, Expr, Id, Kind, List, Literal, Select, Struct};
 use crate::env::Env;
 use crate::issue::Reports;
-use crate::library::{Function, LIBRARY, Overload};
+use crate::library::{Function, Overload, mutation};
 use crate::types::Type;
 use crate::unify::{self, Bindings};
 use smol_str::SmolStr;
@@ -157,9 +157,9 @@ impl Checker<'_> {
             self.refer(expr, Reference::Variable(name.into()));
             return true;
         }
-        match LIBRARY.type_named(name).or_else(|| self.env.scalar_named(name)) {
+        match self.env.type_named(name) {
             Some(type_) => {
-                self.set(expr, Type::Type(Some(type_.clone().into())));
+                self.set(expr, Type::Type(Some(type_.into_owned().into())));
                 self.refer(expr, Reference::Type(name.into()));
                 true
             }
@@ -213,6 +213,9 @@ impl Checker<'_> {
                 let decl = object.decl.as_ref().and_then(|decl| decl.field(field));
                 match decl {
                     Some((_, decl)) => decl.type_at(&format!("{}.{field}", object.name)),
+                    None if mutation::type_named(&object.name).is_some() => {
+                        mutation::field(&object.name, field).unwrap_or(Type::Error)
+                    }
                     None if object.decl.is_none() => {
                         self.report(
                             expr.id,
@@ -230,7 +233,7 @@ impl Checker<'_> {
                 self.bindings.assignable(&Type::Dyn, &target);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn | Type::Any | Type::Error => Type::Dyn,
             _ => {
                 self.report(
                     expr.id,
@@ -303,26 +306,47 @@ impl Checker<'_> {
         self.set(expr, Type::map(keys, values));
     }
 
-    /// No message can be made yet: what makes them is mutation.
+    /// What is made with its fields.
     fn message(&mut self, expr: &Expr, message: &Struct) {
-        match LIBRARY.type_named(&message.name) {
-            Some(type_) => {
-                self.report(
-                    expr.id,
-                    format!("'{}' is not a message type", type_.runtime_name()),
-                );
-                self.set(expr, Type::Error);
-            }
-            None => match self.variable(&message.name) {
-                Some(type_) => {
-                    self.report(expr.id, format!("'{}' is not a type", type_.runtime_name()));
-                    self.set(expr, Type::Error);
-                }
-                None => return self.undeclared(expr, &message.name),
-            },
+        let name = message.name.strip_prefix('.').unwrap_or(&message.name);
+        let mut made = Type::Error;
+        if let Some(type_) = self.variable(name) {
+            self.report(expr.id, format!("'{}' is not a type", type_.runtime_name()));
+        } else if mutation::type_named(name).is_some()
+            && let Some(type_) = self.env.type_named(name)
+        {
+            self.refer(expr, Reference::Type(name.into()));
+            made = type_.into_owned();
+        } else if let Some(type_) = self.env.type_named(name) {
+            self.report(
+                expr.id,
+                format!("'{}' is not a message type", type_.runtime_name()),
+            );
+        } else {
+            return self.undeclared(expr, &message.name);
         }
+        self.set(expr, made.clone());
         for field in &message.fields {
             self.check(&field.value);
+            let wanted = match &made {
+                Type::Object(object) => mutation::field(&object.name, &field.name),
+                _ => {
+                    self.report(field.id, format!("undefined field '{}'", field.name));
+                    Some(Type::Error)
+                }
+            };
+            let given = self.element(&field.value, field.optional);
+            if !wanted
+                .as_ref()
+                .is_some_and(|wanted| self.bindings.assignable(wanted, &given))
+            {
+                let wanted = wanted.map(|t| t.to_string()).unwrap_or_default();
+                let name = &field.name;
+                self.report(
+                    field.id,
+                    format!("expected type of field '{name}' is '{wanted}' but provided type is '{given}'"),
+                );
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Evaluation, no_such_key, over_budget};
 use crate::error::{Error, Result};
+use crate::library::mutation;
 use crate::plan::{Attribute, Field, Index, Node, Root, Step};
 use crate::value::{Map, Value, equal, text};
 
@@ -120,6 +121,11 @@ impl<'a> Evaluation<'a> {
                     None if may_miss => Ok(None),
                     None => Err(Error::new(format!("index out of bounds: {}", text::show(&index)))),
                 }
+            }
+            Value::Object(_)
+                if let Some(field) = index.as_str().and_then(|name| mutation::read(value, name)) =>
+            {
+                Ok(Some(field))
             }
             _ if may_miss => Ok(None),
             _ => Err(no_such_key(&index)),

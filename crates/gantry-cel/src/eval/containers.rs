@@ -1,11 +1,12 @@
 //! Lists and maps: how they are made, and loops over them.
 
 use super::{Evaluation, Slot, no_such_key, over_budget};
-use crate::cost::{NEW_LIST, NEW_MAP};
+use crate::cost::{NEW_LIST, NEW_MAP, NEW_OBJECT};
 use crate::error::{Error, Result};
-use crate::library;
-use crate::plan::{Fold, Grow, Node};
+use crate::library::{self, mutation};
+use crate::plan::{Fold, Grow, Make, Node};
 use crate::value::{Key, List, Map, Value, text};
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,6 +68,35 @@ impl<'a> Evaluation<'a> {
             }
         }
         Ok(map)
+    }
+
+    pub(super) fn make(&mut self, make: &'a Make) -> Result<Value<'a>> {
+        let made = self.fields(make);
+        over_budget(&made)?;
+        self.charge(NEW_OBJECT)?;
+        mutation::make(&make.type_, made?)
+    }
+
+    fn fields(&mut self, make: &'a Make) -> Result<BTreeMap<SmolStr, Value<'a>>> {
+        let mut fields = BTreeMap::new();
+        for (name, node, optional) in &make.fields {
+            match (self.eval(node)?, optional) {
+                (Value::Optional(None), true) => {}
+                (Value::Optional(Some(value)), true) => {
+                    fields.insert(name.clone(), (*value).clone());
+                }
+                (value, true) => {
+                    let value = text::show(&value);
+                    return Err(Error::new(format!(
+                        "cannot initialize optional entry '{name}' from non-optional value {value}"
+                    )));
+                }
+                (value, false) => {
+                    fields.insert(name.clone(), value);
+                }
+            }
+        }
+        Ok(fields)
     }
 
     /// The accumulator and what is added to it, as a call of two arguments would be counted.

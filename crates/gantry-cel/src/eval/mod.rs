@@ -60,6 +60,7 @@ impl<'a> Evaluation<'a> {
             }
             Node::List(elements) => self.list(elements),
             Node::Map(entries) => self.map(entries),
+            Node::Make(make) => self.make(make),
             Node::Fold(fold) => self.fold(fold),
             Node::Member(member) => {
                 let value = self.eval(&member.0)?;

@@ -12,6 +12,7 @@ mod ip;
 mod kubernetes_lists;
 mod lists;
 mod logic;
+pub(crate) mod mutation;
 mod optional;
 mod quantity;
 mod regex;
@@ -28,6 +29,7 @@ mod zone;
 
 pub use authorization::{Authorize, Authorizer, Decision, Question};
 pub(crate) use conversion::is_conversion;
+pub use mutation::Made;
 pub(crate) use string_format::check as check_format;
 pub(crate) use two_variables::insert;
 
@@ -121,6 +123,7 @@ pub(crate) static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
         two_variables::register,
         semver::register,
         lists::register,
+        mutation::register,
     ] {
         register(&mut library);
     }

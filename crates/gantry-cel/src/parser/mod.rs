@@ -24,8 +24,8 @@ pub(crate) struct Parsed {
     pub(crate) places: Vec<usize>,
 }
 
-/// Parses an expression.
-pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
+/// Parses an expression; `binds` says whether `cel.bind` is a macro.
+pub(crate) fn parse(text: &str, binds: bool) -> Result<Parsed, Issues> {
     let source = Source::new(text);
     let mut reports = Reports::default();
     if source.chars.len() > MOST_CODE_POINTS {
@@ -41,7 +41,10 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
         chars: &source.chars,
         tokens: &tokens,
         at: 0,
-        nodes: Nodes::default(),
+        nodes: Nodes {
+            binds,
+            ..Nodes::default()
+        },
         reports,
         depth: [0; 4],
         too_nested: false,
@@ -77,6 +80,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
 #[derive(Default)]
 pub(crate) struct Nodes {
     places: Vec<usize>,
+    pub(crate) binds: bool,
 }
 
 impl Nodes {

@@ -110,7 +110,7 @@ impl Parser<'_> {
         let mut fields = Vec::new();
         let mut depth = 0;
         while !matches!(self.peek(), T::RightBrace | T::Comma) {
-            self.take(T::Question);
+            let optional = self.take(T::Question).is_some();
             let name = self.next();
             if !matches!(name.kind, T::Identifier | T::EscapedIdentifier) {
                 return Err(Failure::Syntax);
@@ -124,6 +124,8 @@ impl Parser<'_> {
             depth = depth.max(value.depth);
             fields.push(Field {
                 id: field,
+                name: self.text(name).into(),
+                optional,
                 value: value.expr,
             });
             if self.peek() != T::Comma || self.ahead(1) == T::RightBrace {

@@ -10,7 +10,7 @@ impl<'a> Value<'a> {
     /// Reads JSON as declared. What does not fit is an error, but only once an expression looks at it.
     pub fn declared(json: &'a Json, decl: &'a Decl) -> Result<Value<'a>> {
         let wrong = |message: &str| Err(Error::new(format!("invalid data, expected {message}")));
-        if json.is_null() && !matches!(decl.kind, DeclKind::Any) {
+        if json.is_null() && !matches!(decl.kind, DeclKind::Any | DeclKind::Of(_)) {
             return match decl.nullable {
                 true => Ok(Value::Null),
                 false => Err(Error::fixed(
@@ -20,12 +20,12 @@ impl<'a> Value<'a> {
         }
         let got = |wanted: &str| wrong(&format!("{wanted}, got {}", go_type(json)));
         match (&decl.kind, json) {
-            (DeclKind::Any, _) => Ok(Value::json(json)),
+            (DeclKind::Any | DeclKind::Of(_), _) => Ok(Value::json(json)),
             (DeclKind::String, Json::String(text)) => Ok(Value::String(Text::Borrowed(text))),
-            (DeclKind::Object(_) | DeclKind::Map(_), Json::Object(map)) => {
+            (DeclKind::Object(_) | DeclKind::Map(..), Json::Object(map)) => {
                 Ok(Value::Map(Map::Json(map, decl)))
             }
-            (DeclKind::Object(_) | DeclKind::Map(_), _) => {
+            (DeclKind::Object(_) | DeclKind::Map(..), _) => {
                 wrong("a map for the provided schema with type=object")
             }
             (DeclKind::List { .. }, Json::Array(items)) => Ok(Value::List(List::Json(items, decl))),

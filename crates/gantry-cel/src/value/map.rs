@@ -162,7 +162,7 @@ impl<'a> Map<'a> {
                 Some(decl) if !found.is_null() => Value::declared(found, decl).map(Some),
                 _ => Ok(None),
             },
-            DeclKind::Map(value) => Value::declared(found, value).map(Some),
+            DeclKind::Map(value, _) => Value::declared(found, value).map(Some),
             _ => Ok(Some(Value::json(found))),
         }
     }

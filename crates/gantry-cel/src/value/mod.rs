@@ -66,7 +66,7 @@ pub enum Text<'a> {
 /// A value of a library's type, such as a quantity.
 pub trait Object: Any + fmt::Debug + Send + Sync {
     /// The name of its type.
-    fn type_name(&self) -> &'static str;
+    fn type_name(&self) -> &str;
     /// Whether it equals another object; none if they cannot be compared.
     fn equals(&self, other: &dyn Object) -> Option<bool>;
     /// How large the value is when costs are counted; none for what has no size.
@@ -179,7 +179,7 @@ impl<'a> Value<'a> {
             Value::Map(_) => "map",
             Value::Type(_) => "type",
             Value::Optional(_) => "optional_type",
-            Value::Object(object) => object.type_name(),
+            Value::Object(object) => return object.type_name().into(),
             Value::Preserved(_) => "unknown",
         };
         SmolStr::new_static(name)

@@ -57,7 +57,7 @@ fn show_map(map: &Map<'_>) -> String {
 }
 
 /// How upstream's messages name the kind of a value.
-pub(crate) fn go_type(value: &Value<'_>) -> &'static str {
+pub(crate) fn go_type<'v>(value: &'v Value<'_>) -> &'v str {
     match value {
         Value::Null => "types.Null",
         Value::Bool(_) => "types.Bool",

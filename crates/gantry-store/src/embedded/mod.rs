@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use folder::{Directory, Folder};
 use log::Appender;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use writer::{QUEUE, Reply, Request, Writer};
@@ -83,6 +83,7 @@ impl Default for Options {
 
 /// A store in a folder.
 pub struct Embedded {
+    path: PathBuf,
     core: Arc<Core>,
     queue: Option<mpsc::Sender<Request>>,
     writer: Option<std::thread::JoinHandle<()>>,
@@ -127,6 +128,7 @@ impl Embedded {
                 reason: e.to_string(),
             })?;
         Ok(Embedded {
+            path: path.to_path_buf(),
             core,
             queue: Some(queue),
             writer: Some(writer),
@@ -206,5 +208,15 @@ impl Store for Embedded {
 
     fn revision(&self) -> Revision {
         self.core.read().revision
+    }
+
+    fn size(&self) -> Option<u64> {
+        let files = std::fs::read_dir(&self.path).ok()?;
+        Some(
+            files
+                .flatten()
+                .filter_map(|file| Some(file.metadata().ok()?.len()))
+                .sum(),
+        )
     }
 }

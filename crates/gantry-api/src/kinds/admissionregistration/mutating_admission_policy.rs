@@ -2,12 +2,14 @@
 
 use crate::field::{Error, Path};
 use crate::kind::{Hooks, Kind, Scope};
-use crate::kinds::admission_rules::{REINVOCATION_POLICIES, default_policy, policy, shown_param_kind};
+use crate::kinds::admission_rules::{REINVOCATION_POLICIES, default_policy, names_of, policy, shown_param_kind};
 use crate::kinds::checks::{Errors, one_of};
 use crate::kinds::columns::{age_column, column, name_column};
+use crate::kinds::expressions::{Expressions, Names};
 use crate::kinds::values::{given, list, size, text};
 use crate::kinds::{count_generation, usual};
 use crate::version::Version;
+use gantry_cel::{Made, Type};
 use serde_json::Value;
 
 /// The kind.
@@ -58,13 +60,17 @@ impl Hooks for MutatingAdmissionPolicyHooks {
 fn whole(spec: &Value, old: Option<&Value>) -> Errors {
     let mut errors = Vec::new();
     let path = Path::new("spec");
-    policy(&mut errors, &path, spec, old, true);
+    let expressions = policy(&mut errors, &path, spec, old, true);
+    let names = Names {
+        mutation: true,
+        ..names_of(spec)
+    };
     let at = path.child("mutations");
     if size(&spec["mutations"]) == 0 {
         errors.push(Error::required(at, "mutations must contain at least one item"));
     }
     for (i, entry) in list(&spec["mutations"]).iter().enumerate() {
-        mutation(&mut errors, &at.index(i), entry);
+        mutation(&mut errors, &at.index(i), entry, &expressions, names);
     }
     let reinvocation = &spec["reinvocationPolicy"];
     one_of(&mut errors, &path.child("reinvocationPolicy"), reinvocation, &REINVOCATION_POLICIES);
@@ -72,20 +78,24 @@ fn whole(spec: &Value, old: Option<&Value>) -> Errors {
 }
 
 /// A mutation has the part that its type names, and not the other.
-fn mutation(errors: &mut Errors, path: &Path, mutation: &Value) {
+fn mutation(errors: &mut Errors, path: &Path, mutation: &Value, expressions: &Expressions, names: Names) {
     let type_ = text(&mutation["patchType"]);
     let types = ["ApplyConfiguration", "JSONPatch"];
     one_of(errors, &path.child("patchType"), &mutation["patchType"], &types);
-    let (own, other) = match type_ {
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+    let (own, other, output) = match type_ {
+        "JSONPatch" => ("jsonPatch", "applyConfiguration", Type::list(Made::patch())),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", Made::object()),
         _ => return,
     };
     let at = path.child(own);
     if !given(&mutation[own]) {
         errors.push(Error::required(at, format!("must be specified when patchType is {type_}")));
-    } else if text(&mutation[own]["expression"]).trim().is_empty() {
-        errors.push(Error::required(at.child("expression"), ""));
+    } else {
+        let (at, expression) = (at.child("expression"), text(&mutation[own]["expression"]).trim());
+        match expression {
+            "" => errors.push(Error::required(at, "")),
+            expression => expressions.check(errors, &at, expression, names, &[output]),
+        }
     }
     if given(&mutation[other]) {
         let detail = format!("must not be specified when patchType is {type_}");
@@ -104,7 +114,7 @@ mod tests {
             let rule = json!({"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]});
             let mut object = json!({"metadata": {"name": "p"}, "spec": {
                 "matchConstraints": {"resourceRules": [rule]}, "reinvocationPolicy": "Never",
-                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"}}],
             }});
             change(&mut object["spec"]);
             MutatingAdmissionPolicyHooks.default(&mut object);

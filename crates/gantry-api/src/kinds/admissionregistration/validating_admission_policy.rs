@@ -3,12 +3,14 @@
 use crate::field::{Error, Path};
 use crate::formats;
 use crate::kind::{Hooks, Kind, Scope, Subresource};
-use crate::kinds::admission_rules::{default_policy, policy, shown_param_kind};
+use crate::kinds::admission_rules::{default_policy, names_of, policy, shown_param_kind};
 use crate::kinds::checks::{Errors, format, optional_one_of, required};
 use crate::kinds::columns::{age_column, column, name_column};
+use crate::kinds::expressions::{Expressions, Names};
 use crate::kinds::values::{list, map_of, repeats, size, text};
 use crate::kinds::{count_generation, start_generation, usual};
 use crate::meta;
+use gantry_cel::Type;
 use serde_json::Value;
 
 /// The kind.
@@ -81,7 +83,7 @@ impl Hooks for ValidatingAdmissionPolicyHooks {
 fn whole(object: &Value, old: Option<&Value>) -> Errors {
     let mut errors = Vec::new();
     let (path, spec) = (Path::new("spec"), &object["spec"]);
-    policy(&mut errors, &path, spec, old, false);
+    let expressions = policy(&mut errors, &path, spec, old, false);
     let (validations, annotations) = (list(&spec["validations"]), list(&spec["auditAnnotations"]));
     let (at_validations, at_annotations) = (path.child("validations"), path.child("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
@@ -90,7 +92,7 @@ fn whole(object: &Value, old: Option<&Value>) -> Errors {
         errors.push(Error::required(at_annotations, detail));
     }
     for (i, entry) in validations.iter().enumerate() {
-        validation(&mut errors, &at_validations.index(i), entry);
+        validation(&mut errors, &at_validations.index(i), entry, &expressions, names_of(spec));
     }
     if annotations.len() > MOST_ANNOTATIONS {
         let detail = format!("must not have more than {MOST_ANNOTATIONS} auditAnnotations");
@@ -106,6 +108,9 @@ fn whole(object: &Value, old: Option<&Value>) -> Errors {
             errors.push(Error::required(at_value, "valueExpression is not specified"));
         } else if value.len() > LONGEST_VALUE {
             errors.push(Error::required(at_value, format!("must not exceed {LONGEST_VALUE} bytes in length")));
+        } else {
+            let output = [Type::String, Type::Null];
+            expressions.check(&mut errors, &at_value, value, names_of(spec), &output);
         }
         if repeated[i] {
             errors.push(Error::duplicate(at.child("key"), key));
@@ -114,14 +119,24 @@ fn whole(object: &Value, old: Option<&Value>) -> Errors {
     errors
 }
 
-fn validation(errors: &mut Errors, path: &Path, validation: &Value) {
-    if text(&validation["expression"]).trim().is_empty() {
-        errors.push(Error::required(path.child("expression"), "expression is not specified"));
+fn validation(errors: &mut Errors, path: &Path, validation: &Value, expressions: &Expressions, names: Names) {
+    let (at, expression) = (path.child("expression"), text(&validation["expression"]));
+    if expression.trim().is_empty() {
+        errors.push(Error::required(at, "expression is not specified"));
+    } else {
+        expressions.check(errors, &at, expression, names, &[Type::Bool]);
     }
     for field in ["messageExpression", "message"] {
         let value = text(&validation[field]);
         if !value.is_empty() && value.trim().is_empty() {
             errors.push(Error::invalid(path.child(field), value, "must be non-empty if specified"));
+        } else if field == "messageExpression" && !value.is_empty() {
+            // Who reads a message is not told what the authorizer says.
+            let names = Names {
+                authorizer: false,
+                ..names
+            };
+            expressions.check(errors, &path.child(field), value, names, &[Type::String]);
         } else if field == "message" && value.trim().contains(['\n', '\r']) {
             errors.push(Error::invalid(path.child(field), value, "must not contain line breaks"));
         }
@@ -171,7 +186,7 @@ mod tests {
             ],
         );
         check(
-            |s| s["validations"] = json!([{"expression": "a", "message": "b\nc", "reason": "Any"}]),
+            |s| s["validations"] = json!([{"expression": "true", "message": "b\nc", "reason": "Any"}]),
             &[
                 "spec.validations[0].message: Invalid value: \"b\\nc\": must not contain line breaks",
                 "spec.validations[0].reason: Unsupported value: \"Any\": supported values: \"Forbidden\", \"Invalid\", \

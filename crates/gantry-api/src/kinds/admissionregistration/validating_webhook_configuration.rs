@@ -99,7 +99,7 @@ impl WebhooksHooks {
             self.one(&mut errors, &at, webhook, effects);
             if !conditions_stay {
                 let at = at.child("matchConditions");
-                admission_rules::match_conditions(&mut errors, &at, &webhook["matchConditions"]);
+                admission_rules::match_conditions(&mut errors, &at, &webhook["matchConditions"], false);
             }
             let versions = list(&webhook["admissionReviewVersions"]);
             review_versions(&mut errors, &at.child("admissionReviewVersions"), versions, strict_versions);

@@ -79,6 +79,11 @@ impl Hooks for ApiServiceHooks {
         let (path, spec, name) = (Path::new("spec"), &object["spec"], meta::name(object));
         let (group, version) = (text(&spec["group"]), text(&spec["version"]));
         let own = format!("{version}.{group}");
+        let base = text(&object["metadata"]["generateName"]);
+        if !base.is_empty() && formats::path_segment(base).is_empty() && base != own {
+            let detail = format!("must be `spec.version+\".\"+spec.group`: {own:?}");
+            errors.push(Error::invalid("metadata.generateName", base, detail));
+        }
         if name != own && formats::path_segment(name).is_empty() && !name.is_empty() {
             let detail = format!("must be `spec.version+\".\"+spec.group`: {own:?}");
             errors.push(Error::invalid("metadata.name", name, detail));
@@ -179,6 +184,11 @@ mod tests {
             "a",
             |_| {},
             &["metadata.name: Invalid value: \"a\": must be `spec.version+\".\"+spec.group`: \"v1.a.b\""],
+        );
+        check(
+            "v1.a.b",
+            |o| o["metadata"]["generateName"] = "x".into(),
+            &["metadata.generateName: Invalid value: \"x\": must be `spec.version+\".\"+spec.group`: \"v1.a.b\""],
         );
         check(
             "v1.a.b",

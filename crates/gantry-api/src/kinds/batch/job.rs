@@ -116,7 +116,7 @@ impl Hooks for JobHooks {
         if flag(&object["spec"]["manualSelector"]) {
             return;
         }
-        let name = object["metadata"]["name"].clone();
+        let name = Value::from(crate::meta::name(object));
         let uid = object["metadata"]["uid"].clone();
         // Labels that the job has from its template stay those of the template.
         let shared = object["metadata"]["labels"] == object["spec"]["template"]["metadata"]["labels"];
@@ -149,7 +149,7 @@ impl Hooks for JobHooks {
         } else {
             errors.push(Error::required(path.child("selector"), ""));
         }
-        if !given(selector) || !selects(selector, labels) {
+        if is_readable(selector) && !selects(selector, labels) {
             let detail = "`selector` does not match template `labels`";
             errors.push(Error::invalid("spec.template.metadata.labels", labels.clone(), detail));
         }
@@ -209,6 +209,13 @@ pub(super) fn default_patterns(spec: &mut Value) {
     }
 }
 
+/// Whether a selector selects anything at all. One that is wrong is refused for that alone.
+fn is_readable(selector: &Value) -> bool {
+    let mut errors = Vec::new();
+    label_selector(&mut errors, &Path::new("selector"), selector);
+    !given(selector) || errors.is_empty()
+}
+
 /// What `prepare_create` fills in must not have been given otherwise.
 fn generated(errors: &mut Errors, object: &Value) {
     let spec = &object["spec"];
@@ -216,7 +223,7 @@ fn generated(errors: &mut Errors, object: &Value) {
         return;
     }
     let labels = &spec["template"]["metadata"]["labels"];
-    let (name, uid) = (&object["metadata"]["name"], &object["metadata"]["uid"]);
+    let (name, uid) = (&Value::from(crate::meta::name(object)), &object["metadata"]["uid"]);
     let mut expected = serde_json::json!({});
     let wanted = [(UID_LABELS[0], uid), (NAME_LABELS[0], name), (UID_LABELS[1], uid), (NAME_LABELS[1], name)];
     for (label, value) in wanted {
@@ -229,7 +236,7 @@ fn generated(errors: &mut Errors, object: &Value) {
             errors.push(Error::invalid(at, labels.clone(), format!("must be '{}'", text(value))));
         }
     }
-    if !selects(&spec["selector"], &expected) {
+    if is_readable(&spec["selector"]) && !selects(&spec["selector"], &expected) {
         errors.push(Error::invalid("spec.selector", spec["selector"].clone(), "`selector` not auto-generated"));
     }
 }
@@ -285,6 +292,13 @@ mod tests {
         check(
             |o| o["spec"]["template"]["spec"]["restartPolicy"] = "Always".into(),
             &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],
+        );
+        check(|o| o["metadata"]["name"] = "".into(), &[]);
+        check(
+            |o| o["spec"]["selector"] = json!({"matchLabels": {"b!": "c"}}),
+            &["spec.selector.matchLabels: Invalid value: \"b!\": name part must consist of alphanumeric characters, '-', \
+               '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
+               '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"],
         );
         check(
             |o| o["spec"]["backoffLimitPerIndex"] = 1.into(),

@@ -10,6 +10,7 @@ use crate::kinds::values::{
     drop_zero, entries, field_mut, flag, given, list, map_of, number, remove, repeats, text,
 };
 use crate::kinds::{selectable, usual};
+use crate::schema::{Internal, Type};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -254,7 +255,10 @@ fn taints(errors: &mut Errors, path: &Path, taints: &[Value]) {
         }
         taint_effect(errors, &path.child("effect"), &taint["effect"]);
         if repeated[i] {
-            let mut error = Error::duplicate(path, taint.clone());
+            const TAINT: &str = "io.k8s.api.core.v1.Taint";
+            // The path is not that of the field, so the value is told how to look.
+            let shown = Internal::new(&Type::Message(TAINT), taint).to_string();
+            let mut error = Error::duplicate(path, taint.clone()).showing(shown);
             error.detail = "taints must be unique by key and effect pair".into();
             errors.push(error);
         }
@@ -303,6 +307,18 @@ mod tests {
         ]);
         check(json!({"addresses": [{"type": "Hostname", "address": "a"}, {"type": "Hostname", "address": "a"}]}), &[
             "status.addresses[1]",
+        ]);
+    }
+
+    #[test]
+    fn taints_that_are_the_same() {
+        let taint = json!({"key": "a", "effect": "NoSchedule"});
+        let mut errors = Vec::new();
+        taints(&mut errors, &Path::new("metadata.taints"), &[taint.clone(), taint]);
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, [
+            "metadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoSchedule\",\"TimeAdded\":null}: \
+             taints must be unique by key and effect pair",
         ]);
     }
 }

@@ -42,6 +42,14 @@ impl Hooks for ReplicationControllerHooks {
         warnings
     }
 
+    fn validate_name(&self, name: &str) -> Result<(), String> {
+        crate::meta::validate_long_name(name)
+    }
+
+    fn validates_generate_name(&self) -> bool {
+        false
+    }
+
     fn orphans_by_default(&self) -> bool {
         true
     }

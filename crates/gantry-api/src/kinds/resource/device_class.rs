@@ -46,6 +46,10 @@ impl Hooks for DeviceClassHooks {
     fn validate_name(&self, name: &str) -> Result<(), String> {
         crate::meta::validate_long_name(name)
     }
+
+    fn validates_generate_name(&self) -> bool {
+        false
+    }
 }
 
 fn drop_disabled(object: &mut Value, old: Option<&Value>) {

@@ -104,7 +104,8 @@ pub fn parameters(errors: &mut Errors, path: &Path, parameters: &Value) {
 }
 
 fn topologies(errors: &mut Errors, path: &Path, terms: &[Value]) {
-    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    // Upstream begins with as many empty terms as there are terms, so an empty one is always one too many.
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = vec![BTreeMap::new(); terms.len()];
     for (i, term) in terms.iter().enumerate() {
         let path = path.index(i);
         let path = path.child("matchLabelExpressions");
@@ -168,6 +169,9 @@ mod tests {
             "allowedTopologies[0].matchLabelExpressions[0].values[2]: Duplicate value: \"a\"",
             "allowedTopologies[1].matchLabelExpressions[0].values[2]: Duplicate value: \"a\"",
             "allowedTopologies[1].matchLabelExpressions: Duplicate value: \"\"",
+        ]);
+        check(|o| o["allowedTopologies"] = json!([{}]), &[
+            "allowedTopologies[0].matchLabelExpressions: Duplicate value: \"\"",
         ]);
     }
 

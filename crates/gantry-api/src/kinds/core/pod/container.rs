@@ -9,7 +9,6 @@ use crate::kinds::checks::{
 use crate::kinds::resource_names;
 use crate::kinds::values::{entries, flag, given, list, number, repeats, text};
 use serde_json::Value;
-use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
 /// Nobody reads so many errors.
@@ -18,7 +17,8 @@ const MANY: usize = 100;
 /// The pod around a container.
 pub struct Around<'a> {
     spec: &'a Value,
-    volumes: OnceCell<HashMap<&'a str, &'a Value>>,
+    /// Those that are right themselves, by name.
+    volumes: HashMap<&'a str, &'a Value>,
     /// Seconds the pod has to end.
     pub grace: Option<i64>,
     host_users: bool,
@@ -26,10 +26,10 @@ pub struct Around<'a> {
 
 impl<'a> Around<'a> {
     /// The pod with this spec.
-    pub fn of(spec: &'a Value) -> Self {
+    pub fn of(spec: &'a Value, volumes: Vec<&'a Value>) -> Self {
         Around {
             spec,
-            volumes: OnceCell::new(),
+            volumes: volumes.into_iter().map(|v| (text(&v["name"]), v)).collect(),
             grace: spec["terminationGracePeriodSeconds"].as_i64(),
             host_users: spec["hostUsers"] != false,
         }
@@ -41,12 +41,7 @@ impl<'a> Around<'a> {
 
     /// The volume of a name.
     pub fn volume(&self, name: &str) -> Option<&'a Value> {
-        let by_name = || {
-            // The first of a name counts.
-            let volumes = list(&self.spec["volumes"]).iter().rev();
-            volumes.filter_map(|volume| Some((volume["name"].as_str()?, volume))).collect()
-        };
-        self.volumes.get_or_init(by_name).get(name).copied()
+        self.volumes.get(name).copied()
     }
 
     /// The pod's operating system, when it is named.
@@ -395,7 +390,7 @@ fn env_from(errors: &mut Errors, path: &Path, sources: &[Value]) {
 /// The rules for what a runtime needs for each pod: those of limits.
 pub fn overhead(errors: &mut Errors, path: &Path, fixed: &Value) {
     let limits = serde_json::json!({"limits": fixed});
-    resources(errors, path, &limits, &Around::of(&Value::Null), false);
+    resources(errors, path, &limits, &Around::of(&Value::Null, Vec::new()), false);
 }
 
 /// The rules for requests and limits of a container or, `pod_level`, of the pod.
@@ -446,15 +441,34 @@ pub fn resources(errors: &mut Errors, path: &Path, resources: &Value, around: &A
     let path = path.child("claims");
     let names: Vec<&str> = around.containers("resourceClaims").iter().map(|c| text(&c["name"])).collect();
     let known: HashSet<&str> = names.iter().copied().collect();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
     for (i, claim) in list(&resources["claims"]).iter().enumerate() {
         let path = path.index(i);
-        let name = text(&claim["name"]);
+        let (name, request) = (text(&claim["name"]), text(&claim["request"]));
         if name.is_empty() {
             errors.push(Error::required(path, ""));
-        } else if errors.len() > MANY {
+            continue;
+        }
+        if errors.len() > MANY {
             // Each names all that there are.
             return;
-        } else if !known.contains(name) {
+        }
+        // A claim as a whole holds all of its requests.
+        if seen.contains(&(name, "")) {
+            errors.push(Error::duplicate(path, name));
+        } else {
+            if !request.is_empty() {
+                format(errors, &path.child("request"), request, formats::dns_label);
+            }
+            if request.is_empty() {
+                let parts = seen.iter().filter(|(other, _)| *other == name);
+                errors.extend(parts.map(|_| Error::duplicate(path, name)));
+            } else if seen.contains(&(name, request)) {
+                errors.push(Error::duplicate(path, format!("{name}/{request}")));
+            }
+            seen.push((name, request));
+        }
+        if !known.contains(name) {
             let mut error = Error::not_found(path, name);
             error.detail = match names.is_empty() {
                 true => "must be one of the names in pod.spec.resourceClaims which is empty".into(),

@@ -73,7 +73,7 @@ fn propagation(errors: &mut Errors, path: &Path, mount: &Value, container: &Valu
 
 /// The rules for a container's block devices.
 pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Around) {
-    let devices = list(&container["volumeDevices"]);
+    let (devices, mounts) = (list(&container["volumeDevices"]), list(&container["volumeMounts"]));
     let same_name = repeats(devices, |d| &d["name"]);
     let same_place = repeats(devices, |d| &d["devicePath"]);
     for (i, device) in devices.iter().enumerate() {
@@ -99,6 +99,14 @@ pub fn devices(errors: &mut Errors, path: &Path, container: &Value, around: &Aro
         }
         if text(place).split('/').any(|part| part == "..") {
             let detail = "can not contain backsteps ('..')";
+            errors.push(Error::invalid(at_place, place.clone(), detail));
+        }
+        if mounts.iter().any(|m| m["name"] == *name) {
+            let detail = "must not already exist in volumeMounts";
+            errors.push(Error::invalid(at_name, name.clone(), detail));
+        }
+        if mounts.iter().any(|m| m["mountPath"] == *place) {
+            let detail = "must not already exist as a path in volumeMounts";
             errors.push(Error::invalid(at_place, place.clone(), detail));
         }
     }

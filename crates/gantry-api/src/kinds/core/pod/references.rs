@@ -37,6 +37,12 @@ pub fn field_reference(errors: &mut Errors, path: &Path, reference: &Value, fiel
         errors.push(Error::required(at, ""));
         return;
     }
+    let version = text(&reference["apiVersion"]);
+    if !version.is_empty() && version != "v1" {
+        let detail = format!("error converting fieldPath: unsupported pod version: {version}");
+        errors.push(Error::invalid(at, field, detail));
+        return;
+    }
     if let Some((base, key)) = field.strip_suffix("']").and_then(|f| f.split_once("['")) {
         match base {
             "metadata.annotations" => format(errors, path, &key.to_lowercase(), formats::qualified_name),

@@ -140,8 +140,10 @@ fn volumes() {
             "spec.volumes[3].name: Duplicate value: \"e\"",
             "spec.volumes[4].hostPath.path: Invalid value: \"/a/../b\": must not contain '..'",
             "spec.volumes[4].hostPath.type: Unsupported value: \"Door\"",
+            "spec.containers[0].volumeMounts[0].name: Not found: \"a\"",
             "spec.containers[0].volumeMounts[1].name: Not found: \"gone\"",
             "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/x\": must be unique",
+            "spec.containers[0].volumeMounts[2].name: Not found: \"h\"",
             "spec.containers[0].volumeMounts.subPath: Invalid value: \"/z\": must be a relative path",
         ],
     );
@@ -335,4 +337,66 @@ fn subresources() {
     assert_eq!(new["spec"]["nodeName"], Value::Null, "nothing else is taken");
     let new = check(Subresource::Status, |p| p["status"] = json!({"phase": "Running"}), &[]);
     assert_eq!(new["status"]["qosClass"], "Burstable");
+}
+
+#[test]
+fn what_containers_refer_to() {
+    let one = |container: Value, expected: &[&str]| {
+        check(
+            |s| {
+                s["volumes"] = json!([{"name": "bad", "emptyDir": {}, "hostPath": {"path": "/a"}}]);
+                s["resourceClaims"] = json!([{"name": "c", "resourceClaimName": "c"}]);
+                for (key, value) in container.as_object().unwrap() {
+                    s["containers"][0][key] = value.clone();
+                }
+            },
+            expected,
+        );
+    };
+    let two_sources = "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type";
+    one(
+        json!({"volumeMounts": [{"name": "bad", "mountPath": "/a"}]}),
+        &[two_sources, "spec.containers[0].volumeMounts[0].name: Not found: \"bad\""],
+    );
+    let (at, elsewhere) = ("spec.containers[0].", "must not already exist");
+    one(
+        json!({
+            "volumeMounts": [{"name": "x", "mountPath": "/a"}], "volumeDevices": [{"name": "x", "devicePath": "/a"}],
+        }),
+        &[
+            two_sources,
+            &format!("{at}volumeMounts[0].name: Not found: \"x\""),
+            &format!("{at}volumeMounts[0].name: Invalid value: \"x\": {elsewhere} in volumeDevices"),
+            &format!("{at}volumeMounts[0].mountPath: Invalid value: \"/a\": {elsewhere} as a path in volumeDevices"),
+            &format!("{at}volumeDevices[0].name: Not found: \"x\""),
+            &format!("{at}volumeDevices[0].name: Invalid value: \"x\": {elsewhere} in volumeMounts"),
+            &format!("{at}volumeDevices[0].devicePath: Invalid value: \"/a\": {elsewhere} as a path in volumeMounts"),
+        ],
+    );
+    one(
+        json!({"resources": {"claims": [{"name": "c", "request": "a"}, {"name": "c", "request": "a"}, {"name": "c"}, {"name": "c"}]}}),
+        &[
+            two_sources,
+            "spec.containers[0].resources.claims[1]: Duplicate value: \"c/a\"",
+            "spec.containers[0].resources.claims[2]: Duplicate value: \"c\"",
+            "spec.containers[0].resources.claims[2]: Duplicate value: \"c\"",
+            "spec.containers[0].resources.claims[3]: Duplicate value: \"c\"",
+        ],
+    );
+    one(
+        json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v2", "fieldPath": "metadata.name"}}}]}),
+        &[
+            two_sources,
+            "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.name\": error converting \
+             fieldPath: unsupported pod version: v2",
+        ],
+    );
+    one(
+        json!({"securityContext": {"appArmorProfile": {"type": "None", "localhostProfile": "a"}}}),
+        &[
+            two_sources,
+            "spec.containers[0].securityContext.appArmorProfile.type: Unsupported value: \"None\": supported values: \
+             \"Localhost\", \"RuntimeDefault\", \"Unconfined\"",
+        ],
+    );
 }

@@ -60,9 +60,9 @@ fn spec(errors: &mut Errors, path: &Path, spec: &Value, pod: Option<&str>) {
     if !given(&spec["terminationGracePeriodSeconds"]) {
         errors.push(Error::required(path.child("terminationGracePeriodSeconds"), ""));
     }
-    volume::volumes(errors, &path.child("volumes"), list(&spec["volumes"]), pod);
+    let volumes = volume::volumes(errors, &path.child("volumes"), list(&spec["volumes"]), pod);
     resource_claims(errors, &path.child("resourceClaims"), list(&spec["resourceClaims"]));
-    let around = Around::of(spec);
+    let around = Around::of(spec, volumes);
     container::containers(errors, &path.child("containers"), &around);
     container::init_containers(errors, &path.child("initContainers"), &around);
     container::ephemeral_containers(errors, &path.child("ephemeralContainers"), &around);

@@ -46,9 +46,10 @@ const SOURCES: [&str; 30] = [
     "image",
 ];
 
-/// The rules for a pod's volumes; `pod` is its name, if it has one already.
-pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<&str>) {
-    // Upstream remembers the names of volumes that are right themselves.
+/// The rules for a pod's volumes; `pod` is its name, if it has one already. Those that are right themselves are what
+/// containers can name.
+pub fn volumes<'v>(errors: &mut Errors, path: &Path, volumes: &'v [Value], pod: Option<&str>) -> Vec<&'v Value> {
+    let mut good: Vec<&Value> = Vec::new();
     let mut taken = HashSet::new();
     let made = |v: &Value| pod.filter(|_| given(&v["ephemeral"])).map(|p| format!("{p}-{}", text(&v["name"])));
     let made: HashSet<String> = volumes.iter().filter_map(made).collect();
@@ -59,11 +60,12 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
         source(errors, &path, volume, pod);
         let at = path.child("name");
         required_format(errors, &at, text(name), formats::dns_label);
-        if taken.contains(&name) {
+        if good.iter().any(|other| other["name"] == *name) {
             errors.push(Error::duplicate(at, name.clone()));
         }
         if errors.len() == before {
             taken.insert(name);
+            good.push(volume);
         }
         let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
         if !claim.is_empty() && made.contains(claim) {
@@ -72,6 +74,7 @@ pub fn volumes(errors: &mut Errors, path: &Path, volumes: &[Value], pod: Option<
             errors.push(Error::invalid(path.child("claimName"), claim, detail));
         }
     }
+    good
 }
 
 fn source(errors: &mut Errors, path: &Path, volume: &Value, pod: Option<&str>) {
