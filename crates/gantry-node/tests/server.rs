@@ -270,7 +270,9 @@ async fn only_the_api_server_may_ask() {
     };
     let admin: Option<(&str, &[&str])> = Some(("admin", &["system:masters"]));
     let other: Option<(&str, &[&str])> = Some(("system:node:node-1", &["system:nodes"]));
-    check(None, "/healthz", 200, "ok").await;
+    check(None, "/healthz", 401, "Unauthorized").await;
+    check(other, "/healthz", 403, "subresource(s)=[healthz proxy]").await;
+    check(admin, "/healthz", 200, "ok").await;
     check(None, "/pods", 401, "Unauthorized").await;
     check(
         other,

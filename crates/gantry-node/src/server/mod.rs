@@ -171,14 +171,11 @@ async fn answer(
     stop: Stop,
 ) -> Result<Response<Body>, Refusal> {
     let uri = request.uri().clone();
-    let route = Route::parse(uri.path());
-    if route != Some(Route::Healthz) {
-        let user = api.access.user(user, request.headers()).await;
-        api.access
-            .check(user.as_ref(), request.method(), uri.path())
-            .await?;
-    }
-    let Some(route) = route else {
+    let user = api.access.user(user, request.headers()).await;
+    api.access
+        .check(user.as_ref(), request.method(), uri.path())
+        .await?;
+    let Some(route) = Route::parse(uri.path()) else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "404: Page Not Found"));
     };
     if !route.takes(request.method()) {
