@@ -2,8 +2,8 @@
 //! revision and compaction, and a table `history` of a record per revision.
 
 use super::OpenError;
+use super::appender::{Appender, Batch};
 use super::folder::Directory;
-use super::log::{Appender, Batch};
 use super::record;
 use crate::{Event, EventKind, Revision};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};

@@ -2,9 +2,12 @@
 //!
 //! One thread writes (`writer.rs`). It takes what has queued up, decides it in order, appends it to the log, waits until
 //! that is durable, and only then shows it to readers and acknowledges it; so nothing visible can be lost. Readers never
-//! wait for a commit. `log.rs` keeps the log and its size, `segment.rs` knows what is in its files, `record.rs` how a key is
-//! held, `folder.rs` is what touches the disk, and `import.rs` takes over the stores of earlier versions.
+//! wait for a commit.
+//!
+//! `appender.rs` writes the log and keeps its size, `log.rs` reads it, `segment.rs` knows what is in its files, `record.rs`
+//! how a key is held, `folder.rs` is what touches the disk, and `import.rs` takes over the stores of earlier versions.
 
+mod appender;
 mod folder;
 mod import;
 mod log;
@@ -20,10 +23,11 @@ use crate::{
     Entry, Event, Limits, Only, Precondition, RangeRequest, RangeResult, ReadError, Revision, Store, Watch,
     WriteError,
 };
+use appender::Appender;
 use async_trait::async_trait;
 use bytes::Bytes;
 use folder::{Directory, Folder};
-use log::Appender;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};

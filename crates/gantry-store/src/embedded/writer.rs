@@ -4,7 +4,7 @@
 //! next one. The store goes on by itself once the disk does; until then it can be read, and every write is told why it
 //! fails.
 
-use super::log::{Appender, Batch, Failure};
+use super::appender::{Appender, Batch, Failure};
 use crate::plan::{Op, Plan};
 use crate::reader::Core;
 use crate::retention::{Limits, Retention};
