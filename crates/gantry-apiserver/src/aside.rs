@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
 /// Smaller bodies do not keep a thread for long, whatever is in them.
-const LARGE: usize = 16 * 1024;
+const LARGE: usize = 64 * 1024;
 
 /// Does the work of a request with a body of so many bytes, when it is its user's turn.
 pub async fn run<T>(bytes: usize, turn: Option<&Turn>, mut work: Pin<&mut impl Future<Output = T>>) -> T {
