@@ -170,7 +170,7 @@ mod tests {
                 .is_some_and(|l| l.ends_with("MAX MS   MEMORY MB   MOST MB   STORE MB")),
             "{text}"
         );
-        assert!(text.trim_end().ends_with("123       150        78"), "{text}");
+        assert!(text.trim_end().ends_with("123       150         78"), "{text}");
         assert!(parse(b"nonsense").is_err());
     }
 }
