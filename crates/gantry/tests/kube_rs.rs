@@ -72,7 +72,8 @@ async fn server_side_apply(client: &Client) {
     let apply = async |manager: &str, force: bool, data: serde_json::Value| {
         let mut params = PatchParams::apply(manager);
         params.force = force;
-        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
+        let metadata = json!({"name": "applied"});
+        let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
         maps.patch("applied", &params, &Patch::Apply(body)).await
     };
     let made = apply("one", false, json!({"a": "1", "b": "1"})).await;
