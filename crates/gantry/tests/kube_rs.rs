@@ -246,7 +246,7 @@ async fn reconcile(
             let data = map.data.as_ref().and_then(|d| d.get("a"));
             let secret = json!({
                 "apiVersion": "v1", "kind": "Secret",
-                "metadata": {"ownerReferences": [map.controller_owner_ref(&())]},
+                "metadata": {"name": map.name_any(), "ownerReferences": [map.controller_owner_ref(&())]},
                 "stringData": {"copy": data.map_or("", String::as_str)},
             });
             let params = PatchParams::apply("operator").force();
