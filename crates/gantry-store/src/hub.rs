@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
-/// Events a watcher may fall behind before it is closed; it is looked at after every eighth of it.
+/// Events a watcher may fall behind before it is closed.
 const BUFFER: usize = 8192;
 /// Bytes of events a watcher may fall behind before it is closed.
 const BUFFER_BYTES: usize = 32 << 20;
@@ -45,8 +45,16 @@ impl Total {
         }
     }
 
-    fn exceeds(self, share: usize) -> bool {
-        self.events > BUFFER / share || self.bytes > BUFFER_BYTES / share
+    /// The lesser of two places of one feed.
+    fn least(self, other: Total) -> Total {
+        match self.events <= other.events {
+            true => self,
+            false => other,
+        }
+    }
+
+    fn is_too_much(self) -> bool {
+        self.events > BUFFER || self.bytes > BUFFER_BYTES
     }
 }
 
@@ -88,16 +96,16 @@ impl Cursor {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go of a watcher that is too far from the end. What one commit told may be as much as it likes.
-    fn keeps_up(&self, end: &Arc<Place>) -> bool {
+    /// How far a watcher has come; lets go of one that is too far from the end. What one commit told may be as much as it
+    /// likes.
+    fn reached(&self, end: &Arc<Place>) -> Option<Total> {
         let mut at = self.lock();
         let is_next = |place: &Place| place.next.get().is_some_and(|step| Arc::ptr_eq(&step.to, end));
-        let is_slow = |place: &Arc<Place>| end.total.since(place.total).exceeds(1) && !is_next(place);
-        let keeps_up = !at.as_ref().is_some_and(is_slow);
-        if !keeps_up {
+        let is_slow = |place: &Arc<Place>| end.total.since(place.total).is_too_much() && !is_next(place);
+        if at.as_ref().is_some_and(is_slow) {
             *at = None;
         }
-        keeps_up
+        at.as_ref().map(|place| place.total)
     }
 }
 
@@ -164,8 +172,8 @@ struct Feed {
     cursors: Vec<Arc<Cursor>>,
     /// Of the commit that is being published.
     pending: Vec<Arc<Event>>,
-    /// When it was last looked who is too slow.
-    checked: Total,
+    /// No watcher is behind this.
+    slowest: Total,
 }
 
 impl Default for Feed {
@@ -175,7 +183,7 @@ impl Default for Feed {
             signal: Arc::default(),
             cursors: Vec::new(),
             pending: Vec::new(),
-            checked: Total::default(),
+            slowest: Total::default(),
         }
     }
 }
@@ -198,10 +206,14 @@ impl Feed {
             to: to.clone(),
         });
         self.end = to;
-        if self.end.total.since(self.checked).exceeds(8) {
-            self.checked = self.end.total;
-            let end = &self.end;
-            self.cursors.retain(|cursor| cursor.keeps_up(end));
+        if self.end.total.since(self.slowest).is_too_much() {
+            let (end, mut slowest) = (&self.end, self.end.total);
+            self.cursors.retain(|cursor| {
+                let reached = cursor.reached(end);
+                slowest = reached.into_iter().fold(slowest, Total::least);
+                reached.is_some()
+            });
+            self.slowest = slowest;
         }
         self.signal.news.notify_waiters();
     }

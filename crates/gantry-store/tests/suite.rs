@@ -264,7 +264,7 @@ async fn watch_future_start(s: Backend) {
 
 async fn slow_watcher(s: Backend) {
     let mut slow = s.watch(b(""), 1).await.unwrap();
-    let writes: Vec<_> = (0..9000).map(|_| s.put(b("a"), b("1"), None)).collect();
+    let writes: Vec<_> = (0..10_000).map(|_| s.put(b("a"), b("1"), None)).collect();
     for result in futures::future::join_all(writes).await {
         result.unwrap();
     }
